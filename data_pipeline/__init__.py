@@ -1,0 +1,1 @@
+"""From notes to a corpus: readers, cleaning, de-identification, deduplication, splits, shards and manifests."""

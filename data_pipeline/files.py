@@ -1,0 +1,88 @@
+"""Files that a crash cannot leave half written and that only their owner can read.
+
+Every output of every stage goes through `atomic_write`: temporary name, fsync, rename. A file under its final name is
+therefore complete. Files that may hold text are 0600 and folders 0700.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from launch.errors import NotemillError
+
+PRIVATE_FILE = 0o600
+PRIVATE_FOLDER = 0o700
+_TEMPORARY_SUFFIX = ".partial"
+
+
+def make_private_folder(path: Path) -> Path:
+    """Create `path` and its parents; `path` itself is made 0700. Raises NotemillError when it cannot be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(PRIVATE_FOLDER)
+    except OSError as error:
+        raise NotemillError(f"cannot make the folder {path}: {error.strerror}.") from None
+    return path
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Give a temporary path in the same folder; on success it is fsynced, made 0600 and renamed to `path`."""
+    temporary = path.with_name(f".{path.name}{_TEMPORARY_SUFFIX}")
+    try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, PRIVATE_FILE))
+        yield temporary
+        temporary.chmod(PRIVATE_FILE)
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        _fsync_folder(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as readable JSON, atomically; equal values give equal bytes."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, atomically."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path, what: str) -> Any:
+    """Read JSON; `what` names the file in the error, as in "corpus manifest". Raises NotemillError."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotemillError(f"no {what} at {path}; is this the folder that the stage before wrote?") from None
+    except OSError as error:
+        raise NotemillError(f"cannot read the {what} {path}: {error.strerror}.") from None
+    except ValueError:
+        raise NotemillError(f"the {what} {path} is not valid JSON; build it again.") from None
+
+
+def sha256_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes, read in a stream."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_json(value: Any) -> str:
+    """Hex SHA-256 of a value's canonical JSON: sorted keys, no spaces."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""From a Hugging Face folder to scores: task formats, fine-tuning, scorers, suites and reports."""

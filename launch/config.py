@@ -1,0 +1,153 @@
+"""Typed configuration: dataclass defaults < YAML file < `section.key=value`.
+
+A configuration is one tree of dataclasses. A YAML file may name another with `base: other.yaml` (relative to itself), so
+that an experiment is a few lines. Unknown keys fail and name the nearest known one; types are those of the dataclass.
+"""
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from launch.errors import NotemillError
+
+ConfigT = TypeVar("ConfigT")
+
+
+def load_config(
+    schema: type[ConfigT], file: Path | str | None = None, overrides: Sequence[str] = ()
+) -> ConfigT:
+    """Build `schema` from its defaults, then `file`, then `overrides` such as `train.lr=1e-4`.
+
+    Raises NotemillError for an unreadable file, an unknown key or a value of the wrong type. Cross-field checks belong
+    to the schema: if it has a `validate()` that returns a list of problems, all of them are told at once.
+    """
+    merged = OmegaConf.structured(schema)
+    if file is not None:
+        for path, layer in _yaml_layers(Path(file)):
+            merged = _merge(merged, layer, schema, origin=str(path))
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key:
+            raise NotemillError(
+                f"'{override}' is no setting; write section.key=value, such as train.steps=100."
+            )
+        try:
+            layer = _nest(key, yaml.load(value, Loader=_Loader))
+        except yaml.YAMLError:
+            layer = _nest(key, value)
+        merged = _merge(merged, layer, schema, origin="the command line")
+    config = OmegaConf.to_object(merged)
+    problems = config.validate() if hasattr(config, "validate") else []
+    if problems:
+        raise NotemillError("the configuration does not hold together: " + "; ".join(problems) + ".")
+    return config  # type: ignore[return-value]
+
+
+def to_yaml(config: Any) -> str:
+    """The resolved configuration as YAML that `load_config` reads back to an equal object."""
+    return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True)
+
+
+def known_keys(schema: type) -> list[str]:
+    """Every dotted key of a configuration tree, in the order of declaration."""
+    return list(_walk_keys(schema, prefix=""))
+
+
+def _walk_keys(schema: type, prefix: str) -> Iterator[str]:
+    hints = get_type_hints(schema)
+    for field in dataclasses.fields(schema):
+        hint = hints[field.name]
+        if dataclasses.is_dataclass(hint):
+            yield from _walk_keys(hint, f"{prefix}{field.name}.")  # type: ignore[arg-type]
+        else:
+            yield prefix + field.name
+
+
+def _yaml_layers(path: Path, seen: tuple[Path, ...] = ()) -> Iterator[tuple[Path, dict[str, Any]]]:
+    if path.resolve() in seen:
+        raise NotemillError(
+            f"{path} names itself as its base; remove the 'base:' line that closes the circle."
+        )
+    try:
+        layer = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except OSError as error:
+        raise NotemillError(f"cannot read the configuration {path}: {error.strerror}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise NotemillError(f"{path} is not YAML: {' '.join(str(error).split())}.") from None
+    if layer is None:
+        layer = {}
+    if not isinstance(layer, dict):
+        raise NotemillError(f"{path} must hold 'section:' blocks of keys, not a {type(layer).__name__}.")
+    base = layer.pop("base", None)
+    if base is not None:
+        yield from _yaml_layers(path.parent / str(base), (*seen, path.resolve()))
+    yield path, layer
+
+
+def _merge(config: DictConfig, layer: Mapping[str, Any], schema: type, origin: str) -> DictConfig:
+    _refuse_unknown(layer, schema, origin)
+    try:
+        return OmegaConf.merge(config, OmegaConf.create(dict(layer)))  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        first_line = str(error).splitlines()[0].rstrip(".")
+        key = f"{error.full_key}: " if getattr(error, "full_key", None) else ""
+        raise NotemillError(f"{key}{first_line} (from {origin}).") from None
+
+
+def _refuse_unknown(layer: Mapping[str, Any], schema: type, origin: str) -> None:
+    known = known_keys(schema)
+    sections = {key.rsplit(".", depth)[0] for key in known for depth in range(1, key.count(".") + 1)}
+    # A field that is itself a mapping or a list holds the user's own names below it.
+    for key in _flatten(layer, leaves=set(known)):
+        if key in sections:
+            raise NotemillError(
+                f"'{key}' is a section, not a value (from {origin}); set one of its keys instead."
+            )
+        if key not in known:
+            raise NotemillError(f"unknown key '{key}' (from {origin}){_suggest(key, known)}")
+
+
+def _suggest(key: str, known: Iterable[str]) -> str:
+    known = list(known)
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    if not near:
+        leaf = key.rsplit(".", 1)[-1]
+        near = [k for k in known if k.rsplit(".", 1)[-1] == leaf][:1]
+    return f"; did you mean '{near[0]}'?" if near else f"; known keys are {', '.join(known)}."
+
+
+def _flatten(layer: Mapping[str, Any], leaves: set[str], prefix: str = "") -> Iterator[str]:
+    for name, value in layer.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, Mapping) and key not in leaves:
+            yield from _flatten(value, leaves, f"{key}.")
+        else:
+            yield key
+
+
+def _nest(dotted: str, value: Any) -> dict[str, Any]:
+    for part in reversed(dotted.split(".")):
+        value = {part: value}
+    return value
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 reads 1e-4 as a string; here it is a number, as everywhere else in the field."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:float"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(inf|nan))$"),
+    list("-+0123456789."),
+)

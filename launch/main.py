@@ -1,0 +1,57 @@
+"""The `notemill` command: collects the verbs and turns a user's mistake into one sentence and a non-zero exit."""
+
+import os
+import sys
+
+import typer
+
+from launch.errors import NotemillError
+
+USER_ERROR = 2
+"""Exit status of a run that bad input ended."""
+
+
+def build_app() -> typer.Typer:
+    """The whole command line. Verbs import their stage only when they run, so `--help` answers at once."""
+    from launch.verbs import corpus, demo, doctor, evaluate, export, tokenizer, tokens, train
+
+    app = typer.Typer(
+        name="notemill",
+        help="Turn a hospital's own clinical notes into a judged clinical language model, inside the hospital.",
+        epilog="The stages in order: corpus → tokenizer → tokens → train → export → eval. `notemill demo` runs them all.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    for module in (corpus, tokenizer, tokens, train, export, evaluate, demo, doctor):
+        module.register(app)
+    return app
+
+
+def main() -> None:
+    """Entry point of the console command."""
+    # Nothing here may reach for a network: hubs are off and telemetry is never sent, whatever a library's default is.
+    for name in (
+        "HF_HUB_OFFLINE",
+        "HF_DATASETS_OFFLINE",
+        "TRANSFORMERS_OFFLINE",
+        "HF_HUB_DISABLE_TELEMETRY",
+        "DO_NOT_TRACK",
+    ):
+        os.environ.setdefault(name, "1")
+    os.umask(0o077)
+    try:
+        build_app()()
+    except NotemillError as error:
+        print(f"notemill: {error}", file=sys.stderr)
+        sys.exit(USER_ERROR)
+    except KeyboardInterrupt:
+        print("notemill: interrupted; run the same command again to go on.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)
+
+
+if __name__ == "__main__":
+    main()

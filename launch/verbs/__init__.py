@@ -1,0 +1,1 @@
+"""The verbs of the command line, one file a group; stages are imported only when a verb runs."""

@@ -1,0 +1,1 @@
+"""From token ids to a checkpoint: the encoder, its packed data, parallel training, checkpoints and export."""
