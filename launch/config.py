@@ -20,9 +20,7 @@ from launch.errors import NotemillError
 ConfigT = TypeVar("ConfigT")
 
 
-def load_config(
-    schema: type[ConfigT], file: Path | str | None = None, overrides: Sequence[str] = ()
-) -> ConfigT:
+def load_config(schema: type[ConfigT], file: Path | str | None = None, overrides: Sequence[str] = ()) -> ConfigT:
     """Build `schema` from its defaults, then `file`, then `overrides` such as `train.lr=1e-4`.
 
     Raises NotemillError for an unreadable file, an unknown key or a value of the wrong type. Cross-field checks belong
@@ -35,9 +33,7 @@ def load_config(
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals or not key:
-            raise NotemillError(
-                f"'{override}' is no setting; write section.key=value, such as train.steps=100."
-            )
+            raise NotemillError(f"'{override}' is no setting; write section.key=value, such as train.steps=100.")
         try:
             layer = _nest(key, yaml.load(value, Loader=_Loader))
         except yaml.YAMLError:
@@ -72,9 +68,7 @@ def _walk_keys(schema: type, prefix: str) -> Iterator[str]:
 
 def _yaml_layers(path: Path, seen: tuple[Path, ...] = ()) -> Iterator[tuple[Path, dict[str, Any]]]:
     if path.resolve() in seen:
-        raise NotemillError(
-            f"{path} names itself as its base; remove the 'base:' line that closes the circle."
-        )
+        raise NotemillError(f"{path} names itself as its base; remove the 'base:' line that closes the circle.")
     try:
         layer = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as error:
@@ -107,9 +101,7 @@ def _refuse_unknown(layer: Mapping[str, Any], schema: type, origin: str) -> None
     # A field that is itself a mapping or a list holds the user's own names below it.
     for key in _flatten(layer, leaves=set(known)):
         if key in sections:
-            raise NotemillError(
-                f"'{key}' is a section, not a value (from {origin}); set one of its keys instead."
-            )
+            raise NotemillError(f"'{key}' is a section, not a value (from {origin}); set one of its keys instead.")
         if key not in known:
             raise NotemillError(f"unknown key '{key}' (from {origin}){_suggest(key, known)}")
 
