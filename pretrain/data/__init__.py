@@ -1,0 +1,1 @@
+"""From the token index to packed, masked batches that follow from a seed and a row number."""

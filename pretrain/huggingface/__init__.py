@@ -1,0 +1,1 @@
+"""From a checkpoint of any layout to a folder that stock transformers loads offline."""

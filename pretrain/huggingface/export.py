@@ -1,0 +1,120 @@
+"""`notemill export`: one checkpoint, saved under any layout, to one Hugging Face folder.
+
+The folder is written under a temporary name and renamed only when its parity with the training model has been
+measured and is within tolerance.
+"""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from data_pipeline.files import make_private_folder, write_json, write_text
+from launch.console import say
+from launch.errors import NotemillError
+from pretrain.config import ParallelConfig, PretrainConfig, load_pretrain_config
+
+
+def export(checkpoint: Path, out: Path) -> Path:
+    """Write `out` from `checkpoint`. Raises NotemillError for no checkpoint, a taken `out`, or parity out of bounds."""
+    if not checkpoint.is_dir():
+        raise NotemillError(f"no checkpoint at {checkpoint}; name a folder such as RUN/checkpoints/step-00001000.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise NotemillError(f"{out} is there already and not empty; choose another --out.")
+    from pretrain import megatron_on_cpu
+
+    megatron_on_cpu.install()
+    from pretrain.checkpoint import read_info
+    from pretrain.parallel import distributed
+
+    info = read_info(checkpoint)
+    trained = load_pretrain_config(str(checkpoint / "config.yaml"), [])
+    whole = _on_one_process(trained)
+    distributed.start(whole)
+    partial = out.with_name(f".{out.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        make_private_folder(partial)
+        parity = _write_folder(checkpoint, whole, info.vocab_size, partial)
+        from pretrain.huggingface.model_card import model_card
+
+        write_text(partial / "README.md", model_card(trained, info, parity))
+        if out.is_dir():
+            out.rmdir()
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        distributed.stop()
+    say(f"wrote {out}: logits within {parity['max_abs_logit_difference']:.1e} of the training model")
+    return out
+
+
+def _on_one_process(trained: PretrainConfig) -> PretrainConfig:
+    """The same model whole, in fp32, without dropout."""
+    return replace(
+        trained,
+        model=replace(trained.model, hidden_dropout=0.0, attention_dropout=0.0),
+        train=replace(trained.train, precision="fp32", global_batch_size=trained.train.micro_batch_size),
+        parallel=ParallelConfig(),
+    )
+
+
+def _write_folder(checkpoint: Path, config: PretrainConfig, vocab_size: int, folder: Path) -> dict[str, float]:
+    import torch
+    from transformers import MegatronBertForPreTraining
+
+    from pretrain.checkpoint import load_model
+    from pretrain.huggingface.parity import TOLERANCE, measure_parity
+    from pretrain.huggingface.weights import to_huggingface
+    from pretrain.model.build import build_model
+
+    chunk = build_model(config, vocab_size, torch.device("cpu"))[0]
+    load_model(checkpoint, chunk)
+    weights = to_huggingface(
+        dict(chunk.named_parameters()),
+        num_layers=config.model.num_layers,
+        num_heads=config.model.num_attention_heads,
+    )
+    with torch.device("meta"):
+        model = MegatronBertForPreTraining(_huggingface_config(checkpoint, config, vocab_size))
+    model.load_state_dict(weights, strict=True, assign=True)
+    model.tie_weights()
+    model.save_pretrained(folder)
+    shutil.copytree(
+        checkpoint / "tokenizer", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json", "report.*")
+    )
+    for path in folder.iterdir():
+        path.chmod(0o600)
+    parity = measure_parity(chunk, folder, vocab_size=vocab_size, max_length=config.max_position_embeddings)
+    if parity["max_abs_logit_difference"] > TOLERANCE:
+        raise NotemillError(
+            f"the exported logits differ from the training model's by {parity['max_abs_logit_difference']:.1e}, over "
+            f"the tolerance of {TOLERANCE}; nothing was written: please report this with the run's config.yaml."
+        )
+    write_json(folder / "parity.json", parity)
+    return parity
+
+
+def _huggingface_config(checkpoint: Path, config: PretrainConfig, vocab_size: int):  # type: ignore[no-untyped-def]
+    from tokenizers import Tokenizer
+    from transformers import MegatronBertConfig
+
+    from pretrain.model.bert import NUM_TOKEN_TYPES
+
+    tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer" / "tokenizer.json"))
+    trained = load_pretrain_config(str(checkpoint / "config.yaml"), [])
+    return MegatronBertConfig(
+        vocab_size=vocab_size,
+        hidden_size=config.model.hidden_size,
+        num_hidden_layers=config.model.num_layers,
+        num_attention_heads=config.model.num_attention_heads,
+        intermediate_size=config.ffn_hidden_size,
+        hidden_act="gelu",
+        hidden_dropout_prob=trained.model.hidden_dropout,
+        attention_probs_dropout_prob=trained.model.attention_dropout or trained.model.hidden_dropout,
+        max_position_embeddings=config.max_position_embeddings,
+        type_vocab_size=NUM_TOKEN_TYPES,
+        initializer_range=config.model.init_std,
+        layer_norm_eps=config.model.layernorm_epsilon,
+        pad_token_id=tokenizer.token_to_id("[PAD]"),
+        tie_word_embeddings=True,
+    )

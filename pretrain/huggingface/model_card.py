@@ -1,0 +1,70 @@
+"""The README.md of an exported folder: what the model is, what made it, what it may be used for."""
+
+from typing import Any
+
+from pretrain.checkpoint import CheckpointInfo
+from pretrain.config import PretrainConfig
+
+_CARD = """---
+library_name: transformers
+pipeline_tag: fill-mask
+tags: [clinical, megatron-bert, notemill]
+---
+
+# Clinical encoder, {layers} layers of width {hidden}
+
+A megatron-bert encoder pretrained by notemill on one institution's de-identified clinical notes with masked language
+modelling and sentence-order prediction. The vocabulary is cased.
+
+| | |
+|---|---|
+| layers x hidden x heads | {layers} x {hidden} x {heads} |
+| vocabulary | {vocab:,} pieces, fingerprint `{fingerprint}` |
+| longest input | {positions} tokens |
+| steps, tokens seen | {steps:,}, {tokens:,} |
+| batch | {batch} rows of {seq_len} tokens |
+| learning rate | {lr:g}, linear warm-up of {warmup} steps, linear decay to {min_lr:g} |
+| precision | {precision} |
+| trained on | {world} process(es), tensor {tensor} x pipeline {pipeline} |
+| parity | logits within {parity:.1e} of the training model (tolerance {tolerance:g}, fp32) |
+
+## Use
+
+    from transformers import AutoModel, AutoTokenizer
+    model = AutoModel.from_pretrained("this folder")
+    tokenizer = AutoTokenizer.from_pretrained("this folder")
+
+Identifiers were replaced by strings such as [**NAME**] before training, each of which is one piece; text given to the
+model should be treated the same way.
+
+## Limits
+
+Meant for research on clinical text like that of the institution it was trained at. It has not been cleared for
+decisions about patients. De-identification lowers the risk that training text can be recovered from the weights and
+does not remove it: do not share this folder outside the institution without its privacy office's consent.
+"""
+
+
+def model_card(config: PretrainConfig, info: CheckpointInfo, parity: dict[str, Any]) -> str:
+    """The card's Markdown."""
+    return _CARD.format(
+        layers=config.model.num_layers,
+        hidden=config.model.hidden_size,
+        heads=config.model.num_attention_heads,
+        vocab=info.vocab_size,
+        fingerprint=info.tokenizer_fingerprint[:12],
+        positions=config.max_position_embeddings,
+        steps=info.step,
+        tokens=info.tokens_seen,
+        batch=config.train.global_batch_size,
+        seq_len=config.train.seq_len,
+        lr=config.train.lr,
+        min_lr=config.train.min_lr,
+        warmup=config.warmup_steps,
+        precision=config.train.precision,
+        world=info.world_size,
+        tensor=config.parallel.tensor,
+        pipeline=config.parallel.pipeline,
+        parity=parity["max_abs_logit_difference"],
+        tolerance=parity["tolerance"],
+    )

@@ -1,0 +1,54 @@
+"""metrics.jsonl and TensorBoard: one object a logged step, continued without gap or double rows after a resume."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from data_pipeline.files import atomic_write
+
+FILE = "metrics.jsonl"
+
+
+class MetricsLog:
+    """Appends rows to RUN/metrics.jsonl and the same numbers to RUN/tensorboard. Only the main rank has one."""
+
+    def __init__(self, run_dir: Path, resumed_step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        path = run_dir / FILE
+        _drop_rows_after(path, resumed_step)
+        self._stream = path.open("ab")
+        self._tensorboard = SummaryWriter(str(run_dir / "tensorboard"), purge_step=resumed_step + 1)
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Write one row; it is on its way to disk when this returns, so that a kill loses no logged step."""
+        self._stream.write(orjson.dumps(row) + b"\n")
+        self._stream.flush()
+        for name, value in row.items():
+            if name != "step" and value is not None:
+                group = "valid" if name.startswith("valid_") else "train"
+                self._tensorboard.add_scalar(f"{group}/{name.removeprefix('valid_')}", value, row["step"])
+
+    def close(self) -> None:
+        self._stream.close()
+        self._tensorboard.close()
+
+
+def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
+    """The rows of a run's metrics.jsonl; a last line that a kill cut short is left out."""
+    path = run_dir / FILE
+    rows = []
+    for line in path.read_bytes().splitlines() if path.is_file() else []:
+        try:
+            rows.append(orjson.loads(line))
+        except orjson.JSONDecodeError:
+            break
+    return rows
+
+
+def _drop_rows_after(path: Path, step: int) -> None:
+    """Rows that an earlier life wrote after the checkpoint it is resumed from would stand twice."""
+    kept = [row for row in read_metrics(path.parent) if row["step"] <= step]
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in kept))

@@ -1,0 +1,1 @@
+"""The GatorTron encoder: Hugging Face's megatron-bert architecture out of megatron-core modules."""

@@ -1,0 +1,179 @@
+"""The encoder with its two heads, for one pipeline stage.
+
+megatron-core's own BertModel cannot be packed, computes the language-model head at every position and takes a layer
+norm that refuses sequence parallelism; the same modules are put together here without those three limits.
+
+Shapes: T tokens of all rows one after another, H hidden size, V this rank's share of the vocabulary, M masked
+positions, P pieces that have a sentence order.
+"""
+
+import torch
+import torch.nn.functional as F
+from megatron.core import tensor_parallel
+from megatron.core.fusions.fused_bias_dropout import get_bias_dropout_add
+from megatron.core.models.common.embeddings.language_model_embedding import LanguageModelEmbedding
+from megatron.core.models.common.language_module.language_module import LanguageModule
+from megatron.core.packed_seq_params import PackedSeqParams
+from megatron.core.tensor_parallel.layers import ColumnParallelLinear, RowParallelLinear
+from megatron.core.transformer.attention import SelfAttention, SelfAttentionSubmodules
+from megatron.core.transformer.enums import AttnMaskType, ModelType
+from megatron.core.transformer.identity_op import IdentityOp
+from megatron.core.transformer.mlp import MLP, MLPSubmodules
+from megatron.core.transformer.spec_utils import ModuleSpec
+from megatron.core.transformer.transformer_block import (
+    TransformerBlock,
+    TransformerBlockSubmodules,
+    get_num_layers_to_build,
+)
+from megatron.core.transformer.transformer_config import TransformerConfig
+from megatron.core.transformer.transformer_layer import TransformerLayer, TransformerLayerSubmodules
+
+from pretrain.data.batch import Batch
+from pretrain.model.attention import PackedAttention
+
+NUM_TOKEN_TYPES = 2
+
+
+class LayerNorm(torch.nn.LayerNorm):
+    """Layer norm whose gradients are summed over the tensor ranks when each holds a part of the sequence."""
+
+    def __init__(self, config: TransformerConfig, hidden_size: int, eps: float = 1e-5, **_: object) -> None:
+        super().__init__(hidden_size, eps=eps, dtype=config.params_dtype)
+        for parameter in self.parameters():
+            parameter.sequence_parallel = config.sequence_parallel  # type: ignore[attr-defined]
+
+
+class MlmTransform(torch.nn.Module):
+    """Dense, erf GELU, layer norm: what stands before the tied decoder. Runs on gathered, selected positions."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.dense = torch.nn.Linear(config.hidden_size, config.hidden_size, dtype=config.params_dtype)
+        self.layer_norm = torch.nn.LayerNorm(
+            config.hidden_size, eps=config.layernorm_epsilon, dtype=config.params_dtype
+        )
+
+    def forward(self, hidden_MH: torch.Tensor) -> torch.Tensor:
+        return self.layer_norm(F.gelu(self.dense(hidden_MH)))
+
+
+class MegatronBert(LanguageModule):
+    """One pipeline stage of the pretraining model.
+
+    `forward` gives hidden states [T, 1, H] between stages, and on the last stage the vocabulary-parallel logits of the
+    masked positions [M, 1, V] with the sentence-order logits [P, 2].
+    """
+
+    def __init__(
+        self,
+        config: TransformerConfig,
+        *,
+        vocab_size: int,
+        max_position_embeddings: int,
+        pre_process: bool = True,
+        post_process: bool = True,
+        vp_stage: int | None = None,
+    ) -> None:
+        super().__init__(config=config)
+        self.pre_process = pre_process
+        self.post_process = post_process
+        self.share_embeddings_and_output_weights = True
+        self.vp_stage = vp_stage
+        self.model_type = ModelType.encoder_or_decoder
+        if pre_process:
+            self.embedding = LanguageModelEmbedding(
+                config=config,
+                vocab_size=vocab_size,
+                max_sequence_length=max_position_embeddings,
+                position_embedding_type="learned_absolute",
+                num_tokentypes=NUM_TOKEN_TYPES,
+            )
+        self.encoder = TransformerBlock(
+            config=config,
+            spec=_block_submodules(config, vp_stage),
+            pre_process=pre_process,
+            post_process=post_process,
+            vp_stage=vp_stage,
+        )
+        if post_process:
+            self._build_heads(config, vocab_size)
+        if pre_process or post_process:
+            self.setup_embeddings_and_output_layer()
+
+    def _build_heads(self, config: TransformerConfig, vocab_size: int) -> None:
+        self.lm_head = MlmTransform(config)
+        self.output_layer = ColumnParallelLinear(
+            config.hidden_size,
+            vocab_size,
+            config=config,
+            init_method=config.init_method,
+            bias=True,
+            skip_bias_add=False,
+            gather_output=False,
+            skip_weight_param_allocation=self.pre_process,
+        )
+        # The heads see gathered positions, so the sequence is whole again where they work.
+        self.output_layer.sequence_parallel = False
+        self.output_layer.allreduce_dgrad = config.tensor_model_parallel_size > 1
+        self.pooler = torch.nn.Linear(config.hidden_size, config.hidden_size, dtype=config.params_dtype)
+        self.binary_head = torch.nn.Linear(config.hidden_size, 2, dtype=config.params_dtype)
+
+    def set_input_tensor(self, input_tensor: torch.Tensor | list[torch.Tensor]) -> None:
+        """What the stage before sent; megatron-core's schedules call this."""
+        self.encoder.set_input_tensor(input_tensor[0] if isinstance(input_tensor, list) else input_tensor)
+
+    def forward(self, batch: Batch) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        embedded = None
+        if self.pre_process:
+            embedded = self.embedding(
+                input_ids=batch.input_ids, position_ids=batch.position_ids, tokentype_ids=batch.token_type_ids
+            )
+        pieces = PackedSeqParams(
+            qkv_format="thd",
+            cu_seqlens_q=batch.cu_seqlens,
+            cu_seqlens_kv=batch.cu_seqlens,
+            max_seqlen_q=batch.max_seqlen,
+            max_seqlen_kv=batch.max_seqlen,
+        )
+        hidden_T1H = self.encoder(hidden_states=embedded, attention_mask=None, packed_seq_params=pieces)
+        if not self.post_process:
+            return hidden_T1H
+        if self.config.sequence_parallel:
+            # Every tensor rank computes the heads whole, so the backward of the gather is a plain split.
+            hidden_T1H = tensor_parallel.gather_from_sequence_parallel_region(
+                hidden_T1H, tensor_parallel_output_grad=False
+            )
+        hidden_TH = hidden_T1H.squeeze(1)
+        pooled_PH = torch.tanh(self.pooler(hidden_TH[batch.sequence_starts]))
+        transformed_MH = self.lm_head(hidden_TH[batch.masked_positions])
+        logits_M1V, _ = self.output_layer(transformed_MH.unsqueeze(1), weight=self.shared_embedding_or_output_weight())
+        return logits_M1V, self.binary_head(pooled_PH)
+
+
+def _block_submodules(config: TransformerConfig, vp_stage: int | None) -> TransformerBlockSubmodules:
+    layer = ModuleSpec(
+        module=TransformerLayer,
+        submodules=TransformerLayerSubmodules(
+            input_layernorm=LayerNorm,
+            self_attention=ModuleSpec(
+                module=SelfAttention,
+                params={"attn_mask_type": AttnMaskType.padding},
+                submodules=SelfAttentionSubmodules(
+                    linear_qkv=ColumnParallelLinear,
+                    core_attention=PackedAttention,
+                    linear_proj=RowParallelLinear,
+                    q_layernorm=IdentityOp,
+                    k_layernorm=IdentityOp,
+                ),
+            ),
+            self_attn_bda=get_bias_dropout_add,
+            pre_mlp_layernorm=LayerNorm,
+            mlp=ModuleSpec(
+                module=MLP,
+                submodules=MLPSubmodules(linear_fc1=ColumnParallelLinear, linear_fc2=RowParallelLinear),
+            ),
+            mlp_bda=get_bias_dropout_add,
+        ),
+    )
+    layers = [layer] * get_num_layers_to_build(config, vp_stage)
+    return TransformerBlockSubmodules(layer_specs=layers, layer_norm=LayerNorm)

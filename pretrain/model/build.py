@@ -1,0 +1,116 @@
+"""From the run's configuration to model chunks with initial weights.
+
+Initial weights are a function of (seed, parameter name), not of the layout: each rank draws the whole tensor and keeps
+its shard, so TP, PP and DP runs start from the same model.
+"""
+
+import hashlib
+import math
+import re
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from megatron.core import parallel_state
+from megatron.core.transformer.transformer_config import TransformerConfig
+
+from pretrain.config import PretrainConfig
+from pretrain.model.bert import MegatronBert
+
+_LOCAL_LAYER = re.compile(r"encoder\.layers\.(\d+)\.(.*)")
+_RESIDUAL_OUTPUTS = ("self_attention.linear_proj.weight", "mlp.linear_fc2.weight")
+
+
+def transformer_config(config: PretrainConfig) -> TransformerConfig:
+    """The keys of megatron-core's TransformerConfig in terms of ours."""
+    parallel, model = config.parallel, config.model
+    dtype = torch.bfloat16 if config.train.precision == "bf16" else torch.float32
+    interleaved = parallel.virtual_stages > 1
+    return TransformerConfig(
+        num_layers=model.num_layers,
+        hidden_size=model.hidden_size,
+        num_attention_heads=model.num_attention_heads,
+        ffn_hidden_size=config.ffn_hidden_size,
+        hidden_dropout=model.hidden_dropout,
+        attention_dropout=model.attention_dropout,
+        layernorm_epsilon=model.layernorm_epsilon,
+        init_method_std=model.init_std,
+        activation_func=F.gelu,
+        # Fused, the layers' GELU would be the tanh form while the head keeps erf: no Hugging Face model matches that.
+        bias_activation_fusion=False,
+        bias_dropout_fusion=False,
+        masked_softmax_fusion=False,
+        gradient_accumulation_fusion=False,
+        persist_layer_norm=False,
+        use_cpu_initialization=True,
+        params_dtype=dtype,
+        pipeline_dtype=dtype,
+        bf16=dtype is torch.bfloat16,
+        tensor_model_parallel_size=parallel.tensor,
+        pipeline_model_parallel_size=parallel.pipeline,
+        virtual_pipeline_model_parallel_size=parallel.virtual_stages if interleaved else None,
+        sequence_parallel=parallel.sequence,
+        # The default point-to-point settings give wrong gradients, silently, with virtual stages.
+        overlap_p2p_comm=interleaved,
+        batch_p2p_comm=not interleaved,
+    )
+
+
+def build_model(config: PretrainConfig, vocab_size: int, device: torch.device) -> list[MegatronBert]:
+    """This rank's chunks of the model, one a virtual stage, on `device` with initial weights."""
+    megatron = transformer_config(config)
+    chunks = []
+    for stage in range(config.parallel.virtual_stages):
+        vp_stage = stage if config.parallel.virtual_stages > 1 else None
+        chunk = MegatronBert(
+            megatron,
+            vocab_size=vocab_size,
+            max_position_embeddings=config.max_position_embeddings,
+            pre_process=parallel_state.is_pipeline_first_stage(ignore_virtual=False, vp_stage=vp_stage),
+            post_process=parallel_state.is_pipeline_last_stage(ignore_virtual=False, vp_stage=vp_stage),
+            vp_stage=vp_stage,
+        )
+        initialise(chunk, config)
+        chunks.append(chunk.to(device))
+    return chunks
+
+
+def global_name(chunk: MegatronBert, name: str) -> str:
+    """A parameter's name in the whole model: layers counted over all stages, tied weights under one name."""
+    match = _LOCAL_LAYER.fullmatch(name)
+    if match:
+        return f"encoder.layers.{chunk.encoder.layers[int(match[1])].layer_number - 1}.{match[2]}"
+    return "embedding.word_embeddings.weight" if name == "output_layer.weight" else name
+
+
+@torch.no_grad()
+def initialise(chunk: MegatronBert, config: PretrainConfig) -> None:
+    """Fill `chunk` with initial weights: normal matrices, zero biases, unit norms."""
+    tensor_rank, tensor_size = (
+        parallel_state.get_tensor_model_parallel_rank(),
+        parallel_state.get_tensor_model_parallel_world_size(),
+    )
+    for local_name, parameter in chunk.named_parameters():
+        name = global_name(chunk, local_name)
+        if parameter.dim() == 1:
+            parameter.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
+            continue
+        shape = list(parameter.shape)
+        dimension = _sharded_dimension(parameter) if tensor_size > 1 else None
+        if dimension is not None:
+            shape[dimension] *= tensor_size
+        std = config.model.init_std
+        if name.endswith(_RESIDUAL_OUTPUTS):
+            std /= math.sqrt(2 * config.model.num_layers)
+        whole = torch.empty(shape).normal_(0.0, std, generator=_generator(config.train.seed, name))
+        shard = whole if dimension is None else whole.chunk(tensor_size, dim=dimension)[tensor_rank]
+        parameter.copy_(shard)
+
+
+def _sharded_dimension(parameter: Any) -> int | None:
+    return parameter.partition_dim if getattr(parameter, "tensor_model_parallel", False) else None
+
+
+def _generator(seed: int, name: str) -> torch.Generator:
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))

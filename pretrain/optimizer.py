@@ -1,0 +1,91 @@
+"""megatron-core's distributed optimizer over torch's fused AdamW: masters and moments are sharded over the data ranks."""
+
+from typing import Any
+
+import torch
+from megatron.core.distributed import DistributedDataParallel, DistributedDataParallelConfig
+from megatron.core.optimizer import MegatronOptimizer, OptimizerConfig, get_megatron_optimizer
+from megatron.core.optimizer.distrib_optimizer import HAVE_APEX_OR_TE, DistributedOptimizer
+
+from pretrain.config import PretrainConfig
+from pretrain.model.bert import MegatronBert
+
+
+def wrap_for_data_parallel(chunks: list[MegatronBert], precision: str) -> list[DistributedDataParallel]:
+    """Gradient buffers, their fp32 reduction and the sharding that the distributed optimizer expects."""
+    from megatron.core.transformer.module import Float16Module
+
+    ddp = DistributedDataParallelConfig(
+        grad_reduce_in_fp32=True,
+        use_distributed_optimizer=True,
+        overlap_grad_reduce=torch.cuda.is_available(),
+        overlap_param_gather=False,
+    )
+    modules = [Float16Module(chunk.config, chunk) if precision == "bf16" else chunk for chunk in chunks]
+    return [DistributedDataParallel(chunk.config, ddp, module) for chunk, module in zip(chunks, modules, strict=True)]
+
+
+def build_optimizer(models: list[DistributedDataParallel], config: PretrainConfig) -> MegatronOptimizer:
+    """AdamW without decay on biases and norms, with clipping of the global gradient norm."""
+    train = config.train
+    is_bf16 = train.precision == "bf16"
+    optimizer = get_megatron_optimizer(
+        OptimizerConfig(
+            optimizer="adam",
+            lr=train.lr,
+            weight_decay=train.weight_decay,
+            adam_beta1=train.beta1,
+            adam_beta2=train.beta2,
+            adam_eps=train.adam_epsilon,
+            clip_grad=train.clip_grad,
+            bf16=is_bf16,
+            params_dtype=torch.bfloat16 if is_bf16 else torch.float32,
+            use_distributed_optimizer=True,
+        ),
+        models,
+    )
+    if not HAVE_APEX_OR_TE:
+        _make_checkpoints_loadable()
+        for group in optimizer.param_groups:
+            group["fused"] = True
+            group["foreach"] = False
+    return optimizer
+
+
+def set_learning_rate(optimizer: MegatronOptimizer, lr: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
+def _make_checkpoints_loadable() -> None:
+    """Repairs three faults of megatron-core 0.16.1's distributed optimizer over torch's own AdamW.
+
+    Without Transformer Engine or Apex, torch's AdamW keeps a `step` tensor a parameter, which the loading code does
+    not expect: a fresh optimizer cannot be loaded at all, and after loading all parameters share one `step` tensor,
+    so that the bias correction runs ahead and parameters drift without an error.
+    """
+    if getattr(DistributedOptimizer, "_notemill_loadable", False):
+        return
+    original_sharded_state_dict = DistributedOptimizer.sharded_state_dict
+    original_load_state_dict = DistributedOptimizer.load_state_dict
+
+    def set_states(self: Any, model_param: torch.nn.Parameter, tensors: dict[str, torch.Tensor]) -> None:
+        with torch.no_grad():
+            for key, state in self._get_main_param_and_optimizer_states(model_param).items():
+                if key != "step":
+                    state.copy_(tensors[key])
+
+    def sharded_state_dict(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not self.optimizer.state:
+            self._init_optimizer_states_with_dummy_values()
+        return original_sharded_state_dict(self, *args, **kwargs)
+
+    def load_state_dict(self: Any, state_dict: Any) -> None:
+        original_load_state_dict(self, state_dict)
+        for state in self.optimizer.state.values():
+            state["step"] = state["step"].clone()
+
+    DistributedOptimizer._set_main_param_and_optimizer_states = set_states
+    DistributedOptimizer.sharded_state_dict = sharded_state_dict
+    DistributedOptimizer.load_state_dict = load_state_dict
+    DistributedOptimizer._notemill_loadable = True
