@@ -62,9 +62,7 @@ def read_info(checkpoint: Path) -> CheckpointInfo:
     """Raises NotemillError for a folder that is no complete checkpoint of this version."""
     found = read_json(checkpoint / MARKER, "checkpoint")
     if not isinstance(found, dict) or found.get("version") != VERSION:
-        raise NotemillError(
-            f"{checkpoint / MARKER} is not of checkpoint version {VERSION}; save it again with this release."
-        )
+        raise NotemillError(f"{checkpoint / MARKER} is not of checkpoint version {VERSION}.")
     try:
         return CheckpointInfo(**found)
     except TypeError:

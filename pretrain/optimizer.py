@@ -1,4 +1,4 @@
-"""megatron-core's distributed optimizer over torch's fused AdamW: masters and moments are sharded over the data ranks."""
+"""megatron-core's distributed optimizer over torch's fused AdamW; masters and moments are shared out over data ranks."""
 
 from typing import Any
 

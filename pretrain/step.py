@@ -58,7 +58,7 @@ def train_step(
     device: torch.device,
     step: int,
 ) -> StepResult:
-    """Forward, backward and update over this rank's micro-batches. Raises NotemillError for a loss that is not finite."""
+    """Forward, backward and update over this rank's micro-batches; NotemillError for a loss that is not finite."""
     masked, ordered, real_tokens = _sum_over_data_ranks(
         [
             sum(batch.masked_positions.numel() for batch in batches),

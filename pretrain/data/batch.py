@@ -1,6 +1,7 @@
 """One micro-batch of packed rows, as the model takes it."""
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 
@@ -37,7 +38,7 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """The batch with its tensors on `device`."""
-        tensors = {
+        tensors: dict[str, Any] = {
             field.name: value.to(device, non_blocking=True)
             for field in fields(self)
             if isinstance(value := getattr(self, field.name), torch.Tensor)

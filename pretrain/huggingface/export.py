@@ -7,6 +7,7 @@ measured and is within tolerance.
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from data_pipeline.files import make_private_folder, write_json, write_text
 from launch.console import say
@@ -94,7 +95,7 @@ def _write_folder(checkpoint: Path, config: PretrainConfig, vocab_size: int, fol
     return parity
 
 
-def _huggingface_config(checkpoint: Path, config: PretrainConfig, vocab_size: int):  # type: ignore[no-untyped-def]
+def _huggingface_config(checkpoint: Path, config: PretrainConfig, vocab_size: int) -> Any:
     from tokenizers import Tokenizer
     from transformers import MegatronBertConfig
 

@@ -49,7 +49,8 @@ class PackedAttention(MegatronModule):
             from torch.nn.attention.varlen import varlen_attn
 
             bounds, longest = packed_seq_params.cu_seqlens_q, packed_seq_params.max_seqlen_q
-            return varlen_attn(query_TND, key_TND, value_TND, bounds, bounds, longest, longest)
+            output: torch.Tensor = varlen_attn(query_TND, key_TND, value_TND, bounds, bounds, longest, longest)  # type: ignore[assignment]
+            return output
         return self._attend_by_piece(query_TND, key_TND, value_TND, packed_seq_params.cu_seqlens_q)
 
     def _attend_by_piece(

@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import pytest
+
+from launch.config import load_config, to_yaml
+from launch.errors import NotemillError
+from pretrain.config import PretrainConfig, load_pretrain_config
+from pretrain.parallel.distributed import check_layout
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+@pytest.mark.parametrize("name", ["tiny", "gatortron-base", "gatortron-medium", "gatortron-large"])
+def test_every_shipped_config_loads(name):
+    load_pretrain_config(str(CONFIGS / f"{name}.yaml"), [])
+
+
+def test_resolved_config_reads_back_equal(tmp_path):
+    config = load_pretrain_config(None, ["train.lr=3e-4", "parallel.tensor=2", "train.precision=fp32"])
+    (tmp_path / "config.yaml").write_text(to_yaml(config))
+    assert load_config(PretrainConfig, tmp_path / "config.yaml") == config
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("train.stpes=5", "did you mean 'train.steps'"),
+        ("train.steps=many", "train.steps"),
+        ("train.precision=fp8", "fp32"),
+        ("model.hidden_size=100", "no multiple of model.num_attention_heads 16"),
+        ("parallel.tensor=3", "does not divide"),
+        ("parallel.sequence=true", "needs parallel.tensor of at least 2"),
+        ("engine.name=deepspeed", "engine.name=megatron"),
+        ("train.steps=0", "at least 1"),
+        ("steps", "section.key=value"),
+    ],
+)
+def test_wrong_settings_are_told_in_one_sentence(override, said):
+    with pytest.raises(NotemillError, match=said) as told:
+        load_pretrain_config(None, [override])
+    assert "\n" not in str(told.value)
+
+
+def test_all_problems_are_listed_at_once():
+    with pytest.raises(NotemillError) as told:
+        load_pretrain_config(None, ["model.num_layers=3", "parallel.pipeline=2", "parallel.sequence=true"])
+    assert "num_layers 3" in str(told.value)
+    assert "parallel.sequence" in str(told.value)
+
+
+def test_layout_must_fit_the_processes_and_the_batch():
+    with pytest.raises(NotemillError, match="torchrun --nproc-per-node 2"):
+        check_layout(load_pretrain_config(None, ["parallel.tensor=2"]), world_size=1)
+    with pytest.raises(NotemillError, match="global_batch_size 32"):
+        check_layout(load_pretrain_config(None, ["train.micro_batch_size=5"]), world_size=1)
+
+
+def test_base_file_is_merged_below(tmp_path):
+    (tmp_path / "parent.yaml").write_text("train: {steps: 7, lr: 1e-4}\n")
+    (tmp_path / "child.yaml").write_text("base: parent.yaml\ntrain: {steps: 9}\n")
+    config = load_pretrain_config(str(tmp_path / "child.yaml"), [])
+    assert (config.train.steps, config.train.lr) == (9, 1e-4)
+
+
+def test_a_circle_of_bases_is_told(tmp_path):
+    (tmp_path / "a.yaml").write_text("base: a.yaml\n")
+    with pytest.raises(NotemillError, match="circle"):
+        load_pretrain_config(str(tmp_path / "a.yaml"), [])
