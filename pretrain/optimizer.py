@@ -1,4 +1,4 @@
-"""megatron-core's distributed optimizer over torch's fused AdamW; masters and moments are shared out over data ranks."""
+"""megatron-core's distributed optimizer over torch's fused AdamW: masters and moments are split over the data ranks."""
 
 from typing import Any
 
