@@ -1,0 +1,28 @@
+"""`python -m data_pipeline.invented --out DIR --patients N --seed S`: write an invented hospital; paths go to stdout as JSON."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from data_pipeline.invented.write import write_invented
+from launch.errors import NotemillError
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m data_pipeline.invented", description="Write an invented hospital.")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write into")
+    parser.add_argument("--patients", type=int, default=250, help="number of patients, 4 to 6 notes each")
+    parser.add_argument("--seed", type=int, default=1, help="equal seeds give equal bytes")
+    arguments = parser.parse_args()
+    try:
+        paths = write_invented(arguments.out, arguments.patients, arguments.seed)
+    except NotemillError as error:
+        print(f"invented: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps({name: str(path) for name, path in paths.items()}, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
