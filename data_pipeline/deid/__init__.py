@@ -1,0 +1,1 @@
+"""De-identification: detectors find spans, their union is replaced, a verifier reads the result again."""

@@ -1,0 +1,282 @@
+"""The patients' own identifiers: found in notes by Aho-Corasick, and looked for again in the output.
+
+Text and identifiers are brought to one form: letters folded and lower-cased, every run of other characters one space.
+"Kim, Andrew", "ANDREW\\n  KIM" and "(465) 555-9647" thus match however a note writes them, only as whole words, and a
+match's words lead back to its offsets.
+
+The roster is a CSV with a column for the patient's id and columns for identifiers, recognised by their header. Three
+kinds of entry follow from it:
+- full names, numbers, complete dates of birth, addresses: replaced wherever they stand;
+- single names: replaced in every note or only in the patient's own (`deid.roster_names`). One that is also an ordinary
+  word ("walker", "white") counts in other patients' notes only when it is written with a capital;
+- what is no identifier without its owner (a birthday without a year, a two-letter name, a town): only in the own notes.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from data_pipeline.deid.spans import PhiSpan
+from data_pipeline.deid.view import plain_view
+from data_pipeline.files import sha256_file
+from data_pipeline.placeholders import PLACEHOLDER_PATTERN, PlaceholderClass
+from data_pipeline.readers.tables import csv_header, csv_rows
+from launch.errors import NotemillError
+
+_WORD = re.compile(r"[0-9a-z]+")
+_PATIENT_COLUMNS = ("subject_id", "patient_id", "person_id", "subject", "patient", "pat_id")
+_NO_IDENTIFIER = re.compile(r"sex|gender|race|ethnic|language|religion|marital|deceased|^$")
+_COLUMN_CLASSES: tuple[tuple[str, PlaceholderClass], ...] = (
+    (r"e-?mail", "EMAIL"),
+    (r"user_?name|login", "ID"),
+    (r"name|alias|initials", "NAME"),
+    (r"dob|birth|date|dod|death", "DATE"),
+    (r"phone|fax|pager|cell|mobile|tel", "PHONE"),
+    (r"ssn|social", "SSN"),
+    (r"mrn|medical_?record|record", "MRN"),
+    (r"account|acct|csn|encounter|visit|hadm", "ACCOUNT"),
+    (r"licen[sc]e|dea|npi", "LICENSE"),
+    (r"device|serial|implant", "DEVICE"),
+    (r"address|street|city|town|zip|postal|county", "LOCATION"),
+    (r"url|web", "URL"),
+    (r"hospital|employer|facility", "HOSPITAL"),
+    (r"id$|^id|_no$|number|policy|insurance|member|plate|vin", "ID"),
+)
+_NUMBER_CLASSES = frozenset({"SSN", "MRN", "ACCOUNT", "LICENSE", "DEVICE", "ID", "PHONE"})
+_MONTHS = "january february march april may june july august september october november december".split()
+MIN_NAME_CHARS = 3
+"""A shorter single name, such as Li or Do, is looked for only in its owner's notes, and with a capital."""
+MIN_NUMBER_CHARS = 6
+"""A shorter number is looked for only in its owner's notes: elsewhere it is a dose or a count."""
+MIN_SQUEEZED_DIGITS = 7
+"""The verifier also finds a number of this many digits when other signs break it up."""
+
+Scope = Literal["every", "capital", "own"]
+
+
+@dataclass(slots=True)
+class _Entry:
+    cls: PlaceholderClass
+    scope: Scope
+    owners: set[str] = field(default_factory=set)
+    """Patients whose identifier it is."""
+    capital_only: bool = False
+    """Even in its owner's notes it counts only with a capital."""
+
+
+@dataclass(frozen=True)
+class RosterSummary:
+    """What the attestation says about the roster; holds no identifier."""
+
+    sha256: str
+    patients: int
+    identifiers: int
+    columns_used: tuple[str, ...]
+    columns_not_used: tuple[str, ...]
+
+
+class Roster:
+    """An automaton over all identifiers of all patients."""
+
+    def __init__(self, path: Path, single_names: Literal["every", "own"] = "every") -> None:
+        """Read `path`. Raises NotemillError when it cannot be read, lacks a patient column or holds no identifier."""
+        import ahocorasick
+
+        self._single_names = single_names
+        self._entries: dict[str, _Entry] = {}
+        self._squeezed: dict[str, PlaceholderClass] = {}
+        patients = self._load(path)
+        if not self._entries:
+            raise NotemillError(f"the roster {path} holds no identifier; fill its columns or build without --roster.")
+        self.summary = RosterSummary(
+            sha256_file(path), patients, len(self._entries), tuple(self._used), tuple(self._not_used)
+        )
+        self._automaton: Any = ahocorasick.Automaton()
+        for key, entry in self._entries.items():
+            self._automaton.add_word(f" {key} ", (len(key), entry))
+        self._automaton.make_automaton()
+
+    def find(self, plain: str, patient_id: str) -> list[PhiSpan]:
+        """Identifiers in a view of `deid.view.plain_view` of a note of this patient; spans may overlap."""
+        lower = plain.lower()
+        normal = f" {' '.join(_WORD.findall(lower))} "
+        hits = list(self._automaton.iter(normal))
+        if not hits:
+            return []
+        words = [match.span() for match in _WORD.finditer(lower)]
+        starts = _word_starts(words)
+        spans = []
+        for last, (length, entry) in hits:
+            # `last` is the space after the key, so its last character is one before.
+            first_word = bisect_right(starts, last - length) - 1
+            last_word = bisect_right(starts, last - 1) - 1
+            start, end = words[first_word][0], words[last_word][1]
+            if _counts(entry, patient_id, plain[start:end]):
+                spans.append(PhiSpan(start, end, entry.cls))
+        return spans
+
+    def leaks(self, text: str, patient_id: str) -> bool:
+        """Whether a finished text still holds an identifier; also finds numbers broken up by other signs."""
+        # A placeholder's own letters are no leak, and what stands on its two sides does not belong together.
+        rest = plain_view(PLACEHOLDER_PATTERN.sub("\n|0x|\n", text))
+        if self.find(rest, patient_id):
+            return True
+        return any(re.sub(r"\D", "", run) in self._squeezed for run in _DIGIT_RUN.findall(rest))
+
+    # ---- loading -----------------------------------------------------------------------------------------------------
+
+    def _load(self, path: Path) -> int:
+        if not path.is_file():
+            raise NotemillError(f"no roster at {path}; check --roster.")
+        header = csv_header(path)
+        patient_column = next((name for name in _PATIENT_COLUMNS if name in header), None)
+        if patient_column is None:
+            raise NotemillError(
+                f"the roster {path} has no patient column ({', '.join(_PATIENT_COLUMNS)}); its columns are "
+                f"{', '.join(header)}."
+            )
+        classes = {name: cls for name in header if name != patient_column and (cls := _class_of_column(name))}
+        self._used = list(classes)
+        self._not_used = [name for name in header if name not in classes and name != patient_column]
+        patients = set()
+        for number, row in enumerate(csv_rows(path), start=2):
+            if row.values is None:
+                raise NotemillError(f"record {number} of the roster {path} has another number of fields than its header.")
+            patient = row.values[patient_column].strip()
+            patients.add(patient)
+            self._add_patient(patient, row.values, classes)
+        return len(patients)
+
+    def _add_patient(self, patient: str, values: dict[str, str], classes: dict[str, PlaceholderClass]) -> None:
+        names = {column: values[column] for column, cls in classes.items() if cls == "NAME" and values[column].strip()}
+        self._add_names(patient, names)
+        for column, cls in classes.items():
+            value = values[column].strip()
+            if not value or cls == "NAME":
+                continue
+            if cls == "DATE":
+                self._add_date(patient, value)
+            elif cls in _NUMBER_CLASSES:
+                self._add_number(patient, value, cls)
+            elif re.search(r"city|town|zip|postal|county|hospital|employer|facility", column):
+                self._add(value, cls, "own", patient)
+            else:
+                self._add(value, cls, "every", patient)
+                # An address is also known by its street alone.
+                street = value.split(",")[0]
+                if cls == "LOCATION" and street != value and re.search(r"\d", street):
+                    self._add(street, cls, "every", patient)
+        if len(patient) >= MIN_NUMBER_CHARS - 1:
+            self._add(patient, "ID", "own", patient)
+
+    def _add_names(self, patient: str, names: dict[str, str]) -> None:
+        first = next((value for column, value in names.items() if re.search(r"first|given|fore", column)), "")
+        last = next((value for column, value in names.items() if re.search(r"last|family|sur", column)), "")
+        if first and last:
+            self._add(f"{first} {last}", "NAME", "every", patient)
+            self._add(f"{last} {first}", "NAME", "every", patient)
+        for value in names.values():
+            # A value of several words is a full name; each of its words is a single one.
+            words = re.findall(r"[0-9a-z'-]+", _fold(value))
+            if len(words) > 1:
+                self._add(value, "NAME", "every", patient)
+            for word in {part for word in words for part in (word, *word.split("-"))}:
+                self._add_single_name(patient, word)
+
+    def _add_single_name(self, patient: str, word: str) -> None:
+        letters = re.sub(r"[^a-z]", "", word)
+        if len(letters) < 2:
+            return
+        if len(letters) < MIN_NAME_CHARS:
+            self._add(word, "NAME", "own", patient, capital_only=True)
+        elif self._single_names == "own":
+            self._add(word, "NAME", "own", patient)
+        else:
+            self._add(word, "NAME", "capital" if letters in _ordinary_words() else "every", patient)
+
+    def _add_date(self, patient: str, value: str) -> None:
+        whole = re.fullmatch(r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[ T].*)?", value)
+        american = re.fullmatch(r"(\d{1,2})/(\d{1,2})/(\d{4})(?: .*)?", value)
+        if whole:
+            year, month, day = (int(part) for part in whole.groups())
+        elif american:
+            month, day, year = (int(part) for part in american.groups())
+        else:
+            self._add(value, "DATE", "every" if re.search(r"\d.*\d.*\d{2}$", value) and len(value) > 7 else "own", patient)
+            return
+        if not 1 <= month <= 12:
+            self._add(value, "DATE", "own", patient)
+            return
+        name = _MONTHS[month - 1]
+        forms = {f"{year}-{month:02}-{day:02}", f"{year}-{month}-{day}", f"{year}{month:02}{day:02}"}
+        forms |= {f"{m}/{d}/{y}" for m in (f"{month}", f"{month:02}") for d in (f"{day}", f"{day:02}") for y in (f"{year}", f"{year % 100:02}")}
+        forms |= {f"{m} {d} {year}" for m in (name, name[:3]) for d in (f"{day}", f"{day:02}")}
+        forms |= {f"{d} {m} {year}" for m in (name, name[:3]) for d in (f"{day}", f"{day:02}")}
+        for form in forms:
+            self._add(form, "DATE", "every", patient)
+
+    def _add_number(self, patient: str, value: str, cls: PlaceholderClass) -> None:
+        squeezed = re.sub(r"[^0-9a-z]", "", _fold(value))
+        scope: Scope = "every" if len(squeezed) >= MIN_NUMBER_CHARS else "own"
+        self._add(value, cls, scope, patient)
+        self._add(squeezed, cls, scope, patient)
+        if squeezed.isdigit() and len(squeezed) >= MIN_SQUEEZED_DIGITS:
+            self._squeezed[squeezed] = cls
+            if cls == "PHONE" and len(squeezed) == 11 and squeezed[0] == "1":
+                self._squeezed[squeezed[1:]] = cls
+
+    def _add(self, value: str, cls: PlaceholderClass, scope: Scope, patient: str, capital_only: bool = False) -> None:
+        key = " ".join(_WORD.findall(_fold(value)))
+        if len(key) < 2:
+            return
+        entry = self._entries.setdefault(key, _Entry(cls, scope, capital_only=capital_only))
+        entry.owners.add(patient)
+        # The same string may be one patient's town and another's surname: the wider scope holds.
+        if _WIDTH[scope] > _WIDTH[entry.scope]:
+            entry.cls, entry.scope = cls, scope
+        entry.capital_only = entry.capital_only and capital_only
+
+
+_WIDTH: dict[Scope, int] = {"own": 0, "capital": 1, "every": 2}
+_DIGIT_RUN = re.compile(r"(?<![0-9A-Za-z])\d(?:[ ().\-/\n]{0,3}\d){6,14}(?![0-9A-Za-z])")
+
+
+def _counts(entry: _Entry, patient_id: str, found: str) -> bool:
+    own = patient_id in entry.owners
+    if entry.scope == "own":
+        return own and (not entry.capital_only or found[0].isupper())
+    return own or entry.scope == "every" or found[0].isupper()
+
+
+def _word_starts(words: list[tuple[int, int]]) -> list[int]:
+    """Offset of each word in the normal form, which opens with a space and has one between words."""
+    starts = []
+    position = 1
+    for start, end in words:
+        starts.append(position)
+        position += end - start + 1
+    return starts
+
+
+def _fold(value: str) -> str:
+    return plain_view(value).lower()
+
+
+def _class_of_column(name: str) -> PlaceholderClass | None:
+    if _NO_IDENTIFIER.search(name):
+        return None
+    return next((cls for words, cls in _COLUMN_CLASSES if re.search(words, name)), None)
+
+
+def _ordinary_words() -> frozenset[str]:
+    return frozenset(_iter_ordinary_words())
+
+
+def _iter_ordinary_words() -> Iterator[str]:
+    from data_pipeline.deid.patterns import not_names
+
+    yield from not_names()
+    yield from (Path(__file__).parent / "ordinary_words.txt").read_text(encoding="utf-8").split()

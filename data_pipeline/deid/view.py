@@ -1,0 +1,46 @@
+"""A view of text that detectors work on: same length, plain letters, so that offsets mean the same in both.
+
+Each character becomes one: accents are dropped, typographic quotes, dashes and spaces become their keyboard forms, and
+what has no plain form becomes '?'. The view is bytes in Latin-1, so that a byte offset of RE2 is a character offset.
+"""
+
+import functools
+import unicodedata
+
+_LETTER_RANGES = (range(0xC0, 0x250), range(0x1E00, 0x1F00))
+_SAME = {
+    "'": "\u2018\u2019\u201b\u02bc\u00b4`",
+    '"': "\u201c\u201d\u201e",
+    "-": "\u2010\u2011\u2012\u2013\u2014\u2212",
+    " ": "\xa0\u2002\u2003\u2009\u202f",
+    "o": "\u00f8",
+    "O": "\u00d8",
+    "l": "\u0142",
+    "L": "\u0141",
+    "d": "\u0111",
+    "D": "\u0110",
+    "s": "\u00df",
+}
+
+
+def plain_view(text: str) -> str:
+    """The view as a string of the same length."""
+    return text if text.isascii() else text.translate(_folding_table())
+
+
+def byte_view(plain: str) -> bytes:
+    """The view as one byte a character."""
+    return plain.encode("latin-1", errors="replace")
+
+
+@functools.cache
+def _folding_table() -> dict[int, str]:
+    table = {}
+    for code in (code for codes in _LETTER_RANGES for code in codes):
+        base = unicodedata.normalize("NFD", chr(code))[0]
+        if base.isascii():
+            table[code] = base
+    table.update({ord(odd): plain for plain, odds in _SAME.items() for odd in odds})
+    # Full-width forms of the ASCII signs, as East Asian keyboards write them.
+    table.update({code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)})
+    return table
