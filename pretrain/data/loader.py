@@ -1,0 +1,288 @@
+"""Batches of pretraining rows as a pure function of (seed, row number).
+
+    tokens/ ──index──▶ sentence lengths ──pieces, packing, plan──▶ rows ──assemble, masking──▶ Batch
+
+Rows are numbered through the whole run, epoch after epoch. Of optimizer step s with G rows, rank r of D takes in its
+micro-batch m the rows s*G + (m*D + r)*B + i for i < B, so any layout sees the same G rows and a run that is resumed,
+on any number of ranks, sees each row once. There is no state to save: the step says everything. What does go into a
+checkpoint is `fingerprint`, to tell when the rows of a resumed run are others.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from queue import Empty, Full, Queue
+from types import TracebackType
+
+import numpy as np
+import torch
+
+from data_pipeline.files import sha256_json
+from launch.errors import NotemillError
+from pretrain.data.assemble import assemble, gather_rows
+from pretrain.data.batch import Batch
+from pretrain.data.counter_random import derive_key
+from pretrain.data.index import SentenceIndex, TokensManifest, read_tokens_manifest
+from pretrain.data.plan import PIECES_PER_WINDOW, PackedWindow, RowPlan
+from pretrain.data.vocabulary import Vocabulary
+
+TOKENIZER_FOLDER = "tokenizer"
+"""The tokenizer's files lie in this folder of tokens/, so that tokens are never without it."""
+VALIDATION_SEED = 20_220_126
+"""Order, halves and masks of held-out rows follow from this and not from the run's seed: runs compare."""
+MIN_SEQ_LEN = 16
+_FORMAT = 1
+"""Part of the fingerprint; raised when the same settings would give other rows."""
+
+
+class PackedLoader:
+    """Packed, masked rows of a token index. Every process of a run makes its own, with equal arguments."""
+
+    def __init__(
+        self,
+        tokens_dir: Path,
+        tokenizer_dir: Path,
+        *,
+        seq_len: int,
+        seed: int,
+        split: str = "train",
+        weights: Mapping[str, float] | None = None,
+        mask_probability: float = 0.15,
+        pieces_per_window: int = PIECES_PER_WINDOW,
+    ) -> None:
+        """`weights` says how often an epoch goes over a source, 1 where it says nothing, 0 to leave it out.
+
+        Raises NotemillError for tokens that are missing, damaged, empty, or built with another tokenizer.
+        """
+        self.manifest = read_tokens_manifest(tokens_dir)
+        self.vocabulary = _matching_vocabulary(self.manifest, tokenizer_dir)
+        self.tokenizer_dir = tokenizer_dir
+        _check_settings(seq_len, mask_probability)
+        self._seq_len, self._mask_probability, self._seed = seq_len, mask_probability, seed
+        self._pieces_per_window = pieces_per_window
+        weight_of_source = _check_weights(self.manifest, split, weights or {})
+        self._indexes, self._plan = self._open(split, weight_of_source, seed)
+        if not self.tokens_per_epoch:
+            raise NotemillError(
+                f"{tokens_dir} holds no tokens of split '{split}'; check the corpus they were built of."
+            )
+        self.fingerprint = sha256_json(
+            {
+                "format": _FORMAT,
+                "tokens": self.manifest.fingerprint,
+                "split": split,
+                "weights": weight_of_source,
+                "seq_len": seq_len,
+                "seed": seed,
+                "mask_probability": mask_probability,
+                "pieces_per_window": pieces_per_window,
+            }
+        )
+
+    @classmethod
+    def from_tokens(
+        cls, tokens_dir: Path, *, seq_len: int, seed: int, mask_probability: float = 0.15
+    ) -> "PackedLoader":
+        """The training split, with the tokenizer that lies in the tokens' folder."""
+        return cls(
+            tokens_dir,
+            tokens_dir / TOKENIZER_FOLDER,
+            seq_len=seq_len,
+            seed=seed,
+            mask_probability=mask_probability,
+        )
+
+    @property
+    def vocab_size(self) -> int:
+        return self.vocabulary.size
+
+    @property
+    def tokenizer_fingerprint(self) -> str:
+        return self.vocabulary.fingerprint
+
+    @property
+    def tokens_per_epoch(self) -> int:
+        """Tokens of text that an epoch holds, without special ones."""
+        return self._plan.tokens_per_epoch
+
+    def rows_in_epoch(self, epoch: int) -> int:
+        """Rows of an epoch. Packing differs a little between epochs; counting one takes its planning."""
+        return self._plan.rows_in_epoch(epoch)
+
+    def micro_batch(
+        self,
+        step: int,
+        micro: int,
+        *,
+        micro_batch_size: int,
+        num_micro_batches: int,
+        dp_rank: int,
+        dp_size: int,
+    ) -> Batch:
+        """The rows of one micro-batch of one rank; see the head of this file for which they are."""
+        global_batch_rows = micro_batch_size * num_micro_batches * dp_size
+        first = step * global_batch_rows + (micro * dp_size + dp_rank) * micro_batch_size
+        return self.batch_of_rows(range(first, first + micro_batch_size))
+
+    def batch_of_rows(self, rows: Sequence[int]) -> Batch:
+        """A batch of these rows, counted from the start of the run."""
+        places, keys = [], []
+        for row in rows:
+            epoch, _, window, row_in_window = self._plan.locate(row)
+            places.append((window, row_in_window))
+            keys.append(derive_key(self._seed, "mask", epoch, row))
+        return self._assemble(places, keys, self._indexes)
+
+    def iter_validation(
+        self, micro_batch_size: int, dp_rank: int, dp_size: int, max_rows: int = 0, split: str = "valid"
+    ) -> Iterator[Batch]:
+        """This rank's share of the first `max_rows` rows (0: all) of a held-out split, the same at every call.
+
+        Rows are dealt out one by one, and every rank yields as many batches as the others: where rows run out, a batch
+        is filled with rows of padding only, which have no masked positions and no order labels.
+        """
+        if not self.manifest.of_split(split):
+            return
+        indexes, plan = self._open(split, {}, VALIDATION_SEED)
+        if not plan.tokens_per_epoch:
+            return
+        num_rows = min(max_rows or plan.rows_in_epoch(0), plan.rows_in_epoch(0))
+        for first in range(0, -(-num_rows // dp_size), micro_batch_size):
+            rows = [(first + place) * dp_size + dp_rank for place in range(micro_batch_size)]
+            places = [plan.locate(row)[2:] if row < num_rows else None for row in rows]
+            yield self._assemble(places, [derive_key(VALIDATION_SEED, "mask", 0, row) for row in rows], indexes)
+
+    def close(self) -> None:
+        """Let go of the memory maps. Batches already made stay whole: they are copies."""
+        self._indexes = []
+
+    def _open(
+        self, split: str, weight_of_source: Mapping[str, float], seed: int
+    ) -> tuple[list[SentenceIndex], RowPlan]:
+        files = self.manifest.of_split(split)
+        indexes = [SentenceIndex(self.manifest.folder / file["prefix"]) for file in files]
+        plan = RowPlan(
+            indexes,
+            [weight_of_source.get(file["source"], 1.0) for file in files],
+            seq_len=self._seq_len,
+            seed=seed,
+            pieces_per_window=self._pieces_per_window,
+        )
+        return indexes, plan
+
+    def _assemble(
+        self,
+        places: Sequence[tuple[PackedWindow, int] | None],
+        keys: Sequence[np.uint64],
+        indexes: Sequence[SentenceIndex],
+    ) -> Batch:
+        return assemble(
+            gather_rows(places),
+            num_rows=len(places),
+            seq_len=self._seq_len,
+            row_keys=np.array(keys, np.uint64),
+            indexes=indexes,
+            vocabulary=self.vocabulary,
+            mask_probability=self._mask_probability,
+        )
+
+
+class Prefetcher:
+    """Makes batches ahead of their use on a thread: `for batch in prefetcher`, in the order of `make`'s argument.
+
+        with Prefetcher(lambda number: loader.micro_batch(number, 0, ...), start=step) as batches:
+            batch = next(batches)
+
+    An exception in `make` is raised where its batch would have come. Tensors are made on `device` by the thread.
+    """
+
+    def __init__(
+        self, make: Callable[[int], Batch], *, start: int = 0, depth: int = 4, device: torch.device | None = None
+    ) -> None:
+        self._queue: Queue[Batch | BaseException] = Queue(maxsize=depth)
+        self._stop = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, args=(make, start, device), name="rows", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        if self._failure is not None:
+            raise self._failure
+        item = self._queue.get()
+        if isinstance(item, BaseException):
+            self._failure = item
+            raise item
+        return item
+
+    def close(self) -> None:
+        """Stop the thread; what it had made is thrown away."""
+        self._stop.set()
+        while self._thread.is_alive():
+            try:
+                self._queue.get_nowait()
+            except Empty:
+                self._thread.join(timeout=0.05)
+        self._failure = RuntimeError("the prefetcher is closed")
+
+    def __enter__(self) -> "Prefetcher":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _work(self, make: Callable[[int], Batch], start: int, device: torch.device | None) -> None:
+        number = start
+        while not self._stop.is_set():
+            item: Batch | BaseException
+            try:
+                item = make(number)
+                if device is not None:
+                    item = item.to(device)
+            except BaseException as error:
+                item = error
+            while not self._stop.is_set():
+                try:
+                    self._queue.put(item, timeout=0.1)
+                    break
+                except Full:
+                    continue
+            if isinstance(item, BaseException):
+                return
+            number += 1
+
+
+def _matching_vocabulary(manifest: TokensManifest, tokenizer_dir: Path) -> Vocabulary:
+    vocabulary = Vocabulary.from_folder(tokenizer_dir)
+    if (vocabulary.fingerprint, vocabulary.size) != (manifest.tokenizer_fingerprint, manifest.vocab_size):
+        raise NotemillError(
+            f"the tokens in {manifest.folder} were built with another tokenizer ({manifest.vocab_size} pieces, "
+            f"fingerprint {manifest.tokenizer_fingerprint[:12]}) than {tokenizer_dir} ({vocabulary.size} pieces, "
+            f"{vocabulary.fingerprint[:12]}); give the tokenizer they were built with or build them again."
+        )
+    return vocabulary
+
+
+def _check_settings(seq_len: int, mask_probability: float) -> None:
+    if seq_len < MIN_SEQ_LEN:
+        raise NotemillError(f"seq_len {seq_len} is too short for a piece of text; the least is {MIN_SEQ_LEN}.")
+    if not 0 < mask_probability < 1:
+        raise NotemillError(f"mask_probability {mask_probability} is no share of tokens; give one between 0 and 1.")
+
+
+def _check_weights(manifest: TokensManifest, split: str, weights: Mapping[str, float]) -> dict[str, float]:
+    """The weight of every source of the split."""
+    sources = [file["source"] for file in manifest.of_split(split)]
+    for source, weight in weights.items():
+        if source not in sources:
+            raise NotemillError(
+                f"there are no tokens of source '{source}' in split '{split}' of {manifest.folder}; "
+                f"sources are {', '.join(sources) or 'none'}."
+            )
+        if weight < 0:
+            raise NotemillError(f"the weight {weight} of source '{source}' is negative; 0 leaves a source out.")
+    return {source: float(weights.get(source, 1.0)) for source in sources}
