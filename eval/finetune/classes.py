@@ -1,0 +1,33 @@
+"""A pooled text or pair to one of the classes seen in training: what NLI and document classification have in common."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from eval.finetune.batches import Batch, Item
+from eval.finetune.head import weights_of
+from eval.finetune.pooled import PairRecipeT, PooledHead
+from launch.errors import NotemillError
+
+
+class ClassHead(PooledHead[PairRecipeT]):
+    def _set_labels(self, labels: Iterable[str | None]) -> None:
+        self.labels = tuple(sorted({label for label in labels if label is not None}))
+        if len(self.labels) < 2:
+            raise NotemillError(
+                f"the training split of {self.dataset.path} has {len(self.labels)} class; "
+                f"{self.dataset.task} needs at least two."
+            )
+        self.num_outputs = len(self.labels)
+        self._ids = {label: index for index, label in enumerate(self.labels)}
+
+    def loss(self, scores: torch.Tensor, batch: Batch) -> torch.Tensor:
+        targets = torch.tensor([item.target for item in batch.items], device=scores.device)
+        losses = nn.functional.cross_entropy(scores, targets, reduction="none")
+        return (losses * weights_of(batch, scores.device)).sum()
+
+    def _decode_labels(self, count: int, items: list[Item], reduced: list[Any]) -> list[str]:
+        means = self.mean_scores(count, items, reduced)
+        return [self.labels[max(range(len(scores)), key=scores.__getitem__)] for scores in means]

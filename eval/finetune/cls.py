@@ -1,0 +1,24 @@
+"""Document classification: every window of a note is read, the class of the mean score wins."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from eval.examples import Dataset, Example, LabelledText
+from eval.finetune.batches import Item
+from eval.finetune.classes import ClassHead
+from eval.finetune.encoder import TextEncoder
+from eval.finetune.recipe import ClsRecipe
+
+
+class ClsHead(ClassHead[ClsRecipe]):
+    def __init__(self, dataset: Dataset, text: TextEncoder, recipe: ClsRecipe) -> None:
+        super().__init__(dataset, text, recipe)
+        self._set_labels(note.label for note in cast(Sequence[LabelledText], dataset.splits["train"]))
+
+    def windows(self, examples: Sequence[Example], with_targets: bool) -> list[Item]:
+        notes = cast(Sequence[LabelledText], examples)
+        targets = [self._ids[note.label] for note in notes] if with_targets else None
+        return self._windows_of([(note.text, None) for note in notes], targets)
+
+    def decode(self, examples: Sequence[Example], items: list[Item], reduced: list[Any]) -> list[str]:
+        return self._decode_labels(len(examples), items, reduced)

@@ -1,0 +1,190 @@
+"""The model and tokenizer under test: any Hugging Face folder, read from disk only.
+
+The folder must hold every weight of the bare encoder; a pooler or a pretraining head may be missing or left over. With
+`initial="random"` the same architecture is built from config.json and no weight is read.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from data_pipeline.files import sha256_file
+from eval.finetune.attention import use_fused_attention
+from eval.finetune.batches import Batch
+from launch.errors import NotemillError
+
+_WEIGHT_SUFFIXES = (".safetensors", ".bin")
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A tokenised text: piece ids and the characters [start, end) that each stands for."""
+
+    ids: list[int]
+    offsets: list[tuple[int, int]]
+
+
+class TextEncoder:
+    """The tokenizer with what the heads need of it; texts are never cut here."""
+
+    def __init__(self, folder: Path) -> None:
+        from transformers import AutoTokenizer
+
+        _require_folder(folder)
+        try:
+            # A byte-level tokenizer reads ready-made words only with a prefix space; word-piece ones ignore the flag.
+            self.tokenizer = AutoTokenizer.from_pretrained(
+                str(folder), local_files_only=True, use_fast=True, add_prefix_space=True
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise NotemillError(f"no tokenizer can be loaded from {folder}: {_one_line(error)}") from None
+        if not getattr(self.tokenizer, "is_fast", False):
+            raise NotemillError(f"the tokenizer in {folder} has no tokenizer.json; offsets need a fast tokenizer.")
+        self.tokenizer.model_max_length = 10**9
+        self.cls_id = _first_id(folder, "[CLS]", self.tokenizer.cls_token_id, self.tokenizer.bos_token_id)
+        self.sep_id = _first_id(folder, "[SEP]", self.tokenizer.sep_token_id, self.tokenizer.eos_token_id)
+        self.pad_id = _first_id(folder, "[PAD]", self.tokenizer.pad_token_id, self.sep_id)
+        self.unk_id = self.tokenizer.unk_token_id if self.tokenizer.unk_token_id is not None else self.pad_id
+
+    def add_tokens(self, tokens: tuple[str, ...]) -> None:
+        self.tokenizer.add_tokens([_whole(token) for token in tokens], special_tokens=True)
+
+    def pieces(self, texts: list[str]) -> list[Pieces]:
+        if not texts:
+            return []
+        encoded = self.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
+        return [
+            Pieces(list(ids), [(int(a), int(b)) for a, b in offsets])
+            for ids, offsets in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
+        ]
+
+    def word_pieces(self, words: list[str]) -> list[list[int]]:
+        """Pieces of each word; a word that the tokenizer drops (a control character) becomes the unknown piece."""
+        if not words:
+            return []
+        encoded = self.tokenizer(words, is_split_into_words=True, add_special_tokens=False)
+        pieces: list[list[int]] = [[] for _ in words]
+        for piece, word in zip(encoded["input_ids"], encoded.word_ids(), strict=True):
+            pieces[word].append(piece)
+        return [ids or [self.unk_id] for ids in pieces]
+
+
+class Encoder(nn.Module):
+    """The bare transformer: batches in, hidden states [items, length, hidden] out."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        config: Any = model.config
+        self.hidden_size = int(config.hidden_size)
+        self.num_segments = int(getattr(config, "type_vocab_size", 1) or 1)
+        self.max_positions = max_positions(config)
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        arguments: dict[str, Any] = {"input_ids": batch.input_ids}
+        # Without padding the mask is left out: attention then takes the kernel that needs none.
+        if not bool(batch.attention_mask.all()):
+            arguments["attention_mask"] = batch.attention_mask
+        elif self.model.config.model_type != "megatron-bert":  # type: ignore[union-attr]
+            arguments["attention_mask"] = batch.attention_mask
+        if batch.token_type_ids is not None:
+            arguments["token_type_ids"] = batch.token_type_ids
+        return self.model(**arguments).last_hidden_state
+
+
+def load_config_of(folder: Path) -> Any:
+    """The folder's config.json as a transformers configuration. Raises NotemillError."""
+    from transformers import AutoConfig
+
+    _require_folder(folder)
+    try:
+        config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise NotemillError(f"the model folder {folder} has no usable config.json: {_one_line(error)}") from None
+    if not hasattr(config, "hidden_size"):
+        raise NotemillError(f"the model in {folder} ({config.model_type}) is no encoder with a hidden_size.")
+    return config
+
+
+def load_encoder(folder: Path, initial: str, attention_dropout: float, num_tokens: int) -> Encoder:
+    """Build the encoder with at least `num_tokens` embeddings. Draws from torch's generator; seed it before.
+
+    Raises NotemillError when weights are missing or the folder is no encoder.
+    """
+    from transformers import AutoModel
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    config = load_config_of(folder)
+    config.attention_probs_dropout_prob = attention_dropout
+    if initial == "random":
+        model = AutoModel.from_config(config)
+    else:
+        try:
+            model, loading = AutoModel.from_pretrained(
+                str(folder), config=config, local_files_only=True, output_loading_info=True, dtype=torch.float32
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise NotemillError(f"the weights in {folder} cannot be loaded: {_one_line(error)}") from None
+        missing = sorted(key for key in loading["missing_keys"] if "pooler" not in key)
+        if missing:
+            raise NotemillError(
+                f"{len(missing)} weights of the encoder are missing in {folder}, {missing[0]} first; export it again."
+            )
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    if num_tokens > model.get_input_embeddings().num_embeddings:
+        model.resize_token_embeddings(num_tokens, mean_resizing=False)
+    use_fused_attention(model)
+    return Encoder(model)
+
+
+def max_positions(config: Any) -> int:
+    """Longest input in pieces; RoBERTa's table starts after the padding index."""
+    positions = int(getattr(config, "max_position_embeddings", 10**9))
+    if config.model_type in ("roberta", "xlm-roberta", "camembert", "longformer"):
+        positions -= int(config.pad_token_id) + 1
+    return positions
+
+
+def model_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of the configuration, weight and tokenizer files of a model folder."""
+    _require_folder(folder)
+    files = [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_file() and (path.suffix in _WEIGHT_SUFFIXES or path.name in _NAMED_FILES)
+    ]
+    return {path.name: sha256_file(path) for path in files}
+
+
+_NAMED_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json")
+
+
+def _require_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise NotemillError(f"no model folder at {folder}; give a folder with config.json and weights.")
+    if not (folder / "config.json").is_file():
+        raise NotemillError(f"{folder} holds no config.json; give the folder that `notemill export` wrote.")
+
+
+def _first_id(folder: Path, name: str, *candidates: int | None) -> int:
+    for candidate in candidates:
+        if candidate is not None:
+            return candidate
+    raise NotemillError(f"the tokenizer in {folder} names no {name} token in tokenizer_config.json.")
+
+
+def _whole(token: str) -> Any:
+    from tokenizers import AddedToken
+
+    return AddedToken(token, normalized=False, single_word=False)
+
+
+def _one_line(error: BaseException) -> str:
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return first.rstrip(".") + "."

@@ -1,0 +1,71 @@
+"""What a task adds to an encoder: how examples become windows, what is learnt, how windows become predictions.
+
+    examples ──windows()──> Items ──encoder──> hidden ──network──> scores ──reduce()──> small results ──decode()──> predictions
+
+The loop (eval/finetune/loop.py) knows only this interface. Heads count in `notes` everything they cut or cannot hold.
+"""
+
+import random
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import nn
+
+from eval.examples import Dataset, Example
+from eval.finetune.batches import Batch, Item
+from eval.finetune.encoder import TextEncoder
+from eval.finetune.recipe import Recipe
+
+RecipeT = TypeVar("RecipeT", bound=Recipe)
+
+
+class Head(ABC, Generic[RecipeT]):
+    extra_tokens: tuple[str, ...] = ()
+    """Tokens the head adds to the vocabulary."""
+    labels: tuple[str, ...] = ()
+    """Classes in the order of the network's outputs; saved beside the results."""
+
+    def __init__(self, dataset: Dataset, text: TextEncoder, recipe: RecipeT) -> None:
+        self.dataset = dataset
+        self.text = text
+        self.recipe = recipe
+        self.notes: Counter[str] = Counter()
+
+    @abstractmethod
+    def network(self, hidden_size: int, dropout: float) -> nn.Module:
+        """A fresh head: called as network(hidden [items, length, hidden], batch) -> scores."""
+
+    @abstractmethod
+    def windows(self, examples: Sequence[Example], with_targets: bool) -> list[Item]:
+        """All windows of `examples`; `Item.example` is the index in the sequence given."""
+
+    def epoch_items(self, items: list[Item], rng: random.Random) -> list[Item]:
+        """The windows one training epoch uses; all of them unless a head samples."""
+        return items
+
+    @abstractmethod
+    def loss(self, scores: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Sum over the batch's items of weight times loss; `scores` are fp32."""
+
+    @abstractmethod
+    def reduce(self, scores: torch.Tensor, batch: Batch) -> list[Any]:
+        """What is kept of each item's scores, one small value an item."""
+
+    @abstractmethod
+    def decode(self, examples: Sequence[Example], items: list[Item], reduced: list[Any]) -> Any:
+        """Predictions in the form that the task's scorer reads."""
+
+
+def wrap(text: TextEncoder, first: list[int], second: list[int] | None = None) -> tuple[list[int], int]:
+    """[CLS] first [SEP] (second [SEP]) and where the second text starts (0 without one)."""
+    ids = [text.cls_id, *first, text.sep_id]
+    if second is None:
+        return ids, 0
+    return [*ids, *second, text.sep_id], len(ids)
+
+
+def weights_of(batch: Batch, device: torch.device) -> torch.Tensor:
+    return torch.tensor([item.weight for item in batch.items], dtype=torch.float32, device=device)

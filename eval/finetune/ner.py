@@ -1,0 +1,142 @@
+"""NER: BIO tags over words, read from each word's first piece, with as many tag layers as the training set overlaps.
+
+Words come from the data set where it fixes them (CoNLL) and from `tags.words_of` elsewhere. Long notes are cut into
+overlapping windows between words; each word is tagged from the window that gives it the most context, so a mention
+past the model's length is found like any other, and one that crosses a window's edge is whole again.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from eval.examples import Dataset, Document, Entity, Example, Span
+from eval.finetune.batches import Batch, Item
+from eval.finetune.encoder import TextEncoder
+from eval.finetune.head import Head, weights_of, wrap
+from eval.finetune.recipe import NerRecipe
+from eval.finetune.tags import entity_runs, from_tags, layer_runs, to_tags, words_of
+from eval.finetune.windows import owners, word_windows
+from launch.errors import NotemillError
+
+MAX_LAYERS = 3
+_IGNORED = -100
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Words of a window and the index of each one's first piece in the input."""
+
+    first_word: int
+    heads: list[int]
+
+
+class TagNetwork(nn.Module):
+    """hidden [items, length, hidden] → scores [items, length, layers, tags]."""
+
+    def __init__(self, hidden_size: int, layers: int, tags: int, dropout: float) -> None:
+        super().__init__()
+        self.shape = (layers, tags)
+        self.dropout = nn.Dropout(dropout)
+        self.scores = nn.Linear(hidden_size, layers * tags)
+
+    def forward(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
+        return self.scores(self.dropout(hidden)).unflatten(-1, self.shape)
+
+
+class NerHead(Head[NerRecipe]):
+    def __init__(self, dataset: Dataset, text: TextEncoder, recipe: NerRecipe) -> None:
+        super().__init__(dataset, text, recipe)
+        train = cast(Sequence[Document], dataset.splits["train"])
+        names = sorted({entity.label for document in train for entity in document.entities})
+        if not names:
+            raise NotemillError(f"the training split of {dataset.path} holds no entity; NER has nothing to learn.")
+        self.labels = ("O", *(f"{prefix}-{name}" for name in names for prefix in "BI"))
+        self._ids = {label: index for index, label in enumerate(self.labels)}
+        self.num_layers = max(len(self._layers(document, Counter())) for document in train)
+        self._notes_of_training(train)
+
+    def network(self, hidden_size: int, dropout: float) -> nn.Module:
+        return TagNetwork(hidden_size, self.num_layers, len(self.labels), dropout)
+
+    def windows(self, examples: Sequence[Example], with_targets: bool) -> list[Item]:
+        items: list[Item] = []
+        capacity = self.recipe.max_length - 2
+        for index, document in enumerate(cast(Sequence[Document], examples)):
+            words = document_words(document)
+            # Only a word's first piece is read, so the tail of an endless "word" (a line of dashes) may go.
+            pieces = [ids[:capacity] for ids in self.text.word_pieces([document.text[a:b] for a, b in words])]
+            tags = self._tag_ids(document) if with_targets else None
+            for first, last in word_windows([len(ids) for ids in pieces], capacity, self.recipe.stride):
+                items.append(self._item(index, first, pieces[first:last], tags))
+        return items
+
+    def loss(self, scores: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Mean over the batch's words, times its items, so that an update weighs words equally."""
+        targets = torch.full(scores.shape[:3], _IGNORED, dtype=torch.long)
+        for row, item in enumerate(batch.items):
+            if item.place.heads:
+                targets[row, item.place.heads] = torch.tensor(item.target)
+        targets = targets.to(scores.device)
+        losses = nn.functional.cross_entropy(
+            scores.flatten(0, 2), targets.flatten(), ignore_index=_IGNORED, reduction="sum"
+        )
+        words = (targets != _IGNORED).sum().clamp(min=1)
+        return losses / words * self.num_layers * weights_of(batch, scores.device).sum()
+
+    def reduce(self, scores: torch.Tensor, batch: Batch) -> list[Any]:
+        best = scores.argmax(dim=-1).cpu()
+        return [best[row, item.place.heads].tolist() for row, item in enumerate(batch.items)]
+
+    def decode(self, examples: Sequence[Example], items: list[Item], reduced: list[Any]) -> list[Document]:
+        windows: list[list[tuple[Item, list[list[int]]]]] = [[] for _ in examples]
+        for item, tags in zip(items, reduced, strict=True):
+            windows[item.example].append((item, tags))
+        documents = cast(Sequence[Document], examples)
+        return [self._decode_document(d, w) for d, w in zip(documents, windows, strict=True)]
+
+    def _decode_document(self, document: Document, windows: list[tuple[Item, list[list[int]]]]) -> Document:
+        words = document_words(document)
+        bounds = [(item.place.first_word, item.place.first_word + len(item.place.heads)) for item, _ in windows]
+        tags = [windows[owner][1][word - bounds[owner][0]] for word, owner in enumerate(owners(bounds))]
+        spans: set[tuple[int, int, str]] = set()
+        for layer in range(self.num_layers):
+            for first, last, label in from_tags([self.labels[word_tags[layer]] for word_tags in tags]):
+                spans.add((words[first][0], words[last - 1][1], label))
+        entities = tuple(
+            Entity(f"T{number}", label, ((start, end),)) for number, (start, end, label) in enumerate(sorted(spans), 1)
+        )
+        return Document(document.id, document.text, entities, (), document.tokens)
+
+    def _item(self, index: int, first: int, pieces: list[list[int]], tags: list[list[int]] | None) -> Item:
+        heads, ids = [], []
+        for word in pieces:
+            heads.append(1 + len(ids))
+            ids += word
+        target = tags[first : first + len(pieces)] if tags is not None else None
+        return Item(wrap(self.text, ids)[0], index, target=target, place=_Place(first, heads))
+
+    def _layers(self, document: Document, notes: Counter[str]) -> list[list[tuple[int, int, str]]]:
+        return layer_runs(entity_runs(document.entities, document_words(document), notes), MAX_LAYERS, notes)
+
+    def _tag_ids(self, document: Document) -> list[list[int]]:
+        """[words][layers] tag ids; labels that training never showed are left out."""
+        words = document_words(document)
+        layers = [to_tags(runs, len(words)) for runs in self._layers(document, Counter())][: self.num_layers]
+        layers += [["O"] * len(words)] * (self.num_layers - len(layers))
+        return [[self._ids.get(tag, 0) for tag in word] for word in zip(*layers, strict=True)]
+
+    def _notes_of_training(self, train: Sequence[Document]) -> None:
+        counted: Counter[str] = Counter()
+        for document in train:
+            self._layers(document, counted)
+        self.notes.update({f"training: {what}": number for what, number in counted.items()})
+        if self.num_layers > 1:
+            self.notes["tag layers for overlapping entities"] = self.num_layers
+
+
+def document_words(document: Document) -> tuple[Span, ...]:
+    return document.tokens if document.tokens is not None else words_of(document.text)

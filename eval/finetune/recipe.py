@@ -1,0 +1,163 @@
+"""What a fine-tuning run is told: one flat dataclass a task, so that `key=value` on the command line stays short.
+
+The defaults are the recipes published with GatorTron where it had the task (epochs, learning rate, warm-up, the MQA
+window and answer lengths); what it did not state is the field's usual value. Selection always uses the dev split.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from eval.examples import Task
+from launch.config import load_config
+
+MIN_WINDOW = 16
+"""Pieces below which a window is too short to hold special pieces and a text."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    epochs: int = 5
+    """Passes over the training split; the weights of the best one on dev are kept."""
+    lr: float = 2e-5
+    """Peak learning rate of AdamW; it warms up linearly and decays linearly to zero."""
+    batch_size: int = 8
+    """Windows an update."""
+    max_length: int = 512
+    """Pieces a window, special pieces included; limited by the model's positions."""
+    stride: int = 0
+    """Pieces from the start of one window of a long text to the start of the next; 0 leaves no overlap."""
+    warmup: float = 0.1
+    """Share of the updates in which the learning rate rises."""
+    weight_decay: float = 0.01
+    """AdamW's decay of matrices; biases and layer norms have none."""
+    max_steps: int = 0
+    """Updates after which training ends whatever `epochs` says; 0 sets no limit."""
+    patience: int = 0
+    """Epochs without a better dev score after which training ends; 0 always runs all epochs."""
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    """One full training each; results give their mean and standard deviation."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the forward pass; weights and loss are fp32. `auto` is bf16 where the processor has it in hardware."""
+    attention_dropout: float = 0.0
+    """Dropout on attention weights. Zero lets torch use its fused kernel; the other dropouts are the model's own."""
+    train_fraction: float = 1.0
+    """Share of the training split used, drawn with the seed; for learning curves and quick looks."""
+    initial: Literal["pretrained", "random"] = "pretrained"
+    """`random` keeps the architecture and tokenizer and draws new weights: what pretraining is compared with."""
+    baseline: Literal["none", "untrained"] = "none"
+    """`untrained` also runs the recipe from random weights and shows it beside the result."""
+    device: str = "auto"
+    """torch device; `auto` takes a GPU where there is one."""
+    threads: int = 1
+    """CPU threads of torch."""
+    max_batch_tokens: int = 8192
+    """Padded pieces in one forward pass: prediction batches fill it, larger training batches are split to fit."""
+
+    def validate(self) -> list[str]:
+        problems = [
+            f"{name} is {getattr(self, name)} but must be at least 1"
+            for name in ("epochs", "batch_size", "threads", "max_batch_tokens")
+            if getattr(self, name) < 1
+        ]
+        problems += [
+            f"{name} is {getattr(self, name)} but must not be negative"
+            for name in ("max_steps", "patience", "stride", "weight_decay")
+            if getattr(self, name) < 0
+        ]
+        if self.max_length < MIN_WINDOW:
+            problems.append(f"max_length is {self.max_length} but a window needs at least {MIN_WINDOW} pieces")
+        if not 0 <= self.warmup < 1:
+            problems.append(f"warmup is {self.warmup} but is a share of the updates, from 0 to below 1")
+        if not 0 < self.train_fraction <= 1:
+            problems.append(f"train_fraction is {self.train_fraction} but is a share, above 0 to 1")
+        if not 0 <= self.attention_dropout < 1:
+            problems.append(f"attention_dropout is {self.attention_dropout} but is a probability below 1")
+        if self.lr <= 0:
+            problems.append(f"lr is {self.lr} but must be above 0")
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
+            problems.append(f"seeds is {self.seeds} but needs one or more different numbers")
+        return problems
+
+
+@dataclass(frozen=True)
+class NerRecipe(Recipe):
+    epochs: int = 10
+    stride: int = 384
+
+
+@dataclass(frozen=True)
+class ReRecipe(Recipe):
+    epochs: int = 20
+    max_length: int = 256
+    max_sentence_distance: int = 1
+    """Sentences between the two mentions of a candidate pair; pairs further apart are counted as out of reach."""
+
+
+@dataclass(frozen=True)
+class PairRecipe(Recipe):
+    pooling: Literal["cls", "mean"] = "cls"
+    """What the text is judged by: the state of the first piece (as published) or the mean over all pieces."""
+    train_windows: int = 0
+    """Windows of a long text used an epoch, drawn anew each time; 0 uses all. Prediction always reads all windows."""
+
+    def validate(self) -> list[str]:
+        problems = super().validate()
+        if self.train_windows < 0:
+            problems.append(f"train_windows is {self.train_windows} but must not be negative")
+        return problems
+
+
+@dataclass(frozen=True)
+class StsRecipe(PairRecipe):
+    lr: float = 5e-5
+    max_length: int = 256
+
+
+@dataclass(frozen=True)
+class NliRecipe(PairRecipe):
+    pass
+
+
+@dataclass(frozen=True)
+class ClsRecipe(PairRecipe):
+    pass
+
+
+@dataclass(frozen=True)
+class MqaRecipe(Recipe):
+    lr: float = 1e-5
+    stride: int = 384
+    max_question: int = 96
+    """Pieces of a question; the rest is cut and counted."""
+    max_answer: int = 96
+    """Pieces of an answer that may be predicted."""
+    negatives: float = 1.0
+    """Windows without the answer used an epoch, for each window with it; drawn anew each epoch."""
+
+    def validate(self) -> list[str]:
+        problems = super().validate()
+        if self.max_question + MIN_WINDOW > self.max_length:
+            problems.append(
+                f"max_question is {self.max_question} and leaves no room for text in max_length {self.max_length}"
+            )
+        if self.negatives < 0:
+            problems.append(f"negatives is {self.negatives} but must not be negative")
+        if self.max_answer < 1 or self.max_question < 1:
+            problems.append("max_question and max_answer must be at least 1")
+        return problems
+
+
+RECIPES: dict[Task, type[Recipe]] = {
+    "ner": NerRecipe,
+    "re": ReRecipe,
+    "sts": StsRecipe,
+    "nli": NliRecipe,
+    "mqa": MqaRecipe,
+    "cls": ClsRecipe,
+}
+
+
+def load_recipe(task: Task, file: Path | str | None = None, overrides: list[str] | None = None) -> Recipe:
+    """The task's defaults, then `file`, then `key=value` overrides. Raises NotemillError."""
+    return load_config(RECIPES[task], file, overrides or [])
