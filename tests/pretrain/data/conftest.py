@@ -92,3 +92,9 @@ def write_tokens(tmp_path: Path) -> Callable[[dict[tuple[str, str], Documents]],
         return folder
 
     return write
+
+
+@pytest.fixture(scope="module")
+def vocabulary_of_module() -> Vocabulary:
+    """As `vocabulary`, for tests that run many examples over one."""
+    return Vocabulary.from_pieces(PIECES)

@@ -1,0 +1,91 @@
+"""Task data as it is distributed: `FORMAT:PATH[?column=name&…]` to examples, and predictions back.
+
+PATH is a folder with train, dev and test (files, or sub-folders for BRAT) or one file, which is then the test split.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from data_pipeline.files import make_private_folder
+from eval.examples import Dataset, Example, Task
+from eval.formats.base import Format, Reading, find_splits
+from eval.formats.brat import Brat
+from eval.formats.conll import Conll
+from eval.formats.labelled import Labelled
+from eval.formats.marked import Marked
+from eval.formats.nli4ct import Nli4ct
+from eval.formats.pairs import Pairs
+from eval.formats.squad import Squad
+from eval.formats.tables import KNOWN_COLUMNS
+from launch.errors import NotemillError
+
+FORMATS: tuple[Format, ...] = (
+    Brat(),
+    Conll(),
+    Marked(),
+    Pairs("tsv"),
+    Pairs("csv"),
+    Pairs("jsonl"),
+    Pairs("json"),
+    Nli4ct(),
+    Squad(),
+    Labelled("jsonl"),
+    Labelled("tsv"),
+    Labelled("csv"),
+)
+
+
+def formats_of(task: Task) -> list[str]:
+    """Names of the formats that hold a task."""
+    return [candidate.name for candidate in FORMATS if task in candidate.tasks]
+
+
+def load_dataset(task: Task, spec: str) -> Dataset:
+    """Read the splits that `spec` points at, as distributed; `eval.splits` completes missing ones.
+
+    Raises NotemillError for an unknown format, a missing path or column, or a broken line.
+    """
+    name, path, columns = _parse_spec(task, spec)
+    chosen = _format(task, name)
+    notes: Counter[str] = Counter()
+    splits = {
+        split: chosen.read(file, Reading(task, columns, notes))
+        for split, file in find_splits(path, chosen.suffixes).items()
+    }
+    counted = {note: count for note, count in sorted(notes.items()) if count}
+    return Dataset(task, name, str(path), splits, counted)
+
+
+def write_predictions(dataset: Dataset, split: str, predictions: Any, out_dir: Path) -> Path:
+    """Write predictions for a split in the set's own format below `out_dir`; returns the file or folder."""
+    make_private_folder(out_dir)
+    return _format(dataset.task, dataset.format).write(out_dir, dataset.splits[split], predictions)
+
+
+def read_predictions(task: Task, format_name: str, path: Path, gold: Sequence[Example]) -> Any:
+    """Read predictions for `gold` in a format, as `write_predictions` or another tool wrote them."""
+    if not path.exists():
+        raise NotemillError(f"no predictions at {path}.")
+    return _format(task, format_name).read_predictions(path, gold, task)
+
+
+def _format(task: Task, name: str) -> Format:
+    for candidate in FORMATS:
+        if candidate.name == name and task in candidate.tasks:
+            return candidate
+    raise NotemillError(f"no format '{name}' for task {task}; there are {', '.join(formats_of(task))}.")
+
+
+def _parse_spec(task: Task, spec: str) -> tuple[str, Path, dict[str, str]]:
+    name, colon, rest = spec.partition(":")
+    if not colon or not rest:
+        raise NotemillError(f"'{spec}' is not FORMAT:PATH; formats for {task} are {', '.join(formats_of(task))}.")
+    path, _, query = rest.partition("?")
+    columns = dict(parse_qsl(query))
+    unknown = [key for key in columns if key not in KNOWN_COLUMNS]
+    if unknown:
+        raise NotemillError(f"unknown column role '{unknown[0]}' in '{spec}'; roles are {', '.join(KNOWN_COLUMNS)}.")
+    return name, Path(path), columns

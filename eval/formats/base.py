@@ -1,0 +1,88 @@
+"""What a format is: it finds its splits under a path, reads one into examples, and writes predictions in its own form."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from eval.examples import Example, LabelledText, RelationCandidate, SentencePair, Task
+from launch.errors import NotemillError
+
+SPLIT_NAMES = {
+    "train": ("train", "training"),
+    "dev": ("dev", "devel", "valid", "validation", "val"),
+    "test": ("test", "testing"),
+}
+
+
+@dataclass
+class Reading:
+    """How one file is to be read, and what is counted on the way."""
+
+    task: Task
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """The user's names of columns, by ours (text, label, id, first, second, score)."""
+    notes: Counter[str] = field(default_factory=Counter)
+    """Everything that could not be represented, in plain words."""
+
+
+class Format(Protocol):
+    """One distributed form of a task set."""
+
+    name: str
+    tasks: tuple[Task, ...]
+    suffixes: tuple[str, ...]
+    """Endings of the files that hold a split; empty when a split is a folder."""
+
+    def read(self, path: Path, reading: Reading) -> tuple[Example, ...]:
+        """Examples of one split in their order. Raises NotemillError with the file and line, never with text."""
+
+    def write(self, folder: Path, examples: Sequence[Example], predictions: Any) -> Path:
+        """Write predictions for `examples` into `folder` in this format; returns the file or folder written."""
+
+    def read_predictions(self, path: Path, examples: Sequence[Example], task: Task) -> Any:
+        """Read back what `write` wrote, or another tool's predictions in the same form."""
+
+
+def find_splits(path: Path, suffixes: Sequence[str]) -> dict[str, Path]:
+    """The files (or folders, without suffixes) of each split; one file or unsplit folder is the test split.
+
+    Raises NotemillError when there is nothing at `path` or nothing in it that is a split.
+    """
+    if not path.exists():
+        raise NotemillError(f"no task data at {path}; give the unpacked release's folder or one of its files.")
+    if path.is_file():
+        return {"test": path}
+    found: dict[str, Path] = {}
+    for split, names in SPLIT_NAMES.items():
+        candidates = [path / f"{name}{suffix}" for name in names for suffix in suffixes or ("",)]
+        present = [candidate for candidate in candidates if candidate.exists()]
+        if present:
+            found[split] = present[0]
+    if not found and not suffixes:
+        return {"test": path}
+    if not found:
+        wanted = ", ".join(f"train{suffix}" for suffix in suffixes)
+        raise NotemillError(f"{path} holds no split; expected files such as {wanted}, and dev or test beside.")
+    return found
+
+
+def predictions_of(examples: Sequence[Example], task: Task) -> Any:
+    """Predictions that were read as if they were gold."""
+    if task == "sts":
+        return [example.score for example in examples if isinstance(example, SentencePair)]
+    if task in ("nli", "cls", "re") and not (examples and hasattr(examples[0], "entities")):
+        labelled = (SentencePair, LabelledText, RelationCandidate)
+        return [example.label for example in examples if isinstance(example, labelled)]
+    return list(examples)
+
+
+def read_text(path: Path) -> str:
+    """UTF-8 text with or without a byte order mark, line ends untouched. Raises NotemillError."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise NotemillError(f"{path} is not UTF-8 (byte {error.start}); convert it first.") from None
+    except OSError as error:
+        raise NotemillError(f"cannot read {path}: {error.strerror}.") from None

@@ -1,0 +1,41 @@
+"""Documents with one label each, as JSONL, TSV or CSV."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from data_pipeline.files import write_text
+from eval.examples import Example, LabelledText, Task
+from eval.formats.base import Reading, predictions_of
+from eval.formats.tables import SUFFIXES, find_columns, identifier, read_rows, to_delimited, to_jsonl
+
+
+class Labelled:
+    tasks: tuple[Task, ...] = ("cls",)
+
+    def __init__(self, kind: str) -> None:
+        self.name = kind
+        self.suffixes = SUFFIXES[kind]
+
+    def read(self, path: Path, reading: Reading) -> tuple[LabelledText, ...]:
+        rows = read_rows(path, self.name)
+        columns = find_columns(path, rows, ("text", "label"), reading.columns)
+        return tuple(
+            LabelledText(
+                identifier(row, number, reading.columns), str(row[columns["text"]]), str(row[columns["label"]])
+            )
+            for number, row in enumerate(rows, start=1)
+        )
+
+    def write(self, folder: Path, examples: Sequence[Example], predictions: Sequence[str]) -> Path:
+        texts = [example for example in examples if isinstance(example, LabelledText)]
+        rows = [
+            {"id": text.id, "text": text.text, "label": label} for text, label in zip(texts, predictions, strict=True)
+        ]
+        path = folder / f"predictions{self.suffixes[0]}"
+        delimiter = {"tsv": "\t", "csv": ","}.get(self.name)
+        write_text(path, to_jsonl(rows) if delimiter is None else to_delimited(rows, delimiter))
+        return path
+
+    def read_predictions(self, path: Path, examples: Sequence[Example], task: Task) -> Any:
+        return predictions_of(self.read(path, Reading(task)), task)

@@ -1,0 +1,72 @@
+"""A run that is killed without warning and resumed gives bitwise the losses of one that was not."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.pretrain.launching import TINY, command, environment, losses, rows, train, validations
+
+# Dropout is on: its masks must come back as they were, too.
+SETTINGS = ("train.steps=14", "checkpoint.every=4", "model.hidden_dropout=0.1", "model.attention_dropout=0.1")
+
+
+def kill_after_step(tokens, run_dir, step, *overrides, processes, number=signal.SIGKILL):
+    """Start the run and send `number` to all its processes once `step` is logged. Gives the exit status."""
+    settings = [*TINY, f"data.path={tokens}", f"run.dir={run_dir}", *overrides]
+    process = subprocess.Popen(
+        command(processes, settings),
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline and process.poll() is None:
+        if any(row["step"] >= step for row in rows(run_dir)):
+            break
+        time.sleep(0.02)
+    assert process.poll() is None, "the run ended before it could be killed"
+    if number == signal.SIGKILL:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    return process.wait(timeout=100)
+
+
+@pytest.mark.parametrize(
+    ("processes", "layout"), [(1, []), (2, ["parallel.tensor=2"]), (2, [])], ids=["one process", "TP2", "DP2"]
+)
+def test_kill_and_resume_is_bitwise(processes, layout, tokens_dir, tmp_path):
+    straight = train(tokens_dir, tmp_path / "straight", *SETTINGS, *layout, processes=processes)
+    killed = tmp_path / "killed"
+    kill_after_step(tokens_dir, killed, 6, *SETTINGS, *layout, processes=processes)
+    assert len(losses(rows(killed))) < 14
+    resumed = train(tokens_dir, killed, *SETTINGS, *layout, processes=processes)
+    assert losses(resumed) == losses(straight)
+    assert validations(resumed) == validations(straight)
+    assert [row["step"] for row in resumed] == [row["step"] for row in straight]
+
+
+def test_sigterm_saves_and_ends_in_good_order(tokens_dir, tmp_path):
+    run_dir = tmp_path / "run"
+    settings = ("train.steps=4000", "checkpoint.every=0")
+    assert kill_after_step(tokens_dir, run_dir, 3, *settings, processes=1, number=signal.SIGTERM) == 0
+    last = rows(run_dir)[-1]["step"]
+    saved = sorted((run_dir / "checkpoints").iterdir())
+    assert [path.name for path in saved] == [f"step-{last:08d}"]
+
+
+def test_checkpoint_loads_into_another_layout(tokens_dir, tmp_path):
+    """TP2, then PP2, then one process, in one run: the losses of one process throughout."""
+    run_dir = tmp_path / "run"
+    # The schedule depends on the number of steps, which grows here; a constant rate does not.
+    constant = ("train.warmup_steps=1", "train.min_lr=1e-3", "train.valid_every=0")
+    straight = train(tokens_dir, tmp_path / "straight", "train.steps=12", *constant)
+    train(tokens_dir, run_dir, "train.steps=4", *constant, "parallel.tensor=2", processes=2)
+    train(tokens_dir, run_dir, "train.steps=8", *constant, "parallel.pipeline=2", processes=2)
+    resumed = train(tokens_dir, run_dir, "train.steps=12", *constant)
+    for ours, theirs in zip(losses(resumed), losses(straight), strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-5)
