@@ -5,8 +5,8 @@
             NAME.documents  i32 sentences of each document
     pair    PREFIX.bin, PREFIX.idx as pretrain.data.index describes them and megatron-core reads them
 
-Megatron's own builder keeps every length in a Python list and knows no parts: 5 billion sentences would take hundreds of
-gigabytes, and a killed build would start anew.
+Megatron's own builder keeps every length in a Python list and knows no parts: 5 billion sentences would take hundreds
+of gigabytes, and a killed build would start anew.
 """
 
 import shutil

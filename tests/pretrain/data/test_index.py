@@ -47,7 +47,8 @@ def test_reader_equals_that_of_megatron(tmp_path, invent_documents):
         first, end = theirs.document_indices[number : number + 2]
         sentences = ours.document(number)
         assert len(sentences) == end - first
-        for mine, sentence in zip(sentences, theirs[first:end], strict=True):
+        # Megatron gives one empty sentence for an empty slice.
+        for mine, sentence in zip(sentences, theirs[first:end] if end > first else [], strict=True):
             np.testing.assert_array_equal(mine, sentence)
     starts = ours.token_starts(np.arange(len(theirs)))
     for sentence, start in enumerate(starts):

@@ -1,6 +1,7 @@
 """Rows are a function of seed and number, hold every token once an epoch, and are the same for every layout."""
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -137,7 +138,7 @@ def test_shapes_positions_types_and_segments(tokens):
     assert batch.max_seqlen == max(np.diff(bounds)) <= SEQ_LEN
     ids = unmasked(batch)
     labelled = set(batch.sequence_starts.tolist())
-    for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, end in pairwise(bounds):
         assert batch.position_ids[0, start:end].tolist() == list(range(end - start))
         types = batch.token_type_ids[0, start:end].numpy()
         if start in labelled:
@@ -246,7 +247,7 @@ def test_refusals(tokens, write_tokens, invent_documents, tmp_path):
         PackedLoader(tokens, other / "tokenizer", seq_len=SEQ_LEN, seed=1)
     with pytest.raises(NotemillError, match="no token manifest"):
         PackedLoader.from_tokens(tmp_path / "nothing", seq_len=SEQ_LEN, seed=1)
-    with pytest.raises(NotemillError, match="source 'faxes'.*letters, notes"):
+    with pytest.raises(NotemillError, match=r"source 'faxes'.*letters, notes"):
         make_loader(tokens, weights={"faxes": 1})
     with pytest.raises(NotemillError, match="no tokens of split 'test'"):
         make_loader(tokens, split="test")
