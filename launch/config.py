@@ -1,7 +1,7 @@
 """Typed configuration: dataclass defaults < YAML file < `section.key=value`.
 
-A configuration is one tree of dataclasses. A YAML file may name another with `base: other.yaml` (relative to itself), so
-that an experiment is a few lines. Unknown keys fail and name the nearest known one; types are those of the dataclass.
+A configuration is one tree of dataclasses. A YAML file may name another with `base: other.yaml` (relative to itself),
+so that an experiment is a few lines. Unknown keys fail and name the nearest known one; types are those of the dataclass.
 """
 
 import dataclasses
@@ -39,11 +39,11 @@ def load_config(schema: type[ConfigT], file: Path | str | None = None, overrides
         except yaml.YAMLError:
             layer = _nest(key, value)
         merged = _merge(merged, layer, schema, origin="the command line")
-    config = OmegaConf.to_object(merged)
+    config: Any = OmegaConf.to_object(merged)
     problems = config.validate() if hasattr(config, "validate") else []
     if problems:
         raise NotemillError("the configuration does not hold together: " + "; ".join(problems) + ".")
-    return config  # type: ignore[return-value]
+    return config
 
 
 def to_yaml(config: Any) -> str:

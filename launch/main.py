@@ -1,5 +1,6 @@
 """The `notemill` command: collects the verbs and turns a user's mistake into one sentence and a non-zero exit."""
 
+import importlib
 import os
 import sys
 
@@ -7,25 +8,25 @@ import typer
 
 from launch.errors import NotemillError
 
+VERBS = ("corpus", "tokenizer", "tokens", "train", "export", "evaluate", "demo", "doctor")
+"""The files of `launch/verbs/` in the order of the flow, which is the order of the help."""
 USER_ERROR = 2
 """Exit status of a run that bad input ended."""
 
 
 def build_app() -> typer.Typer:
     """The whole command line. Verbs import their stage only when they run, so `--help` answers at once."""
-    from launch.verbs import corpus, demo, doctor, evaluate, export, tokenizer, tokens, train
-
     app = typer.Typer(
         name="notemill",
         help="Turn a hospital's own clinical notes into a judged clinical language model, inside the hospital.",
-        epilog="The stages in order: corpus → tokenizer → tokens → train → export → eval. `notemill demo` runs them all.",
+        epilog="Stages in order: corpus → tokenizer → tokens → train → export → eval. `notemill demo` runs them all.",
         no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
-    for module in (corpus, tokenizer, tokens, train, export, evaluate, demo, doctor):
-        module.register(app)
+    for group in VERBS:
+        importlib.import_module(f"launch.verbs.{group}").register(app)
     return app
 
 

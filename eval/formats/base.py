@@ -1,4 +1,4 @@
-"""What a format is: it finds its splits under a path, reads one into examples, and writes predictions in its own form."""
+"""What a format is: it finds its splits under a path, reads them, and writes predictions in its own form."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """BRAT standoff: a .txt and an .ann a document (MACCROBAT, n2c2 2018 track 2).
 
-Entities `T`, discontinuous ones with `;` between spans; events `E`, which stand for their trigger as relation arguments;
+Entities `T`, discontinuous ones with `;` between spans; events `E`, which stand for their trigger as arguments of
 relations `R`. Equivalence lines `*`, attributes `A`/`M`, notes `#` and normalisations `N` are counted and left.
 Offsets count characters of the .txt as it is, carriage returns included.
 """

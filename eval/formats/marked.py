@@ -14,8 +14,8 @@ from eval.formats.base import Reading, predictions_of
 from eval.formats.tables import find_columns, identifier, read_rows, to_jsonl
 from launch.errors import NotemillError
 
-# Chemical names and rank orders hold << and [[ of their own ("STA2>>17-phenyl", "-6[[(3-iodophenyl)"), without the space
-# that a mark has inside; marks without it are believed only where there are none with it.
+# Chemical names and rank orders hold << and [[ of their own ("STA2>>17-phenyl", "-6[[(3-iodophenyl)"), without the
+# space that a mark has inside; marks without it are believed only where there are none with it.
 _PAIRS = (
     (("<< ", " >>"), ("[s1] ", " [e1]"), ("<<", ">>"), ("[s1]", "[e1]")),
     (("[[ ", " ]]"), ("[s2] ", " [e2]"), ("[[", "]]"), ("[s2]", "[e2]")),

@@ -79,10 +79,10 @@ def to_delimited(rows: Sequence[Mapping[str, Any]], delimiter: str) -> str:
 
 def _read_delimited(path: Path, text: str, delimiter: str) -> list[dict[str, Any]]:
     # Plain TSV releases have bare quotation marks in their text; a quoted file has them right after the delimiter.
-    quoting = (
-        csv.QUOTE_NONE if delimiter == "\t" and '\t"' not in text and not text.startswith('"') else csv.QUOTE_MINIMAL
-    )
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
+    is_bare = delimiter == "\t" and '\t"' not in text and not text.startswith('"')
+    dialect = csv.excel_tab if delimiter == "\t" else csv.excel
+    stream = io.StringIO(text, newline="")
+    reader = csv.DictReader(stream, dialect=dialect, quoting=csv.QUOTE_NONE if is_bare else csv.QUOTE_MINIMAL)
     rows = []
     try:
         for row in reader:

@@ -1,0 +1,23 @@
+"""`notemill eval score`: gold and predictions from files, through the same readers and scorers as a run."""
+
+from pathlib import Path
+from typing import Any
+
+from eval.examples import Task
+from eval.formats import load_dataset, read_predictions
+from eval.scorers import score
+from launch.errors import NotemillError
+
+
+def score_files(task: Task, gold: str, predictions: Path, split: str | None = None) -> dict[str, Any]:
+    """Scores of `predictions` against a split of `gold` ("FORMAT:PATH"): the test split, or the only one there is.
+
+    Raises NotemillError for unreadable files, a missing split, or predictions that do not match the gold examples.
+    """
+    dataset = load_dataset(task, gold)
+    chosen = split or ("test" if "test" in dataset.splits else next(iter(dataset.splits)))
+    if chosen not in dataset.splits:
+        raise NotemillError(f"{gold} has no split '{chosen}'; it has {', '.join(dataset.splits)}.")
+    examples = dataset.splits[chosen]
+    scores = score(task, examples, read_predictions(task, dataset.format, predictions, examples))
+    return {"task": task, "split": chosen, **scores.to_dict(), "notes": dataset.notes}

@@ -1,0 +1,138 @@
+"""`notemill corpus`: build, verify, score-deid."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from launch.verbs.examples import examples
+
+KEY_VARIABLE = "NOTEMILL_HMAC_KEY_FILE"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    group = typer.Typer(
+        name="corpus",
+        help="Turn notes into a corpus: cleaned, de-identified, deduplicated, split by patient.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+    group.command(
+        "build",
+        epilog=examples(
+            "notemill corpus build --input noteevents:NOTEEVENTS.csv.gz --out corpus --roster patients.csv",
+            "notemill corpus build --input omop:note/ --input letters=jsonl:letters.jsonl.zst --out corpus --workers 16",
+            "notemill corpus build --input jsonl:notes.jsonl --out corpus jsonl.text=body split.valid=0.04 split.test=0.06",
+        ),
+    )(build)
+    group.command(
+        "verify",
+        epilog=examples(
+            "notemill corpus verify corpus",
+            "notemill corpus verify /data/corpus && notemill tokenizer train --corpus /data/corpus --out tokenizer",
+            "notemill corpus verify corpus | jq .shards",
+        ),
+    )(verify)
+    group.command(
+        "score-deid",
+        epilog=examples(
+            "notemill corpus score-deid --gold gold.jsonl",
+            "notemill corpus score-deid --gold gold.jsonl --roster patients.csv",
+            "notemill corpus score-deid --gold gold.jsonl --roster patients.csv deid.roster_names=own",
+        ),
+    )(score_deid)
+    app.add_typer(group)
+
+
+def build(
+    inputs: Annotated[
+        list[str],
+        typer.Option(
+            "--input",
+            metavar="[NAME=]KIND:PATH",
+            help="File or folder to read; KIND is noteevents, omop or jsonl. Repeat for several. NAME fills the source column.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the corpus.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="Settings.")] = None,
+    roster: Annotated[
+        Path | None,
+        typer.Option("--roster", help="CSV of the patients' own identifiers; without it a waiver is recorded."),
+    ] = None,
+    num_workers: Annotated[int, typer.Option("--workers", help="Processes; the result does not depend on it.")] = 1,
+    config_file: Annotated[Path | None, typer.Option("--config", help="YAML file of settings.")] = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--key-file",
+            envvar=KEY_VARIABLE,
+            help="Secret that patient keys and splits are made with; generated where it does not exist. "
+            "Default: notemill/hmac.key in the user's configuration folder.",
+        ),
+    ] = None,
+) -> None:
+    """Read notes, clean, de-identify and deduplicate them, and write Parquet shards with a manifest."""
+    from data_pipeline.build import WAIVER, BuildRequest, build_corpus
+    from data_pipeline.config import CorpusConfig
+    from data_pipeline.inputs import parse_inputs
+    from data_pipeline.patients import load_or_create_key
+    from launch.config import load_config
+    from launch.console import say
+
+    config = load_config(CorpusConfig, config_file, overrides or ())
+    files = parse_inputs(inputs)
+    key = load_or_create_key(_outside(key_file or _default_key_file(), out))
+    if roster is None:
+        say(f"no --roster: {WAIVER}.")
+    manifest = build_corpus(BuildRequest(files, out, config, key, roster, num_workers))
+    counts = manifest["counts"]
+    rejected = ", ".join(f"{number} {reason}" for reason, number in counts["rejected"].items()) or "0"
+    say(
+        f"{counts['read']} rows read: {counts['kept']} kept, {counts['exact_duplicates']} exact duplicates, "
+        f"{counts['quarantined']} quarantined, rejected: {rejected}."
+    )
+
+
+def verify(corpus: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the corpus.")]) -> None:
+    """Re-hash every file of a corpus against its manifest; fails on any difference."""
+    from data_pipeline.manifest import load_corpus, verify_corpus
+    from launch.errors import NotemillError
+
+    problems = verify_corpus(corpus)
+    if problems:
+        raise NotemillError(f"the corpus {corpus} differs from its manifest: {'; '.join(problems)}.")
+    manifest = load_corpus(corpus)
+    print(json.dumps({"ok": True, "shards": len(manifest["shards"]), "notes": manifest["counts"]["kept"]}))
+
+
+def score_deid(
+    gold: Annotated[Path, typer.Option("--gold", help='JSON lines of {"text", "spans": [{"start", "end", "label"}]}.')],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="Settings.")] = None,
+    roster: Annotated[Path | None, typer.Option("--roster", help="CSV of the patients' own identifiers.")] = None,
+    config_file: Annotated[Path | None, typer.Option("--config", help="YAML file of settings.")] = None,
+) -> None:
+    """Score de-identification on notes with marked identifiers; prints recall, precision and leaks as JSON."""
+    from data_pipeline.config import CorpusConfig
+    from data_pipeline.deid.roster import Roster
+    from data_pipeline.deid.score import read_gold, score_deid
+    from launch.config import load_config
+
+    config = load_config(CorpusConfig, config_file, overrides or ())
+    known = Roster(roster, config.deid.roster_names) if roster is not None else None
+    print(json.dumps(score_deid(read_gold(gold), known), indent=2))
+
+
+def _default_key_file() -> Path:
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(base) / "notemill" / "hmac.key"
+
+
+def _outside(key_file: Path, out: Path) -> Path:
+    from launch.errors import NotemillError
+
+    if key_file.resolve().is_relative_to(out.resolve()):
+        raise NotemillError(f"the patient key file {key_file} lies in the corpus {out}; keep the key outside of it.")
+    return key_file
