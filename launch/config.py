@@ -1,7 +1,7 @@
 """Typed configuration: dataclass defaults < YAML file < `section.key=value`.
 
 A configuration is one tree of dataclasses. A YAML file may name another with `base: other.yaml` (relative to itself),
-so that an experiment is a few lines. Unknown keys fail and name the nearest known one; types are those of the dataclass.
+so that an experiment is a few lines. Unknown keys fail and name the nearest known one; types are the dataclass's.
 """
 
 import dataclasses
