@@ -10,7 +10,7 @@ from pretrain.parallel.distributed import check_layout
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
-@pytest.mark.parametrize("name", ["tiny", "gatortron-base", "gatortron-medium", "gatortron-large"])
+@pytest.mark.parametrize("name", ["tiny", "small", "gatortron-base", "gatortron-medium", "gatortron-large"])
 def test_every_shipped_config_loads(name):
     load_pretrain_config(str(CONFIGS / f"{name}.yaml"), [])
 
