@@ -59,7 +59,9 @@ def _parse(spec: str) -> list[Input]:
         raise NotemillError(f"--input '{spec}' is not KIND:PATH; write for example noteevents:NOTEEVENTS.csv.gz.")
     kind, path = match["kind"], Path(match["path"]).expanduser()
     if kind not in KIND_ENDINGS:
-        raise NotemillError(f"unknown input kind '{kind}' in --input {spec}; known kinds are {', '.join(KIND_ENDINGS)}.")
+        raise NotemillError(
+            f"unknown input kind '{kind}' in --input {spec}; known kinds are {', '.join(KIND_ENDINGS)}."
+        )
     if not path.exists():
         raise NotemillError(f"no input at {path} (from --input {spec}); check the path.")
     source = match["name"] or kind

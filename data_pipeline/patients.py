@@ -4,9 +4,11 @@ Both come from HMAC-SHA256 with one secret key: without it nobody can test wheth
 with it the same patient has the same key and the same split in every build. The key is never written into a corpus.
 """
 
+import contextlib
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -20,6 +22,7 @@ SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 KEY_BYTES = 32
 _MIN_KEY_BYTES = 16
 _PATIENT_KEY_HEX = 32
+_MIN_TELLING_CHARS = 4
 
 
 def load_or_create_key(path: Path) -> bytes:
@@ -39,13 +42,31 @@ def load_or_create_key(path: Path) -> bytes:
     if len(key) < _MIN_KEY_BYTES:
         raise NotemillError(f"the patient key in {path} has {len(key)} bytes; it needs at least {_MIN_KEY_BYTES}.")
     if mode & 0o077:
-        raise NotemillError(f"the patient key file {path} has mode {mode:o} and others can read it; run chmod 600 on it.")
+        raise NotemillError(
+            f"the patient key file {path} has mode {mode:o} and others can read it; run chmod 600 on it."
+        )
     return key
 
 
 def patient_key(key: bytes, patient_id: str) -> str:
     """128 bits of the HMAC of the patient's id, in hex."""
     return _hmac(key, "patient", patient_id).hex()[:_PATIENT_KEY_HEX]
+
+
+def safe_note_id(key: bytes, note_id: str, patient_id: str) -> str:
+    """The note's id, or its HMAC where it spells out the patient's, as in MIMIC-IV's 10000032-DS-21.
+
+    An id that stands for both, because the source names no patient, stays.
+    """
+    spelled_out = note_id != patient_id and re.search(
+        rf"(?<![0-9A-Za-z]){re.escape(patient_id)}(?![0-9A-Za-z])", note_id
+    )
+    return note_key(key, note_id) if spelled_out and len(patient_id) >= _MIN_TELLING_CHARS else note_id
+
+
+def note_key(key: bytes, note_id: str) -> str:
+    """128 bits of the HMAC of a note's id, in hex."""
+    return _hmac(key, "note", note_id).hex()[:_PATIENT_KEY_HEX]
 
 
 def split_of(key: bytes, patient_id: str, shares: SplitConfig) -> Split:
@@ -79,9 +100,7 @@ def _create_key(path: Path) -> None:
             stream.write(secrets.token_hex(KEY_BYTES).encode() + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
-        try:
+        with contextlib.suppress(FileExistsError):
             os.link(temporary, path)
-        except FileExistsError:
-            pass
     finally:
         temporary.unlink(missing_ok=True)

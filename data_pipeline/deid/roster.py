@@ -14,13 +14,13 @@ kinds of entry follow from it:
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from data_pipeline.deid.spans import PhiSpan
 from data_pipeline.deid.view import plain_view
+from data_pipeline.deid.words import ordinary_words
 from data_pipeline.files import sha256_file
 from data_pipeline.placeholders import PLACEHOLDER_PATTERN, PlaceholderClass
 from data_pipeline.readers.tables import csv_header, csv_rows
@@ -46,7 +46,20 @@ _COLUMN_CLASSES: tuple[tuple[str, PlaceholderClass], ...] = (
     (r"id$|^id|_no$|number|policy|insurance|member|plate|vin", "ID"),
 )
 _NUMBER_CLASSES = frozenset({"SSN", "MRN", "ACCOUNT", "LICENSE", "DEVICE", "ID", "PHONE"})
-_MONTHS = "january february march april may june july august september october november december".split()
+_MONTHS = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+]
 MIN_NAME_CHARS = 3
 """A shorter single name, such as Li or Do, is looked for only in its owner's notes, and with a capital."""
 MIN_NUMBER_CHARS = 6
@@ -144,7 +157,9 @@ class Roster:
         patients = set()
         for number, row in enumerate(csv_rows(path), start=2):
             if row.values is None:
-                raise NotemillError(f"record {number} of the roster {path} has another number of fields than its header.")
+                raise NotemillError(
+                    f"record {number} of the roster {path} has another number of fields than its header."
+                )
             patient = row.values[patient_column].strip()
             patients.add(patient)
             self._add_patient(patient, row.values, classes)
@@ -195,7 +210,7 @@ class Roster:
         elif self._single_names == "own":
             self._add(word, "NAME", "own", patient)
         else:
-            self._add(word, "NAME", "capital" if letters in _ordinary_words() else "every", patient)
+            self._add(word, "NAME", "capital" if letters in ordinary_words() else "every", patient)
 
     def _add_date(self, patient: str, value: str) -> None:
         whole = re.fullmatch(r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[ T].*)?", value)
@@ -205,14 +220,21 @@ class Roster:
         elif american:
             month, day, year = (int(part) for part in american.groups())
         else:
-            self._add(value, "DATE", "every" if re.search(r"\d.*\d.*\d{2}$", value) and len(value) > 7 else "own", patient)
+            self._add(
+                value, "DATE", "every" if re.search(r"\d.*\d.*\d{2}$", value) and len(value) > 7 else "own", patient
+            )
             return
         if not 1 <= month <= 12:
             self._add(value, "DATE", "own", patient)
             return
         name = _MONTHS[month - 1]
         forms = {f"{year}-{month:02}-{day:02}", f"{year}-{month}-{day}", f"{year}{month:02}{day:02}"}
-        forms |= {f"{m}/{d}/{y}" for m in (f"{month}", f"{month:02}") for d in (f"{day}", f"{day:02}") for y in (f"{year}", f"{year % 100:02}")}
+        forms |= {
+            f"{m}/{d}/{y}"
+            for m in (f"{month}", f"{month:02}")
+            for d in (f"{day}", f"{day:02}")
+            for y in (f"{year}", f"{year % 100:02}")
+        }
         forms |= {f"{m} {d} {year}" for m in (name, name[:3]) for d in (f"{day}", f"{day:02}")}
         forms |= {f"{d} {m} {year}" for m in (name, name[:3]) for d in (f"{day}", f"{day:02}")}
         for form in forms:
@@ -269,14 +291,3 @@ def _class_of_column(name: str) -> PlaceholderClass | None:
     if _NO_IDENTIFIER.search(name):
         return None
     return next((cls for words, cls in _COLUMN_CLASSES if re.search(words, name)), None)
-
-
-def _ordinary_words() -> frozenset[str]:
-    return frozenset(_iter_ordinary_words())
-
-
-def _iter_ordinary_words() -> Iterator[str]:
-    from data_pipeline.deid.patterns import not_names
-
-    yield from not_names()
-    yield from (Path(__file__).parent / "ordinary_words.txt").read_text(encoding="utf-8").split()

@@ -34,7 +34,7 @@ def union(spans: Iterable[PhiSpan]) -> list[PhiSpan]:
 
 def replace_spans(text: str, spans: list[PhiSpan]) -> tuple[str, Counter[PlaceholderClass]]:
     """Text with a placeholder for each span of a `union`, and how many of each class."""
-    parts = []
+    parts: list[str] = []
     position = 0
     for span in spans:
         parts += (text[position : span.start], placeholder(span.cls))

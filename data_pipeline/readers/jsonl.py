@@ -36,9 +36,13 @@ def check(item: Input, columns: JsonlColumns) -> None:
     for role in _USUAL:
         named = getattr(columns, role)
         if named is not None and named not in found:
-            raise NotemillError(f"{item.path} has no key '{named}' (from jsonl.{role}); its keys are {', '.join(found)}.")
+            raise NotemillError(
+                f"{item.path} has no key '{named}' (from jsonl.{role}); its keys are {', '.join(found)}."
+            )
     if not any(key in found for key in _keys(columns, "text")):
-        raise NotemillError(f"{item.path} has no key 'text'; name it with jsonl.text=KEY; its keys are {', '.join(found)}.")
+        raise NotemillError(
+            f"{item.path} has no key 'text'; name it with jsonl.text=KEY; its keys are {', '.join(found)}."
+        )
 
 
 def read(item: Input, columns: JsonlColumns) -> Iterator[Row]:

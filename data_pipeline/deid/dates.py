@@ -1,0 +1,124 @@
+"""Dates in the forms that notes use, and ages over 89.
+
+The hard case is the bare "4/13": the same shape is a pain score, a murmur's grade, a strength or half a tablet. What
+stands before and after it decides, and where nothing does, whether the second number is one that things are scored out of.
+"""
+
+import re
+from collections.abc import Iterator
+
+from data_pipeline.deid.detector import Detector
+from data_pipeline.deid.spans import PhiSpan
+
+_MONTH = (
+    r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?"
+    r"|Nov(?:ember)?|Dec(?:ember)?|JAN(?:UARY)?|FEB(?:RUARY)?|MAR(?:CH)?|APR(?:IL)?|MAY|JUNE?|JULY?|AUG(?:UST)?"
+    r"|SEPT?(?:EMBER)?|OCT(?:OBER)?|NOV(?:EMBER)?|DEC(?:EMBER)?|jan(?:uary)?|feb(?:ruary)?|march|apr(?:il)?|june?|july?"
+    r"|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
+)
+_DAY = r"(?:0?[1-9]|[12]\d|3[01])"
+_MONTH_NUMBER = r"(?:0?[1-9]|1[0-2])"
+_YEAR = r"(?:1[89]\d\d|2[0-2]\d\d)"
+_ORDINAL = r"(?:st|nd|rd|th)?"
+_WEEKDAY = r"(?:(?i:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?i:day)?[,.]?\s)"
+
+_DATE = "|".join(
+    (
+        rf"\b{_YEAR}[-/.]{_MONTH_NUMBER}[-/.]{_DAY}(?:\b|T\d\d:\d\d(?::\d\d)?)",
+        rf"{_WEEKDAY}?\b{_MONTH_NUMBER}/{_DAY}/(?:{_YEAR}|\d\d)\b",
+        rf"\b{_DAY}[/.-]{_MONTH_NUMBER}[/.-]{_YEAR}\b",
+        rf"\b{_MONTH_NUMBER}[.-]{_DAY}[.-]{_YEAR}\b",
+        r"\b\d\d[.-]\d\d[.-]\d\d\b",
+        rf"\b{_MONTH_NUMBER}/{_YEAR}\b",
+        rf"{_WEEKDAY}?\b{_MONTH}\.?\s{{1,2}}{_DAY}{_ORDINAL}\b(?:,?\s{{1,2}}(?:{_YEAR}\b|'\d\d\b))?",
+        rf"\b{_DAY}{_ORDINAL}[ -]?(?:of )?{_MONTH}\.?(?:[ ,-]{{0,2}}(?:{_YEAR}|'?\d\d)\b|\b)",
+        rf"\b{_MONTH}\.?(?:,|\s+of)?\s{{1,2}}{_YEAR}\b",
+        rf"\b{_MONTH}(?:[-/.]| ?')(?:{_YEAR}|\d\d)\b",
+        rf"{_WEEKDAY}\b{_MONTH_NUMBER}/{_DAY}\b",
+        rf"\b{_MONTH_NUMBER}/{_DAY}(?: ?- ?| to | thru | through ){_MONTH_NUMBER}/{_DAY}\b",
+        rf"\b{_MONTH_NUMBER}/{_DAY}\b",
+    )
+)
+_BARE_DATE = re.compile(r"(\d\d?)/(\d\d?)")
+_BARE_RANGE = re.compile(r"(\d\d?)/(\d\d?)[ a-z-]+(\d\d?)/(\d\d?)")
+_CUE_OF_DATE = re.compile(
+    r"(?:\b(?:on|since|until|till|through|thru|dated?|dates?|seen|birth|dob|doa|admitted|discharged?|dictated|due|"
+    r"last|lmp|by|before|after|from|as of|admission|procedure|operation|surgery|service|visit|onset|d|t|dd|dt|edc|edd|verified|yesterday|today|tomorrow|week of)\b[:\s,(]*)$",
+    re.I,
+)
+_CUE_OF_PLACE_IN_TIME = re.compile(r"(?:\bin\s)$", re.I)
+_CAPITAL_BEFORE_IN = re.compile(r"(?:[A-Z][a-z]+|, [A-Z]{2}) in $")
+_CUE_OF_SCORE = re.compile(
+    r"(?:pain|strength|murmur|grade|graded|scale|score|apgars?|motor|reflex(?:es)?|pulses?|power|rated|rates?|gcs|"
+    r"systolic|muscle|flexors?|extensors?|bilaterally|visual acuity|bp|nodes?|[+#<>=~./*-]|\dx)"
+    r"(?:\s(?:is|was|of|at|as|a|are|were|score|level|today|now|about|approximately|currently|with|and|or|to|in|on))*[\s:,(]*$",
+    re.I,
+)
+_NOT_AFTER_DATE = re.compile(
+    r"(?:\s?(?:%|mg|ml|mcg|cc|cm|mm|inch|inches|in\b|lb|oz|kg|hour|hr|tab|tablet|teaspoon|tsp|cup|pack|ppd|normal|ns\b|"
+    r"strength|murmur|systolic|diastolic|pain|intensity|power|motor|pulses?|bilateral|throughout|in all|scale|nodes?|"
+    r"positive|lymph|of\b|cores?|quadrants?|point|vicryl|percent|dose|mets|months?|years?|days|weeks?|reflex|ejection|"
+    r"full|symmetric|on a|out of|proximally|distally)|[/\d]|\.\d|-\d)",
+    re.I,
+)
+_LEADING_SPACE = re.compile(r"\s*")
+
+
+def _judge_date(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
+    candidate = plain[start:end]
+    days = _BARE_RANGE.fullmatch(candidate)
+    # "4/5 to 5/5" is strength, "1/2-1/5" is four days: days of one range are out of two numbers, and rise.
+    if days and (days[2] == days[4] or not _is_bare_date(plain, start, end, 12, 31)):
+        return
+    bare = _BARE_DATE.fullmatch(candidate)
+    if bare is not None and not _is_bare_date(plain, start, end, int(bare[1]), int(bare[2])):
+        return
+    # "T12-11-10" and "1.12-10-20" are levels and ranges, "may 5" a sentence that goes on.
+    if start and plain[start - 1] in "./-" and candidate[0].isdigit():
+        return
+    if re.fullmatch(r"\d\d[.-]\d\d[.-]\d\d", candidate) and not _is_numeric_date(candidate):
+        return
+    yield PhiSpan(start, end, "DATE")
+
+
+def _is_numeric_date(candidate: str) -> bool:
+    first, second, _ = (int(part) for part in re.split(r"[.-]", candidate))
+    return 1 <= first <= 31 and 1 <= second <= 31 and min(first, second) <= 12
+
+
+def _is_bare_date(plain: str, start: int, end: int, first: int, second: int) -> bool:
+    """Whether "4/13" is a day; "5/10" after pain, "3/6" before murmur and "1/2" before a tablet are not."""
+    before = plain[max(0, start - 40) : start]
+    after = plain[end : end + 14]
+    if _NOT_AFTER_DATE.match(after) or _CUE_OF_SCORE.search(before):
+        return False
+    if _CUE_OF_DATE.search(before):
+        return True
+    # Scores and fractions count up to what they are out of; days of a month beyond 10 are out of nothing usual.
+    could_be_score = first <= second and second <= 10 and second != 7
+    if _CUE_OF_PLACE_IN_TIME.search(before):
+        # "moved from Dover, OH in 7/10": after a name of a place it is a day, whatever the numbers.
+        return _CAPITAL_BEFORE_IN.search(before) is not None or not (first <= second and second in (5, 10))
+    return not could_be_score and second != 12
+
+
+_OLD = r"(?:9\d|1[0-2]\d)"
+_OLD_WORD = r"(?i:ninety(?:[- ](?:one|two|three|four|five|six|seven|eight|nine))?|(?:a |one )?hundred(?: and)?(?: (?:one|two|three|four|five))?)"
+_AGE = "|".join(
+    (
+        rf"\b(?:{_OLD}|{_OLD_WORD})[- ]*(?i:year|yr)s?[- ]*(?i:olds?|of age)\b",
+        rf"\b{_OLD}[- ]?(?i:y\.?/?o\b|y/o|yr/o)",
+        rf"\b{_OLD} ?(?:M\b|(?i:male|female|woman|man|lady|gentleman)\b)",
+        rf"\b(?i:age|aged|age:|age is|age of)\s{{1,2}}{_OLD}\b",
+    )
+)
+_OLD_NUMBER = re.compile(rf"{_OLD}|{_OLD_WORD.replace('(?i:', '(?:')}", re.I)
+
+
+def _judge_age(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
+    number = _OLD_NUMBER.search(plain, start, end)
+    if number:
+        yield PhiSpan(number.start(), number.end(), "AGE")
+
+
+DETECTORS = (Detector(_DATE, _judge_date), Detector(_AGE, _judge_age))
