@@ -26,7 +26,7 @@ def use_fused_attention(model: nn.Module) -> int:
 def _fused_forward(
     self: nn.Module, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None, **_: object
 ) -> tuple[torch.Tensor, None]:
-    """`attention_mask` is what the eager path adds to the scores: [batch, 1, queries, keys], or None without padding."""
+    """`attention_mask` is what the eager path adds to the scores, [batch, 1, queries, keys], or None."""
     batch, length, _hidden = hidden_states.shape
 
     def heads(projection: nn.Module) -> torch.Tensor:

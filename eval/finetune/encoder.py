@@ -86,9 +86,7 @@ class Encoder(nn.Module):
     def forward(self, batch: Batch) -> torch.Tensor:
         arguments: dict[str, Any] = {"input_ids": batch.input_ids}
         # Without padding the mask is left out: attention then takes the kernel that needs none.
-        if not bool(batch.attention_mask.all()):
-            arguments["attention_mask"] = batch.attention_mask
-        elif self.model.config.model_type != "megatron-bert":  # type: ignore[union-attr]
+        if not bool(batch.attention_mask.all()) or self.model.config.model_type != "megatron-bert":
             arguments["attention_mask"] = batch.attention_mask
         if batch.token_type_ids is not None:
             arguments["token_type_ids"] = batch.token_type_ids

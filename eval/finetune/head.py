@@ -1,6 +1,6 @@
 """What a task adds to an encoder: how examples become windows, what is learnt, how windows become predictions.
 
-    examples ──windows()──> Items ──encoder──> hidden ──network──> scores ──reduce()──> small results ──decode()──> predictions
+    examples ─windows()─> items ─encoder─> hidden ─network─> scores ─reduce()─> small results ─decode()─> predictions
 
 The loop (eval/finetune/loop.py) knows only this interface. Heads count in `notes` everything they cut or cannot hold.
 """

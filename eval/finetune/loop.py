@@ -70,7 +70,7 @@ class Trainer:
         self.bf16 = resolve_precision(recipe.precision, self.device) == "bf16"
 
     def fit(self, items: list[Item], seed: int, dev_score: Callable[[], float] | None) -> Fit:
-        """Train on `items`; `dev_score` is asked after every epoch. Raises NotemillError when the loss is not finite."""
+        """Train on `items`; `dev_score` is asked after every epoch. Raises NotemillError if the loss is not finite."""
         if not items:
             raise NotemillError("the training split gives no window to learn from; check the data and train_fraction.")
         recipe, fit, rng = self.recipe, Fit(), random.Random(seed)

@@ -1,6 +1,6 @@
 """NER: BIO tags over words, read from each word's first piece, with as many tag layers as the training set overlaps.
 
-Words come from the data set where it fixes them (CoNLL) and from `tags.words_of` elsewhere. Long notes are cut into
+Words come from the data set where it fixes them (CoNLL) and from eval/words.py elsewhere. Long notes are cut into
 overlapping windows between words; each word is tagged from the window that gives it the most context, so a mention
 past the model's length is found like any other, and one that crosses a window's edge is whole again.
 """
@@ -13,13 +13,14 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from eval.examples import Dataset, Document, Entity, Example, Span
+from eval.examples import Dataset, Document, Entity, Example
 from eval.finetune.batches import Batch, Item
 from eval.finetune.encoder import TextEncoder
 from eval.finetune.head import Head, weights_of, wrap
 from eval.finetune.recipe import NerRecipe
-from eval.finetune.tags import entity_runs, from_tags, layer_runs, to_tags, words_of
+from eval.finetune.tags import entity_runs, from_tags, layer_runs, to_tags
 from eval.finetune.windows import owners, word_windows
+from eval.words import document_words
 from launch.errors import NotemillError
 
 MAX_LAYERS = 3
@@ -136,7 +137,3 @@ class NerHead(Head[NerRecipe]):
         self.notes.update({f"training: {what}": number for what, number in counted.items()})
         if self.num_layers > 1:
             self.notes["tag layers for overlapping entities"] = self.num_layers
-
-
-def document_words(document: Document) -> tuple[Span, ...]:
-    return document.tokens if document.tokens is not None else words_of(document.text)

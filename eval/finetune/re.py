@@ -18,6 +18,7 @@ from eval.finetune.batches import Batch, Item
 from eval.finetune.encoder import Pieces, TextEncoder
 from eval.finetune.head import Head, weights_of, wrap
 from eval.finetune.recipe import ReRecipe
+from eval.relations import related_types
 from launch.errors import NotemillError
 
 MARKERS = ("[s1]", "[e1]", "[s2]", "[e2]")
@@ -144,17 +145,8 @@ class ReHead(Head[ReRecipe]):
         return marked[left : left + half] + marked[right : right + half]
 
 
-def related_types(documents: Sequence[Document]) -> set[tuple[str, str]]:
-    """The (head label, tail label) combinations that some relation of `documents` joins."""
-    pairs: set[tuple[str, str]] = set()
-    for document in documents:
-        label_of = {entity.id: entity.label for entity in document.entities}
-        pairs |= {(label_of[r.head], label_of[r.tail]) for r in document.relations if {r.head, r.tail} <= set(label_of)}
-    return pairs
-
-
 def _touched(pieces: Pieces, span: Span) -> Span:
-    """First piece that overlaps `span` and the one after the last; an empty place in the right position if none does."""
+    """First piece that overlaps `span` and the one after the last; an empty place where it would be if none does."""
     touched = [i for i, (start, end) in enumerate(pieces.offsets) if start < span[1] and end > span[0]]
     if touched:
         return touched[0], touched[-1] + 1

@@ -38,7 +38,7 @@ class Recipe:
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     """One full training each; results give their mean and standard deviation."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of the forward pass; weights and loss are fp32. `auto` is bf16 where the processor has it in hardware."""
+    """Arithmetic of the forward pass; weights and loss are fp32. `auto` is bf16 where the hardware has it."""
     attention_dropout: float = 0.0
     """Dropout on attention weights. Zero lets torch use its fused kernel; the other dropouts are the model's own."""
     train_fraction: float = 1.0

@@ -18,7 +18,9 @@ from launch.errors import NotemillError
 class StsHead(PooledHead[StsRecipe]):
     def __init__(self, dataset: Dataset, text: TextEncoder, recipe: StsRecipe) -> None:
         super().__init__(dataset, text, recipe)
-        scores = [pair.score for pair in cast(Sequence[SentencePair], dataset.splits["train"]) if pair.score is not None]
+        scores = [
+            pair.score for pair in cast(Sequence[SentencePair], dataset.splits["train"]) if pair.score is not None
+        ]
         if len(scores) < 2 or min(scores) == max(scores):
             raise NotemillError(f"the training split of {dataset.path} has no two different scores to learn from.")
         self.mean, self.spread = statistics.fmean(scores), statistics.pstdev(scores)

@@ -4,22 +4,14 @@ One word carries one tag a layer. Entities that overlap go to further layers: lo
 where its words are free. A discontinuous entity becomes one run a part. What this form cannot hold is counted.
 """
 
-import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from eval.examples import Entity, Span
 
-_WORD = re.compile(r"\[\*\*[^\]\n]{1,40}\*\*\]|\w+|[^\w\s]")
-
 Run = tuple[int, int, str]
 """First word, word after the last, label."""
-
-
-def words_of(text: str) -> tuple[Span, ...]:
-    """Words by letters and digits, each other visible character alone, placeholders such as [**NAME**] whole."""
-    return tuple(match.span() for match in _WORD.finditer(text))
 
 
 def entity_runs(entities: Iterable[Entity], words: Sequence[Span], notes: Counter[str]) -> list[Run]:

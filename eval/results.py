@@ -1,0 +1,179 @@
+"""results.json: what a run of one task says, readable without this project.
+
+A metric's `low` and `high` are the means, over the seeds, of each seed's 95% bootstrap bounds (documents resampled): they
+speak of the test set's size. `sd` is the standard deviation over the seeds: it speaks of the training's chance.
+`eval suite` writes a list of these objects.
+"""
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict
+
+from data_pipeline.files import read_json
+from eval.examples import Task
+from launch.errors import NotemillError
+
+RESULTS_VERSION = 1
+RESULTS_FILE = "results.json"
+_PACKAGES = ("notemill", "torch", "transformers", "tokenizers", "scikit-learn", "seqeval")
+
+
+class Estimate(TypedDict):
+    """One score on the test split with its 95% interval; the bounds are None where a metric has none."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+class Metric(Estimate):
+    """Over the seeds: `value` is the mean."""
+
+    sd: float
+    values: list[float]
+
+
+class Baseline(TypedDict):
+    name: str
+    metrics: dict[str, Estimate]
+
+
+class EpochRow(TypedDict):
+    epoch: int
+    steps: int
+    loss: float
+    dev: float | None
+
+
+class SeedResult(TypedDict):
+    """seed-N/result.json, and one of `seeds` in results.json."""
+
+    fingerprint: str
+    seed: int
+    metrics: dict[str, Estimate]
+    per_class: list[dict[str, Any]]
+    best_epoch: int
+    dev_score: float | None
+    epochs: list[EpochRow]
+    steps: int
+    tokens: int
+    """Real pieces trained on."""
+    train_seconds: float
+    seconds: float
+    labels: list[str]
+    notes: dict[str, int]
+
+
+class DatasetSummary(TypedDict):
+    name: str
+    format: str
+    path: str
+    splits: dict[str, int]
+    files: int
+    sha256: str
+    """Of the list of the data files' names and hashes."""
+
+
+class ModelSummary(TypedDict):
+    name: str
+    path: str
+    initial: str
+    architecture: str
+    parameters: int
+    """Of the encoder, without a task head."""
+    files: dict[str, str]
+    """SHA-256 by file name."""
+
+
+class Result(TypedDict):
+    version: int
+    task: Task
+    dataset: DatasetSummary
+    model: ModelSummary
+    primary: str
+    """The metric that dev selection used and that tables show first."""
+    metrics: dict[str, Metric]
+    per_class: list[dict[str, Any]]
+    """Rows of the classes, each value the mean over the seeds."""
+    n: int
+    """Test examples."""
+    seeds: list[SeedResult]
+    baselines: list[Baseline]
+    recipe: dict[str, Any]
+    precision: str
+    """What `auto` came to on the machine that ran it."""
+    fingerprint: str
+    """Of everything that decides the numbers: data, model files, recipe."""
+    versions: dict[str, str]
+    seconds: float
+    notes: dict[str, int]
+    """Plain-word counts of all that formats and heads could not hold."""
+    untrained: NotRequired["Result"]
+
+
+def estimate(value: float, interval: Sequence[float] | None) -> Estimate:
+    return {
+        "value": float(value),
+        "low": float(interval[0]) if interval is not None else None,
+        "high": float(interval[1]) if interval is not None else None,
+    }
+
+
+def over_seeds(seeds: Sequence[SeedResult]) -> dict[str, Metric]:
+    """Mean, standard deviation (0 for one seed) and mean bounds of every metric."""
+    metrics: dict[str, Metric] = {}
+    for name in seeds[0]["metrics"]:
+        estimates = [seed["metrics"][name] for seed in seeds]
+        values = [e["value"] for e in estimates]
+        metrics[name] = {
+            "value": statistics.fmean(values),
+            "low": _mean(e["low"] for e in estimates),
+            "high": _mean(e["high"] for e in estimates),
+            "sd": statistics.stdev(values) if len(values) > 1 else 0.0,
+            "values": values,
+        }
+    return metrics
+
+
+def classes_over_seeds(seeds: Sequence[SeedResult], key: str = "label") -> list[dict[str, Any]]:
+    """Rows by label; numbers are means over the seeds that have the row."""
+    rows: dict[str, list[Mapping[str, Any]]] = {}
+    for seed in seeds:
+        for row in seed["per_class"]:
+            rows.setdefault(str(row[key]), []).append(row)
+    merged = []
+    for label, group in rows.items():
+        row: dict[str, Any] = {key: label}
+        for name, value in group[0].items():
+            if name != key and isinstance(value, int | float):
+                mean = statistics.fmean(float(other.get(name, 0.0)) for other in group)
+                row[name] = round(mean) if isinstance(value, int) and mean == round(mean) else mean
+        merged.append(row)
+    return merged
+
+
+def load_results(path: Path) -> list[Result]:
+    """The results of a run or a suite: a results.json or the folder that holds it. Raises NotemillError."""
+    file = path / RESULTS_FILE if path.is_dir() else path
+    content = read_json(file, "results")
+    results = content if isinstance(content, list) else [content]
+    if not all(isinstance(result, dict) and result.get("version") == RESULTS_VERSION for result in results):
+        raise NotemillError(f"{file} is no results file of version {RESULTS_VERSION}; run `notemill eval run` again.")
+    return results
+
+
+def versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    numbers = [value for value in values if value is not None]
+    return statistics.fmean(numbers) if numbers else None

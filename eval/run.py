@@ -1,0 +1,281 @@
+"""One model on one task: fine-tune with every seed, choose the epoch on dev, score the test split once.
+
+    OUT/seed-N/result.json, labels.json, predictions.*   written when a seed is done; a rerun skips finished seeds
+    OUT/untrained/                                        the same from random weights, with baseline=untrained
+    OUT/predictions.*                                     of the seed that was best on dev
+    OUT/results.json, OUT/report.html                     written last
+
+A finished seed carries the fingerprint of everything that decides its numbers (data, model files, recipe); a folder that
+holds seeds of something else is refused.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import os
+import random
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data_pipeline.files import make_private_folder, read_json, sha256_file, sha256_json, write_json
+from eval.baselines import baseline_predictions
+from eval.examples import Dataset, Example, Task
+from eval.finetune.encoder import TextEncoder, load_config_of, load_encoder, max_positions, model_hashes
+from eval.finetune.loop import HEAD_DROPOUT, Classifier, Trainer, resolve_device, resolve_precision
+from eval.finetune.recipe import Recipe
+from eval.finetune.tasks import make_head
+from eval.formats import load_dataset, write_predictions
+from eval.results import (
+    RESULTS_FILE,
+    RESULTS_VERSION,
+    Baseline,
+    DatasetSummary,
+    Estimate,
+    ModelSummary,
+    Result,
+    SeedResult,
+    classes_over_seeds,
+    estimate,
+    over_seeds,
+    versions,
+)
+from eval.scorers import score
+from eval.splits import complete_splits
+from launch.console import say
+from launch.errors import NotemillError
+
+_NOT_NUMERIC = ("seeds", "baseline", "threads")
+"""Recipe keys that do not change what one seed gives."""
+
+
+def evaluate(model_dir: Path, task: Task, data: str, out_dir: Path, recipe: Recipe, name: str = "") -> Result:
+    """Run and write everything below `out_dir`; returns what results.json holds. Raises NotemillError."""
+    torch.set_num_threads(recipe.threads)
+    config = load_config_of(model_dir)
+    if recipe.max_length > max_positions(config):
+        raise NotemillError(
+            f"max_length is {recipe.max_length} but the model in {model_dir} reads at most {max_positions(config)} "
+            f"pieces; add max_length={max_positions(config)}."
+        )
+    dataset = complete_splits(load_dataset(task, data))
+    summary = _summarise_data(dataset, data, name)
+    hashes = model_hashes(model_dir)
+    make_private_folder(out_dir)
+    with _locked(out_dir):
+        return _evaluate(_Job(model_dir, hashes, config, dataset, summary, recipe, out_dir))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    model_dir: Path
+    hashes: dict[str, str]
+    config: Any
+    dataset: Dataset
+    summary: DatasetSummary
+    recipe: Recipe
+    out_dir: Path
+
+    @property
+    def precision(self) -> str:
+        return resolve_precision(self.recipe.precision, torch.device(resolve_device(self.recipe.device)))
+
+    @property
+    def fingerprint(self) -> str:
+        recipe = {key: value for key, value in dataclasses.asdict(self.recipe).items() if key not in _NOT_NUMERIC}
+        # From random weights the weight files decide nothing, but one rule is easier to explain than two.
+        decisive = {"version": RESULTS_VERSION, "task": self.dataset.task, "data": self.summary["sha256"]}
+        return sha256_json(
+            decisive
+            | {"format": self.summary["format"], "files": self.hashes, "recipe": recipe, "precision": self.precision}
+        )
+
+
+def _evaluate(job: _Job) -> Result:
+    started = time.monotonic()
+    seeds = [_finished_seed(job, seed) or _run_seed(job, seed) for seed in job.recipe.seeds]
+    result = _collect(job, seeds)
+    if job.recipe.baseline == "untrained" and job.recipe.initial == "pretrained":
+        random_recipe = dataclasses.replace(job.recipe, initial="random", baseline="none")
+        folder = make_private_folder(job.out_dir / "untrained")
+        result["untrained"] = _evaluate(dataclasses.replace(job, recipe=random_recipe, out_dir=folder))
+    result["seconds"] = round(sum(seed["seconds"] for seed in seeds) or time.monotonic() - started, 2)
+    _copy_best_predictions(job.out_dir, seeds)
+    write_json(job.out_dir / RESULTS_FILE, result)
+    return result
+
+
+def _run_seed(job: _Job, seed: int) -> SeedResult:
+    started = time.monotonic()
+    dataset, recipe, task = job.dataset, job.recipe, job.dataset.task
+    torch.manual_seed(seed)
+    text = TextEncoder(job.model_dir)
+    head = make_head(task, dataset, text, recipe)
+    # The encoder draws first: the same seed gives the same start whatever the head draws after it.
+    encoder = load_encoder(job.model_dir, recipe.initial, recipe.attention_dropout, len(text.tokenizer))
+    trainer = Trainer(Classifier(encoder, head.network(encoder.hidden_size, HEAD_DROPOUT)), head, recipe)
+    train = _sample(dataset.splits["train"], recipe.train_fraction, seed)
+    dev, test = dataset.splits["dev"], dataset.splits["test"]
+    train_items = head.windows(train, with_targets=True)
+    dev_items = head.windows(dev, with_targets=False)
+
+    def dev_score() -> float:
+        scores = score(task, dev, trainer.predict(dev, dev_items), resamples=0)
+        return scores.metrics[scores.primary]
+
+    fit = trainer.fit(train_items, seed, dev_score)
+    predictions = trainer.predict(test, head.windows(test, with_targets=False))
+    scores = score(task, test, predictions)
+    folder = make_private_folder(job.out_dir / f"seed-{seed}")
+    write_predictions(dataset, "test", predictions, folder)
+    write_json(folder / "labels.json", {str(index): label for index, label in enumerate(head.labels)})
+    best = next(epoch for epoch in fit.epochs if epoch.epoch == fit.best_epoch)
+    result: SeedResult = {
+        "fingerprint": job.fingerprint,
+        "seed": seed,
+        "metrics": _estimates(scores),
+        "per_class": _class_rows(scores),
+        "best_epoch": fit.best_epoch,
+        "dev_score": best.dev,
+        "epochs": [{"epoch": e.epoch, "steps": e.steps, "loss": e.loss, "dev": e.dev} for e in fit.epochs],
+        "steps": fit.steps,
+        "tokens": fit.tokens,
+        "train_seconds": round(fit.seconds, 2),
+        "seconds": round(time.monotonic() - started, 2),
+        "labels": list(head.labels),
+        "notes": dict(head.notes),
+    }
+    write_json(folder / "result.json", result)
+    say(
+        f"{job.summary['name']} ({recipe.initial}) seed {seed}: {scores.primary} "
+        f"{scores.metrics[scores.primary]:.4f} on test, best epoch {fit.best_epoch}, {result['seconds']:.0f} s"
+    )
+    return result
+
+
+def _finished_seed(job: _Job, seed: int) -> SeedResult | None:
+    path = job.out_dir / f"seed-{seed}" / "result.json"
+    if not path.is_file():
+        return None
+    result: SeedResult = read_json(path, "seed's result")
+    if result["fingerprint"] != job.fingerprint:
+        raise NotemillError(
+            f"{path.parent} holds a seed of other data, another model or another recipe; choose a new --out or remove it."
+        )
+    return result
+
+
+def _collect(job: _Job, seeds: list[SeedResult]) -> Result:
+    dataset, test = job.dataset, job.dataset.splits["test"]
+    baselines: list[Baseline] = []
+    primary = ""
+    distance = int(getattr(job.recipe, "max_sentence_distance", 1))
+    for name, predictions in baseline_predictions(dataset, test, distance).items():
+        scores = score(dataset.task, test, predictions)
+        primary = scores.primary
+        baselines.append({"name": name, "metrics": _estimates(scores)})
+    notes = dict(dataset.notes)
+    for seed in seeds[:1]:
+        notes |= seed["notes"]
+    model: ModelSummary = {
+        "name": job.model_dir.name,
+        "path": str(job.model_dir),
+        "initial": job.recipe.initial,
+        "architecture": _architecture(job.config),
+        "parameters": _count_parameters(job.config),
+        "files": job.hashes,
+    }
+    return {
+        "version": RESULTS_VERSION,
+        "task": dataset.task,
+        "dataset": job.summary,
+        "model": model,
+        "primary": primary,
+        "metrics": over_seeds(seeds),
+        "per_class": classes_over_seeds(seeds),
+        "n": len(test),
+        "seeds": seeds,
+        "baselines": baselines,
+        "recipe": dataclasses.asdict(job.recipe),
+        "precision": job.precision,
+        "fingerprint": job.fingerprint,
+        "versions": versions(),
+        "seconds": 0.0,
+        "notes": notes,
+    }
+
+
+def _estimates(scores: Any) -> dict[str, Estimate]:
+    return {name: estimate(value, scores.intervals.get(name)) for name, value in scores.metrics.items()}
+
+
+def _class_rows(scores: Any) -> list[dict[str, Any]]:
+    return [{"label": label, **values} for label, values in scores.per_class.items()]
+
+
+def _copy_best_predictions(out_dir: Path, seeds: Sequence[SeedResult]) -> None:
+    """Beside results.json: the predictions of the seed with the best dev score (the first among equals)."""
+    best = max(seeds, key=lambda seed: seed["dev_score"] if seed["dev_score"] is not None else 0.0)
+    for source in sorted((out_dir / f"seed-{best['seed']}").glob("predictions*")):
+        target = out_dir / source.name
+        if source.is_dir():
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(source, target)
+        else:
+            shutil.copy(source, target)
+
+
+def _sample(examples: Sequence[Example], fraction: float, seed: int) -> Sequence[Example]:
+    if fraction >= 1:
+        return examples
+    return random.Random(seed).sample(list(examples), max(1, round(fraction * len(examples))))
+
+
+def _summarise_data(dataset: Dataset, data: str, name: str) -> DatasetSummary:
+    path = Path(dataset.path)
+    files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
+    root = path if path.is_dir() else path.parent
+    hashes = {str(file.relative_to(root)): sha256_file(file) for file in files}
+    return {
+        "name": name or path.stem,
+        "format": data.partition(":")[0],
+        "path": str(path),
+        "splits": {split: len(examples) for split, examples in dataset.splits.items()},
+        "files": len(files),
+        "sha256": sha256_json([hashes, data.partition("?")[2]]),
+    }
+
+
+def _architecture(config: Any) -> str:
+    layers = getattr(config, "num_hidden_layers", "?")
+    return f"{config.model_type} {layers} × {config.hidden_size}, vocabulary {config.vocab_size}"
+
+
+def _count_parameters(config: Any) -> int:
+    """Counted on a model without memory, pooler apart."""
+    from transformers import AutoModel
+
+    with torch.device("meta"):
+        model = AutoModel.from_config(config)
+    return sum(p.numel() for name, p in model.named_parameters() if "pooler" not in name)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Only one run writes a folder; the lock goes with the process, however it ends."""
+    descriptor = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise NotemillError(
+            f"another evaluation is writing to {folder}; wait for it or choose another --out."
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)

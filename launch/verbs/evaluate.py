@@ -1,0 +1,101 @@
+"""`notemill eval`: fine-tune, score and report."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from launch.verbs.evaluate_score import register_score
+from launch.verbs.examples import examples
+
+ModelOption = Annotated[Path, typer.Option("--model", help="A Hugging Face folder with its tokenizer.", metavar="DIR")]
+RunOption = Annotated[Path | None, typer.Option("--run", help="Pretraining run whose curves the report shows.")]
+CorpusOption = Annotated[Path | None, typer.Option("--corpus", help="Corpus whose counts the report shows.")]
+OutOption = Annotated[
+    Path, typer.Option("--out", help="Folder for results; a rerun skips what is done.", metavar="DIR")
+]
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(
+        help="Fine-tune and score a model on clinical tasks.", no_args_is_help=True, rich_markup_mode=None
+    )
+    group.command(
+        "run",
+        epilog=examples(
+            "notemill eval run --model hf --task ner --data brat:n2c2_2018 --out results/ner",
+            "notemill eval run --model hf --task nli --data jsonl:mednli --out results/nli epochs=3 lr=5e-5",
+            "notemill eval run --model hf --task sts --data tsv:sts --out results/sts baseline=untrained seeds=[0]",
+        ),
+    )(run)
+    group.command(
+        "suite",
+        epilog=examples(
+            "notemill eval suite --model hf --suite configs/eval/public.yaml --data-root tasks --out results",
+            "notemill eval suite --model hf --suite configs/eval/clinical.yaml --out results workers=4",
+            "notemill eval suite --model hf --suite configs/eval/public.yaml --out results --run run --corpus corpus",
+        ),
+    )(suite)
+    group.command(
+        "report",
+        epilog=examples(
+            "notemill eval report --results results",
+            "notemill eval report --results results --run run --corpus corpus",
+            "notemill eval report --results results --out /tmp/report.html",
+        ),
+    )(report)
+    register_score(group)
+    app.add_typer(group, name="eval")
+
+
+def run(
+    model: ModelOption,
+    task: Annotated[Literal["ner", "re", "sts", "nli", "mqa", "cls"], typer.Option(help="What the set asks for.")],
+    data: Annotated[str, typer.Option(help="Format and folder of the task set.", metavar="FORMAT:PATH")],
+    out: OutOption,
+    recipe: Annotated[Path | None, typer.Option(help="YAML with recipe keys.", metavar="FILE")] = None,
+    name: Annotated[str, typer.Option(help="What results call the set; the folder's name by default.")] = "",
+    run_dir: RunOption = None,
+    corpus: CorpusOption = None,
+    settings: Annotated[list[str] | None, typer.Argument(help="Recipe keys.", metavar="[key=value]...")] = None,
+) -> None:
+    """Fine-tune a model on one task with each seed and score the test split with intervals and baselines."""
+    from eval.finetune.recipe import load_recipe
+    from eval.report.page import write_report
+    from eval.run import evaluate
+
+    result = evaluate(model, task, data, out, load_recipe(task, recipe, settings), name)
+    print(write_report([result], out / "report.html", run_dir, corpus))
+
+
+def suite(
+    model: ModelOption,
+    suite_file: Annotated[Path, typer.Option("--suite", help="YAML that names tasks, data and recipes.")],
+    out: OutOption,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the task sets; wins over the file's.")] = None,
+    run_dir: RunOption = None,
+    corpus: CorpusOption = None,
+    settings: Annotated[list[str] | None, typer.Argument(help="Suite keys.", metavar="[key=value]...")] = None,
+) -> None:
+    """Evaluate one or several models on all tasks of a file; writes results.json, results.md and report.html."""
+    from eval.report.markdown import write_table
+    from eval.report.page import write_report
+    from eval.suite import load_suite, run_suite, with_data_root
+
+    results = run_suite(model, with_data_root(load_suite(suite_file, settings), data_root), out)
+    write_table(results, out / "results.md")
+    print(write_report(results, out / "report.html", run_dir, corpus))
+
+
+def report(
+    results: Annotated[Path, typer.Option(help="Folder of a run or a suite, or its results.json.")],
+    out: Annotated[Path | None, typer.Option(help="The page to write; report.html beside the results.")] = None,
+    run_dir: RunOption = None,
+    corpus: CorpusOption = None,
+) -> None:
+    """Write the report again from results.json, for example with the curves of the pretraining run."""
+    from eval.report.page import write_report
+    from eval.results import load_results
+
+    folder = results if results.is_dir() else results.parent
+    print(write_report(load_results(results), out or folder / "report.html", run_dir, corpus))
