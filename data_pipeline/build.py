@@ -94,14 +94,14 @@ def build_corpus(request: BuildRequest) -> CorpusManifest:
         manifest = _build(request, inputs, roster, identity, work)
     except NotemillError as error:
         # A dead worker is no fault of the inputs: what is finished stays for the next run.
-        if not isinstance(error, _WorkerDied):
+        if not isinstance(error, _WorkerDiedError):
             _discard(request.out, remove_folder=not existed)
         raise
     shutil.rmtree(work)
     return manifest
 
 
-class _WorkerDied(NotemillError):
+class _WorkerDiedError(NotemillError):
     """A worker process was killed, most often for memory."""
 
 
@@ -178,9 +178,9 @@ def _run_pieces(inputs: list[Input], context: PieceContext, num_workers: int) ->
             while waiting:
                 yield _result(waiting.popleft())
         except BrokenProcessPool:
-            raise _WorkerDied(
-                f"one of {num_workers} workers was killed, perhaps for memory; run the same command again to go on, with "
-                "fewer --workers if it happens again."
+            raise _WorkerDiedError(
+                f"one of {num_workers} workers was killed, perhaps for memory; run the same command again to go on, "
+                "with fewer --workers if it happens again."
             ) from None
         finally:
             pool.shutdown(cancel_futures=True)

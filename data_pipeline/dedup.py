@@ -8,6 +8,7 @@ stays in memory for the whole corpus is one bit a note.
 """
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def first_of_each(
     keep = np.ones(sum(sizes), dtype=np.bool_)
     num_bands = min(256, -(-sum(sizes) // max_in_memory) or 1)
     bounds = np.linspace(0, 256, num_bands + 1).astype(int)
-    for low, high in zip(bounds[:-1], bounds[1:], strict=True):
+    for low, high in itertools.pairwise(bounds):
         digests, positions = _band(digest_files, sizes, int(low), int(high))
         # A stable order by digest leaves equal ones in the order of the inputs; all but the first of a run go.
         order = np.lexsort((digests["low"], digests["high"]))

@@ -5,7 +5,8 @@
       shards/train-00000.parquet     columns of SHARD_SCHEMA, zstd
       quarantine/notes-00000.parquet only where the verifier held notes back; same columns, no stage reads it
 
-Invariant: read == kept + Σ rejected + exact_duplicates + near_duplicates + quarantined, and kept is the rows of the shards.
+Invariant: read == kept + Σ rejected + exact_duplicates + near_duplicates + quarantined, and kept is the
+rows of the shards.
 """
 
 from collections.abc import Iterator, Sequence
@@ -180,7 +181,8 @@ def _read_manifest(corpus_dir: Path) -> CorpusManifest:
     version = manifest.get("version") if isinstance(manifest, dict) else None
     if version != CORPUS_VERSION:
         raise NotemillError(
-            f"the corpus {corpus_dir} has format version {version}, this notemill reads {CORPUS_VERSION}; build it again."
+            f"the corpus {corpus_dir} has format version {version} and this notemill reads {CORPUS_VERSION}; "
+            "build it again."
         )
     missing = CorpusManifest.__required_keys__ - manifest.keys()
     if missing:

@@ -1,8 +1,8 @@
 """The pure step: a run of input rows becomes one piece on disk, whoever runs it and however often.
 
-A piece is three files under one stem in the work folder: `.parquet` with the notes that passed (shard columns),
-`.digests` with 16 bytes a note for deduplication, `.quarantine.parquet` where notes were held back; and `.json` with the
-counts, written last. A piece with a `.json` is complete, so a rerun takes it as it is.
+A piece is some files under one stem in the work folder: `.parquet` with the notes that passed (shard columns),
+`.digests` with 16 bytes a note for deduplication, `.quarantine.parquet` where notes were held back, and `.json` with
+the counts, written last. A piece with a `.json` is complete, so a rerun takes it as it is.
 """
 
 import functools

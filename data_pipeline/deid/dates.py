@@ -1,7 +1,7 @@
 """Dates in the forms that notes use, and ages over 89.
 
 The hard case is the bare "4/13": the same shape is a pain score, a murmur's grade, a strength or half a tablet. What
-stands before and after it decides, and where nothing does, whether the second number is one that things are scored out of.
+stands before and after it decides; where nothing does, it is whether things are scored out of the second number.
 """
 
 import re
@@ -43,7 +43,8 @@ _BARE_DATE = re.compile(r"(\d\d?)/(\d\d?)")
 _BARE_RANGE = re.compile(r"(\d\d?)/(\d\d?)[ a-z-]+(\d\d?)/(\d\d?)")
 _CUE_OF_DATE = re.compile(
     r"(?:\b(?:on|since|until|till|through|thru|dated?|dates?|seen|birth|dob|doa|admitted|discharged?|dictated|due|"
-    r"last|lmp|by|before|after|from|as of|admission|procedure|operation|surgery|service|visit|onset|d|t|dd|dt|edc|edd|verified|yesterday|today|tomorrow|week of)\b[:\s,(]*)$",
+    r"last|lmp|by|before|after|from|as of|admission|procedure|operation|surgery|service|visit|"
+    r"onset|d|t|dd|dt|edc|edd|verified|yesterday|today|tomorrow|week of)\b[:\s,(]*)$",
     re.I,
 )
 _CUE_OF_PLACE_IN_TIME = re.compile(r"(?:\bin\s)$", re.I)
@@ -51,7 +52,8 @@ _CAPITAL_BEFORE_IN = re.compile(r"(?:[A-Z][a-z]+|, [A-Z]{2}) in $")
 _CUE_OF_SCORE = re.compile(
     r"(?:pain|strength|murmur|grade|graded|scale|score|apgars?|motor|reflex(?:es)?|pulses?|power|rated|rates?|gcs|"
     r"systolic|muscle|flexors?|extensors?|bilaterally|visual acuity|bp|nodes?|[+#<>=~./*-]|\dx)"
-    r"(?:\s(?:is|was|of|at|as|a|are|were|score|level|today|now|about|approximately|currently|with|and|or|to|in|on))*[\s:,(]*$",
+    r"(?:\s(?:is|was|of|at|as|a|are|were|score|level|today|now|about|approximately|currently|with|and|or|to|in|on))*"
+    r"[\s:,(]*$",
     re.I,
 )
 _NOT_AFTER_DATE = re.compile(
@@ -103,7 +105,10 @@ def _is_bare_date(plain: str, start: int, end: int, first: int, second: int) -> 
 
 
 _OLD = r"(?:9\d|1[0-2]\d)"
-_OLD_WORD = r"(?i:ninety(?:[- ](?:one|two|three|four|five|six|seven|eight|nine))?|(?:a |one )?hundred(?: and)?(?: (?:one|two|three|four|five))?)"
+_OLD_WORD = (
+    r"(?i:ninety(?:[- ](?:one|two|three|four|five|six|seven|eight|nine))?"
+    r"|(?:a |one )?hundred(?: and)?(?: (?:one|two|three|four|five))?)"
+)
 _AGE = "|".join(
     (
         rf"\b(?:{_OLD}|{_OLD_WORD})[- ]*(?i:year|yr)s?[- ]*(?i:olds?|of age)\b",

@@ -1,7 +1,7 @@
 """One detector: a pattern that proposes candidates and a function that judges them.
 
-The pattern runs in RE2 over the whole note, without groups, as a plain automaton in linear time. The judge looks at each
-candidate alone, with the words around it, and yields the identifiers in it, or nothing.
+The pattern runs in RE2 over the whole note, without groups, as a plain automaton in linear time. The judge looks at
+each candidate alone, with the words around it, and yields the identifiers in it, or nothing.
 """
 
 from collections.abc import Callable, Iterator

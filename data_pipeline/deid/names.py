@@ -1,8 +1,8 @@
 """Names of people, by what stands next to them or by a common given name.
 
-Five ways in: a title ("Dr. Hill"), a cue ("Name:", "dictated by"), a credential ("Hill, M.D."), a relative ("her daughter
-Ann"), a given name ("Ann Hill"). A surname alone in running text has none of them; the roster is for those. It is also
-why eponyms stay: nothing announces the Foley in "Foley catheter".
+Five ways in: a title ("Dr. Hill"), a cue ("Name:", "dictated by"), a credential ("Hill, M.D."), a relative ("her
+daughter Ann"), a given name ("Ann Hill"). A surname alone in running text has none of them; the roster is for those. It
+is also why eponyms stay: nothing announces the Foley in "Foley catheter".
 """
 
 import re
@@ -18,19 +18,21 @@ _NAME = rf"(?:{_INITIAL} ){{0,2}}{_WORD}(?:,? (?:{_INITIAL} )?{_WORD}){{0,2}}"
 # Forms and headers pad their fields with spaces.
 _PADDED_NAME = _NAME.replace(" ", " {1,3}")
 _LOWER_NAME = r"[a-z][a-z'-]+(?:,? (?:[a-z]\.? )?[a-z][a-z'-]+){0,2}"
-_TITLE = r"\b(?:D[Rr]s?\.|Dr|Drs|M[Rr]\.|Mr|M[Rr][Ss]\.|Mrs|M[Ss]\.|Ms|Miss|Prof\.|Professor|Doctor|Nurse|Rev\.|Judge|Sr\. )\s{0,2}"
+_TITLE = r"\b(?:D[Rr]s?\.|Dr|Drs|M[Rr]\.|Mr|M[Rr][Ss]\.|Mrs|M[Ss]\.|Ms|Miss|Prof\.|Professor|Doctor|Nurse|Rev\.)\s{0,2}"
 _TITLED = rf"(?:{_TITLE}){{1,2}}{_NAME}"
 _LOWER_TITLED = r"\b(?:dr|mr|mrs|ms|prof)\. ?[a-z][a-z'-]+(?: [a-z][a-z'-]+)?"
 
 _COLON_CUES = (
-    r"(?:(?:patient|patient's|pt|full|first|last|middle|maiden|mother's|spouse|provider|physician|doctor) ?)?name|patient|pt"
+    r"(?:(?:patient|patient's|pt|full|first|last|middle|maiden|mother's|spouse|provider|physician|doctor) ?)?name"
+    r"|patient|pt"
     r"|attending(?: physician| surgeon| md)?|(?:co-)?surgeon|(?:first )?assistants?|anesthesiologist|anesthetist|nurse"
     r"|(?:(?:referring|primary care|primary|consulting|ordering|admitting|requesting|treating|supervising|family) )?"
     r"(?:physician|provider|md|doctor)|radiologist|pathologist|resident|fellow|author|dictator|transcriptionist|cc|pcp"
     r"|emergency contact|next of kin|contact(?: person)?|guardian|spouse|attn|attention|to|from|re|dear"
 )
 _BY_CUES = (
-    r"(?:(?:electronically|digitally) )?(?:e-)?(?:signed|authenticated|dictated|transcribed|reviewed|verified|interpreted|read"
+    r"(?:(?:electronically|digitally) |e-)?(?:signed|authenticated|dictated|transcribed|reviewed|verified|interpreted"
+    r"|read"
     r"|prepared|approved|entered|reported|written|finalized)(?: electronically)? by|dear|next of kin|named|name is"
 )
 _COLON = r"[ \t]{0,2}:[ \t,]{0,3}"

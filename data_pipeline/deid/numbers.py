@@ -82,7 +82,8 @@ _ID = "|".join(
 _ID_CUE_CLASSES = [(cls, re.compile(rf"(?:{cues})(?![a-z])", re.I)) for cls, cues in _ID_CUES.items()]
 _ID_VALUE_AT_END = re.compile(r"[A-Z0-9][A-Z0-9-]*$")
 _WEAK_CUE = re.compile(
-    r"(?:unit|hospital|patient|chart|record|case|order|group|model|lot|mr|ss|sn|study|visit|lic|dl|id|hist|fin|har|mac|job|admission|history|document|device|reference|registration|certificate|plate|policy|member|specimen|registration|bill|epi)$",
+    r"(?:unit|hospital|patient|chart|record|case|order|group|model|lot|mr|ss|sn|study|visit|lic|dl|id|hist|fin|har|mac"
+    r"|job|admission|history|document|device|reference|registration|certificate|plate|policy|member|specimen|bill|epi)$",
     re.I,
 )
 _LINK_MARK = re.compile(r"#|:|=|\bno\b|\bnum|\bid\b|\bcode\b", re.I)
@@ -112,7 +113,7 @@ def _judge_id(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
         return
     if marked and digits < 4 and _WEAK_CUE.search(re.split(r"\b(?:number|no|num)\b", name, flags=re.I)[0].strip()):
         return
-    cls = next((cls for cls, cues in _ID_CUE_CLASSES if cues.match(context)), "ID")
+    cls: PlaceholderClass = next((cls for cls, cues in _ID_CUE_CLASSES if cues.match(context)), "ID")
     yield PhiSpan(start + value.start(), end, cls)
 
 

@@ -9,8 +9,8 @@ from data_pipeline.deid.words import not_names
 
 _CAPITAL = r"[A-Z][A-Za-z'.-]+"
 _STATE_CODES = (
-    "AL|AK|AZ|AR|CA|CO|CT|DC|DE|FL|GA|HI|IA|ID|IL|IN|KS|KY|LA|MA|MD|ME|MI|MN|MO|MS|MT|NC|ND|NE|NH|NJ|NM|NV|NY|OH|OK|OR|PA|"
-    "RI|SC|SD|TN|TX|UT|VA|VT|WA|WI|WV|WY"
+    "AL|AK|AZ|AR|CA|CO|CT|DC|DE|FL|GA|HI|IA|ID|IL|IN|KS|KY|LA|MA|MD|ME|MI|MN|MO|MS|MT|NC|ND|NE|NH|NJ|NM|NV|NY|OH|OK|OR|"
+    "PA|RI|SC|SD|TN|TX|UT|VA|VT|WA|WI|WV|WY"
 )
 _STATE_NAMES = (
     "Alabama|Alaska|Arizona|Arkansas|California|Colorado|Connecticut|Delaware|Florida|Georgia|Hawaii|Idaho|Illinois|"
@@ -32,23 +32,25 @@ _STREET = (
 )
 _ZIP = r"\d{5}(?:-\d{4})?\b"
 _TOWN_TAIL = rf"(?:,? {{1,2}}(?:{_STATE_CODES}|{_STATE_NAMES})\b)?(?:,? {{1,2}}{_ZIP})?"
+_LIVING = "lives|living|resides|residing|born|raised|moved|relocated|traveled|resident|native|originally"
 _LOCATION = "|".join(
     (
-        rf"\b\d{{1,5}}[A-Z]? (?:[NSEW]{{1,2}}\.? |North |South |East |West )?(?:(?:{_CAPITAL}|\d{{1,3}}(?:st|nd|rd|th)) ){{1,3}}(?:{_STREET})\b\.?"
+        rf"\b\d{{1,5}}[A-Z]? (?:[NSEW]{{1,2}}\.? |North |South |East |West )?"
+        rf"(?:(?:{_CAPITAL}|\d{{1,3}}(?:st|nd|rd|th)) ){{1,3}}(?:{_STREET})\b\.?"
         rf"(?:,? (?i:apt|apartment|suite|ste|unit|#)\.? ?\w{{1,6}})?(?:[,\n] ?{_TOWN}(?: {_TOWN})?{_TOWN_TAIL})?",
         r"\b(?i:p\.? ?o\.? box) \d{1,6}\b",
         rf"\b{_TOWN}(?: {_TOWN})?, (?:{_STATE_NAMES})\b(?: {_ZIP})?",
         rf"\b{_TOWN}(?: {_TOWN})?, (?:{_STATE_CODES})\b(?: {_ZIP})?",
         rf"\b(?:{_STATE_CODES}) {_ZIP}",
         rf"\b(?i:zip(?: ?code)?)[ :]{{1,2}}{_ZIP}",
-        rf"\b(?i:lives|living|resides|residing|born|raised|moved|relocated|traveled|resident|native|originally)(?: here| there| alone| now| back)? "
+        rf"\b(?i:{_LIVING})(?: here| there| alone| now| back)? "
         rf"(?i:in|at|from|to|near|of) (?:the )?{_TOWN}(?: {_TOWN})?(?:, {_TOWN}(?: {_TOWN})?)?",
         rf"\b(?i:city|town|address|home address|residence|county)[ ]?: ?(?:{_TOWN}|\d+)(?:,? (?:{_TOWN}|\d+)){{0,6}}",
     )
 )
 _CUE_OF_LOCATION = re.compile(
-    r"(?:lives|living|resides|residing|born|raised|moved|relocated|traveled|resident|native|originally)[a-z ]*? "
-    r"(?:in|at|from|to|near|of) (?:the )?|(?:city|town|address|home address|residence|county) ?: ?|zip(?: ?code)?[ :]{1,2}",
+    rf"(?:{_LIVING})[a-z ]*? (?:in|at|from|to|near|of) (?:the )?"
+    r"|(?:city|town|address|home address|residence|county) ?: ?|zip(?: ?code)?[ :]{1,2}",
     re.I,
 )
 
@@ -77,9 +79,9 @@ def _judge_location(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
 
 _FACILITY = (
     "Hospitals?|Medical Cent(?:er|re)|Med Ctr|Clinics?|Health System|Health Cent(?:er|re)|Healthcare|Infirmary|"
-    "Rehabilitation Cent(?:er|re)|Rehab Cent(?:er|re)|Nursing Home|Nursing Cent(?:er|re)|Nursing Facility|Hospice|Cancer Cent(?:er|re)|"
-    "Cancer Institute|Heart Institute|Surgery Cent(?:er|re)|Surgical Cent(?:er|re)|Memorial|Sanatorium|Manor|School of Medicine|"
-    "University|Medical Group|Care Cent(?:er|re)|Hospital and Clinics"
+    "Rehabilitation Cent(?:er|re)|Rehab Cent(?:er|re)|Nursing Home|Nursing Cent(?:er|re)|Nursing Facility|Hospice|"
+    "Cancer Cent(?:er|re)|Cancer Institute|Heart Institute|Surgery Cent(?:er|re)|Surgical Cent(?:er|re)|Memorial|Manor|"
+    "School of Medicine|University|Medical Group|Care Cent(?:er|re)|Hospital and Clinics"
 )
 _HOSPITAL = rf"\b(?:{_CAPITAL} (?:of |for |and )?){{1,5}}(?:{_FACILITY})\b"
 _GENERIC_PLACE = frozenset(

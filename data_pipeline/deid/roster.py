@@ -32,6 +32,7 @@ _NO_IDENTIFIER = re.compile(r"sex|gender|race|ethnic|language|religion|marital|d
 _COLUMN_CLASSES: tuple[tuple[str, PlaceholderClass], ...] = (
     (r"e-?mail", "EMAIL"),
     (r"user_?name|login", "ID"),
+    (r"hospital|employer|facility", "HOSPITAL"),
     (r"name|alias|initials", "NAME"),
     (r"dob|birth|date|dod|death", "DATE"),
     (r"phone|fax|pager|cell|mobile|tel", "PHONE"),
@@ -42,9 +43,10 @@ _COLUMN_CLASSES: tuple[tuple[str, PlaceholderClass], ...] = (
     (r"device|serial|implant", "DEVICE"),
     (r"address|street|city|town|zip|postal|county", "LOCATION"),
     (r"url|web", "URL"),
-    (r"hospital|employer|facility", "HOSPITAL"),
     (r"id$|^id|_no$|number|policy|insurance|member|plate|vin", "ID"),
 )
+# Of "Lee III" only the Lee is looked for alone: "CN III" is a nerve.
+_NAME_SUFFIXES = frozenset(["jr", "sr", "ii", "iii", "iv", "md", "dr", "mr", "mrs", "ms"])
 _NUMBER_CLASSES = frozenset({"SSN", "MRN", "ACCOUNT", "LICENSE", "DEVICE", "ID", "PHONE"})
 _MONTHS = [
     "january",
@@ -198,12 +200,12 @@ class Roster:
             words = re.findall(r"[0-9a-z'-]+", _fold(value))
             if len(words) > 1:
                 self._add(value, "NAME", "every", patient)
-            for word in {part for word in words for part in (word, *word.split("-"))}:
+            for word in {part for whole in words for part in (whole, *whole.split("-"))}:
                 self._add_single_name(patient, word)
 
     def _add_single_name(self, patient: str, word: str) -> None:
         letters = re.sub(r"[^a-z]", "", word)
-        if len(letters) < 2:
+        if len(letters) < 2 or letters in _NAME_SUFFIXES:
             return
         if len(letters) < MIN_NAME_CHARS:
             self._add(word, "NAME", "own", patient, capital_only=True)

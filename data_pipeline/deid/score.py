@@ -1,8 +1,8 @@
 """How well the detectors do on notes whose identifiers are marked.
 
 Unit of counting: the token, a run of letters and digits. A gold token is found when any detector's span touches it, of
-whatever class, because it no longer stands in the output; `typed_recall` also asks for the right class. Precision is the
-share of replaced tokens that are gold. A note leaks when one gold token of it is not found.
+whatever class, because it no longer stands in the output; `typed_recall` also asks for the right class. Precision is
+the share of replaced tokens that are gold. A note leaks when one gold token of it is not found.
 """
 
 import re
@@ -29,7 +29,7 @@ GOLD_CLASSES: dict[str, frozenset[str]] = {
     "CONTACT": frozenset({"PHONE", "EMAIL", "URL", "IP"}),
     "ID": frozenset({"ID", "SSN", "MRN", "ACCOUNT", "LICENSE", "DEVICE", "IP"}),
 }
-"""Gold labels in the manner of i2b2, and the placeholder classes that are right for each. Others stand for themselves."""
+"""Gold labels in the manner of i2b2, and the placeholder classes that are right for each. Others are themselves."""
 
 
 class ClassScore(TypedDict):
@@ -93,7 +93,7 @@ def read_gold(path: Path) -> list[GoldNote]:
 
 
 def score_deid(notes: list[GoldNote], roster: Roster | None = None) -> DeidScore:
-    """Scores and speed (CPU time) of the detectors on `notes`. Leaks are told by note, class and offset, not by text."""
+    """Scores and speed (CPU time) of the detectors. Leaks are told by note, class and offset, never by text."""
     find_phi("warm-up", roster=roster)
     begin = time.process_time()
     found = [find_phi(note.text, note.patient_id, roster) for note in notes]

@@ -1,8 +1,8 @@
 """Readers: one module a kind of input, each with `read(input, columns) -> Iterator[Row]` and `check(input, columns)`.
 
 `check` looks at the head of a file and raises NotemillError before anything is written; `read` streams in flat memory
-and raises NotemillError where a file turns out to be cut short. A row that is no note is yielded as a Rejection, so that
-whoever counts rows counts them all.
+and raises NotemillError where a file turns out to be cut short. A row that is no note is yielded as a Rejection, so
+that whoever counts rows counts them all.
 """
 
 from collections.abc import Iterator

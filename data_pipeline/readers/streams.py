@@ -1,7 +1,7 @@
 """Lines of a file that may be compressed, in flat memory, without losing a byte.
 
-A compressed file that ends early raises NotemillError: what was cut off would otherwise be notes lost in silence. A line
-that is not UTF-8 is read as CP-1252, which is what hospital exports hold when they are not UTF-8; the reader is told.
+A compressed file that ends early raises NotemillError: what was cut off would be notes lost in silence. A line that is
+not UTF-8 is read as CP-1252, which is what hospital exports hold when they are not UTF-8; the reader is told.
 """
 
 import gzip

@@ -24,8 +24,8 @@ def register(app: typer.Typer) -> None:
         "build",
         epilog=examples(
             "notemill corpus build --input noteevents:NOTEEVENTS.csv.gz --out corpus --roster patients.csv",
-            "notemill corpus build --input omop:note/ --input letters=jsonl:letters.jsonl.zst --out corpus --workers 16",
-            "notemill corpus build --input jsonl:notes.jsonl --out corpus jsonl.text=body split.valid=0.04 split.test=0.06",
+            "notemill corpus build --input omop:note/ --input letters=jsonl:letters.jsonl.zst --out corpus --workers 8",
+            "notemill corpus build --input jsonl:notes.jsonl --out corpus jsonl.text=body",
         ),
     )(build)
     group.command(
@@ -53,7 +53,8 @@ def build(
         typer.Option(
             "--input",
             metavar="[NAME=]KIND:PATH",
-            help="File or folder to read; KIND is noteevents, omop or jsonl. Repeat for several. NAME fills the source column.",
+            help="File or folder to read; KIND is noteevents, omop or jsonl. Repeat for several. "
+            "NAME fills the source column.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder of the corpus.")],
