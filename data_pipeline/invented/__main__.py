@@ -1,4 +1,7 @@
-"""`python -m data_pipeline.invented --out DIR --patients N --seed S`: write an invented hospital; paths go to stdout as JSON."""
+"""`python -m data_pipeline.invented --out DIR --patients N --seed S`: write an invented hospital.
+
+The paths written go to standard output as JSON.
+"""
 
 import argparse
 import json

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from data_pipeline.invented.lexicon import Lexicon
 from data_pipeline.invented.span_text import SpanText
 from data_pipeline.invented.templates import Slot
+from data_pipeline.placeholders import PlaceholderClass, placeholder
 
-IDENTIFIERS: dict[str, tuple[str, str]] = {
+IDENTIFIERS: dict[str, tuple[str, PlaceholderClass]] = {
     "patient": ("NAME", "NAME"),
     "first": ("NAME", "NAME"),
     "last": ("NAME", "NAME"),
@@ -29,9 +30,9 @@ IDENTIFIERS: dict[str, tuple[str, str]] = {
     "dob": ("DATE", "DATE"),
     "before": ("DATE", "DATE"),
     "after": ("DATE", "DATE"),
-    "mrn": ("ID", "ID"),
-    "account": ("ID", "ID"),
-    "ssn": ("ID", "ID"),
+    "mrn": ("ID", "MRN"),
+    "account": ("ID", "ACCOUNT"),
+    "ssn": ("ID", "SSN"),
     "accession": ("ID", "ID"),
     "phone": ("CONTACT", "PHONE"),
     "kin_phone": ("CONTACT", "PHONE"),
@@ -40,12 +41,12 @@ IDENTIFIERS: dict[str, tuple[str, str]] = {
     "email": ("CONTACT", "EMAIL"),
     "address": ("LOCATION", "LOCATION"),
     "town": ("LOCATION", "LOCATION"),
-    "hospital": ("LOCATION", "LOCATION"),
-    "clinic": ("LOCATION", "LOCATION"),
+    "hospital": ("LOCATION", "HOSPITAL"),
+    "clinic": ("LOCATION", "HOSPITAL"),
     "employer": ("LOCATION", "LOCATION"),
-    "old_age": ("AGE", "AGE"),
+    "age": ("AGE", "AGE"),
 }
-"""Slot → (label of the gold span, class of the placeholder). Ages identify above 89 only, hence `old_age`."""
+"""Slot → (label of the gold span, class of the placeholder). Ages identify above 89 only, and younger ones are no mention."""
 
 OLDEST_PLAIN_AGE = 89
 
@@ -197,7 +198,8 @@ class NoteIdentifiers:
         return f"{self._rng.choice('AVHX')}{self._rng.randint(10**8, 10**9 - 1)}"
 
     def _accession(self) -> str:
-        return f"{self._rng.choice(('RAD', 'CT', 'S', 'US'))}-{self._rng.randint(10, 31)}-{self._rng.randint(10000, 99999)}"
+        prefix = self._rng.choice(("RAD", "CT", "S", "US"))
+        return f"{prefix}-{self._rng.randint(10, 31)}-{self._rng.randint(10000, 99999)}"
 
     def _ssn(self) -> str:
         return self._who.ssn
@@ -232,7 +234,7 @@ class NoteIdentifiers:
     def _employer(self) -> str:
         return self._who.employer
 
-    def _old_age(self) -> str:
+    def _age(self) -> str:
         return str(age_on(self._who.birth, self._days["date"]))
 
     def _write_staff(self, staff: Staff) -> str:
@@ -266,7 +268,7 @@ def redact(text: SpanText) -> str:
     whole = text.text
     for mention in text.mentions:
         if mention.slot in IDENTIFIERS:
-            parts += [whole[done : mention.start], f"[**{IDENTIFIERS[mention.slot][1]}**]"]
+            parts += [whole[done : mention.start], placeholder(IDENTIFIERS[mention.slot][1])]
             done = mention.end
     return "".join([*parts, whole[done:]])
 

@@ -69,7 +69,8 @@ def invent_patient(rng: random.Random, lexicon: Lexicon, subject_id: int, places
     facts = invent_facts(rng, lexicon)
     first_day = FIRST_DAY + datetime.timedelta(days=rng.randrange(LAST_DAY_OFFSET))
     identity = invent_identity(rng, lexicon, subject_id, facts.age, first_day)
-    visits, day = [], first_day
+    visits: list[Visit] = []
+    day = first_day
     remaining = rng.randint(4, 6)
     while remaining:
         count = min(remaining, rng.randint(1, 4))
@@ -187,7 +188,7 @@ class _Writer:
     def _fill(self, slot: str) -> Slot:
         if slot == "age":
             return (
-                self._identifiers.fill("old_age") if self._age > OLDEST_PLAIN_AGE else Slot(str(self._age), "", False)
+                self._identifiers.fill("age") if self._age > OLDEST_PLAIN_AGE else Slot(str(self._age), "", False)
             )
         if slot in IDENTIFIERS:
             return self._identifiers.fill(slot)

@@ -96,12 +96,15 @@ _ONLY_MEN = {"benign prostatic hyperplasia", "prostate cancer"}
 
 
 def invent_facts(rng: random.Random, lexicon: Lexicon, split: Split | None = None) -> Facts:
-    """A coherent patient. For "train" and "dev" no held-out term appears; for "test" the first condition often is one."""
+    """A coherent patient; "train" and "dev" show no held-out term, in "test" the first condition often is one."""
     may_use = _usable(split)
     is_female = rng.random() < 0.5
     barred = _ONLY_MEN if is_female else _ONLY_WOMEN
     pool = [c for c in lexicon.conditions.values() if c.name not in barred and may_use(c.name)]
-    age = rng.randint(24, 40) if rng.random() < 0.15 else min(101, max(24, round(rng.gauss(66, 16))))
+    # Ages above 89 identify, so there are more of them here than in a hospital.
+    draw = rng.random()
+    age = rng.randint(24, 40) if draw < 0.15 else rng.randint(90, 101) if draw > 0.93 else round(rng.gauss(66, 12))
+    age = min(101, max(24, age))
     conditions = _choose_conditions(rng, pool, split)
     prescriptions = _prescribe(rng, lexicon, conditions, may_use)
     symptoms = [s for c in conditions for s in sample(rng, [s for s in c.symptoms if may_use(s)], 3)]

@@ -39,8 +39,8 @@ GOLD_NOTES = 150
 """Most notes in deid_gold.jsonl."""
 
 _NOTEEVENTS_COLUMNS = (
-    "ROW_ID", "SUBJECT_ID", "HADM_ID", "CHARTDATE", "CHARTTIME", "STORETIME", "CATEGORY", "DESCRIPTION", "CGID", "ISERROR",
-    "TEXT",
+    "ROW_ID", "SUBJECT_ID", "HADM_ID", "CHARTDATE", "CHARTTIME", "STORETIME", "CATEGORY", "DESCRIPTION", "CGID",
+    "ISERROR", "TEXT",
 )  # fmt: skip
 _ROSTER_COLUMNS = ("SUBJECT_ID", "FIRST_NAME", "LAST_NAME", "DOB", "MRN", "SSN", "PHONE", "ADDRESS")
 
@@ -49,11 +49,11 @@ _ROSTER_COLUMNS = ("SUBJECT_ID", "FIRST_NAME", "LAST_NAME", "DOB", "MRN", "SSN",
 class TaskSizes:
     """Rows of train, dev and test of each task; the defaults fine-tune a tiny model in about half a minute a task."""
 
-    ner: tuple[int, int, int] = (60, 15, 25)
-    re: tuple[int, int, int] = (60, 15, 25)
-    sts: tuple[int, int, int] = (600, 100, 200)
-    nli: tuple[int, int, int] = (900, 150, 300)
-    mqa: tuple[int, int, int] = (500, 80, 150)
+    ner: tuple[int, int, int] = (120, 20, 40)
+    re: tuple[int, int, int] = (80, 15, 30)
+    sts: tuple[int, int, int] = (1200, 100, 200)
+    nli: tuple[int, int, int] = (1800, 150, 300)
+    mqa: tuple[int, int, int] = (800, 80, 150)
     cls: tuple[int, int, int] = (300, 60, 120)
 
 

@@ -97,7 +97,9 @@ def load_lexicon() -> Lexicon:
         name: Study(name, _items(also), site, _items(findings), _items(normal))
         for name, also, site, findings, normal in _rows("imaging.txt", 5)
     }
-    symptoms = {symptom: () for condition in conditions.values() for symptom in condition.symptoms}
+    symptoms: dict[str, tuple[str, ...]] = {
+        symptom: () for condition in conditions.values() for symptom in condition.symptoms
+    }
     symptoms |= {name: _items(also) for name, also in _rows("symptoms.txt", 2)}
     return Lexicon(
         conditions,

@@ -1,9 +1,10 @@
 """Named entities and relations: short documents in BRAT standoff form.
 
-Entities: Drug, Dosage, Frequency, Problem, Test, Result, Treatment, Anatomy; the attribute Assertion (absent, historical,
-family) marks problems that the patient does not have now. Relations run from the detail to what it belongs to:
-DosageOf, FrequencyOf, ReasonFor and AdverseEffectOf (→ Drug), ResultOf and ShownBy (→ Test), TreatedBy (→ Treatment),
-LocatedIn (→ Anatomy). Documents name several drugs, problems and tests, so that a pair of the right types is often none.
+Entities: Drug, Dosage, Frequency, Problem, Test, Result, Treatment, Anatomy; the attribute Assertion (absent,
+historical, family) marks problems that the patient does not have now. Relations run from the detail to what it belongs
+to: DosageOf, FrequencyOf, ReasonFor and AdverseEffectOf (→ Drug), ResultOf and ShownBy (→ Test), TreatedBy
+(→ Treatment), LocatedIn (→ Anatomy). Documents name several drugs, problems and tests, so that a pair of the right
+types is often none.
 """
 
 import random
@@ -17,13 +18,14 @@ from data_pipeline.invented.tasks.splits import make_splits, write_opening, writ
 from data_pipeline.invented.templates import Split
 
 _ENTITY_KINDS = (
-    "prescribe", "prescribe_short", "prescribe_two", "adverse", "unrelated_drug", "result", "result_shown", "result_two",
-    "imaging", "imaging_absent", "procedure", "location", "symptoms", "symptoms_absent", "history", "family", "uncertain",
-    "condition_absent",
+    "prescribe", "prescribe_short", "prescribe_two", "adverse", "unrelated_drug", "result", "result_shown",
+    "result_two", "imaging", "imaging_absent", "procedure", "location", "symptoms", "symptoms_absent",
+    "history", "family", "uncertain", "condition_absent",
 )  # fmt: skip
 _RELATION_KINDS = (
     "prescribe", "prescribe_two", "prescribe_two", "switch", "adverse", "unrelated_drug", "unrelated_drug",
-    "result_shown", "result_two", "imaging", "imaging_absent", "procedure", "procedure_unrelated", "location", "history",
+    "result_shown", "result_two", "imaging", "imaging_absent", "procedure", "procedure_unrelated", "location",
+    "history",
 )  # fmt: skip
 _COORDINATED_SHARE = 0.3
 """Share of entity documents with "right knee and left hip pain": two problems, one of them discontinuous."""

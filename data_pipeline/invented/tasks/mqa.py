@@ -76,8 +76,8 @@ _QUESTIONS: dict[tuple[str, str], tuple[str, ...]] = {
 """(role that the question names, role of the answer) → questions; the last of each is for the test split."""
 
 _KINDS = (
-    "prescribe", "prescribe", "prescribe_two", "result", "result_two", "result_shown", "imaging", "procedure", "adverse",
-    "location", "symptoms_absent", "family", "uncertain",
+    "prescribe", "prescribe", "prescribe_two", "result", "result_two", "result_shown", "imaging", "procedure",
+    "adverse", "location", "symptoms_absent", "family", "uncertain",
 )  # fmt: skip
 
 

@@ -6,18 +6,21 @@ drugs, drug classes, abbreviations and groups of diseases. Premises often hold a
 """
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from data_pipeline.invented.lexicon import Lexicon, load_lexicon
-from data_pipeline.invented.patients import Facts, Result, Status, invent_facts, invent_result
+from data_pipeline.invented.patients import Facts, Status, invent_facts, invent_result
 from data_pipeline.invented.statements import choose_slots, other_name, prescription_slots, result_slots, say
 from data_pipeline.invented.tasks.splits import make_splits
 from data_pipeline.invented.templates import Split, resolve_choices
 
 LABELS = ("entailment", "contradiction", "neutral")
 _DISTRACTOR_SHARE = 0.4
-_NEGATIVE_HYPOTHESES = 0.25
+_NEGATIVE_HYPOTHESES = 0.2
+_FLAGGED_RESULTS = 0.6
+"""Share of results with the flag that a laboratory prints beside them."""
+_SINGLE_SYMPTOM = 0.5
+"""Share of symptom premises that tell of one symptom; the others tell of one present and one absent."""
 
 _HAS = (
     "(The patient|Patient) has {}.",
@@ -26,6 +29,17 @@ _HAS = (
     "The patient is known to have {}.",
 )
 _HAS_NOT = ("The patient does not have {}.", "{} is absent.", "The patient is free of {}.")
+_STATUSES: tuple[Status, ...] = ("high", "low", "normal")
+_FLAGS: dict[Status, tuple[str, ...]] = {
+    "high": ("H", "high", "elevated"),
+    "low": ("L", "low"),
+    "normal": ("normal", "WNL"),
+}
+_UNDECIDED = (
+    "(Will consider|Considering|Discussed) {} as an option for a later visit.",
+    "The (mother|brother|spouse) takes {}.",
+    "Asked about {}, (no decision yet|to be decided).",
+)
 _TEST_STATUS = {
     "high": ("The {} is elevated.", "The {} is above normal.", "The patient has a high {}."),
     "low": ("The {} is low.", "The {} is below normal.", "The patient has a low {}."),
@@ -48,7 +62,7 @@ def _make(rng: random.Random, split: Split) -> EntailmentPair | None:
     writer = _PairWriter(rng, load_lexicon(), split)
     label = rng.choice(LABELS)
     about = rng.choices(
-        (writer.condition, writer.symptom, writer.test, writer.drug, writer.dose), weights=(4, 3, 3, 2, 1)
+        (writer.condition, writer.symptom, writer.test, writer.drug, writer.dose), weights=(5, 3, 3, 3, 1)
     )[0]
     pair = about(label)
     if pair is None:
@@ -97,6 +111,8 @@ class _PairWriter:
         if slots is None:
             return None
         is_negative = self._rng.random() < _NEGATIVE_HYPOTHESES
+        if self._rng.random() < _SINGLE_SYMPTOM:
+            return self._one_symptom(label, slots["problem1"], is_negative)
         premise = ""
         for _ in range(8):
             premise = say("symptoms_absent", slots, self._rng, self._lexicon, self._split, is_plain=True)
@@ -111,25 +127,40 @@ class _PairWriter:
         name = other_name(self._rng, self._lexicon, "problem", symptom)
         return premise, self._has_not(name) if is_negative else self._has(name)
 
+    def _one_symptom(self, label: str, symptom: str, is_negative: bool) -> tuple[str, str]:
+        is_there = (label == "entailment") != is_negative
+        statement: Statement = (
+            ("uncertain", {"problem1": symptom})
+            if label == "neutral"
+            else ("condition_present", {"problem1": symptom})
+            if is_there
+            else ("condition_absent", {"absent1": symptom})
+        )
+        name = other_name(self._rng, self._lexicon, "problem", symptom)
+        return self._premise(statement), self._has_not(name) if is_negative else self._has(name)
+
     def test(self, label: str) -> tuple[str, str] | None:
         """Whether a value is high, low or normal."""
         rng = self._rng
-        claimed: Status = rng.choice(("high", "low", "normal"))
+        claimed: Status = rng.choice(_STATUSES)
         result = rng.choice(self._facts.results)
         lab = self._lexicon.tests[result.test]
-        others = [s for s in ("high", "low", "normal") if s != claimed]
+        called = {"low": lab.low_name, "high": lab.high_name, "normal": ""}[claimed]
         if label == "neutral":
-            other = rng.choice([r for r in self._facts.results if r.test != result.test])
-            stated = other
+            # Two tests may show the same thing: a high ESR does tell of inflammation, whatever the CRP was.
+            stated = rng.choice(
+                [r for r in self._facts.results if r.test != result.test and (r.shown or "-") != called]
+            )
         else:
-            status: Status = claimed if label == "entailment" else rng.choice(others)  # type: ignore[assignment]
+            others: list[Status] = [s for s in _STATUSES if s != claimed]
+            status = claimed if label == "entailment" else rng.choice(others)
             if (status == "low" and lab.low <= 0.1) or (status == "high" and result.test == "oxygen saturation"):
                 return None
             stated = invent_result(rng, lab, status)
-        hypothesis = self._claim(
-            lab.name, claimed, Result(lab.name, "", claimed, _called(lab.low_name, lab.high_name, claimed))
-        )
-        return self._premise(("result", result_slots(stated))), hypothesis
+        premise = self._premise(("result", result_slots(stated)))
+        if rng.random() < _FLAGGED_RESULTS:
+            premise = f"{premise.removesuffix('.')} ({rng.choice(_FLAGS[stated.status])})."
+        return premise, self._claim(lab.name, claimed, called)
 
     def drug(self, label: str) -> tuple[str, str] | None:
         """Whether the patient takes a drug, or one of its class."""
@@ -151,6 +182,9 @@ class _PairWriter:
             if kind == "never":
                 return f"{self._rng.choice(('Has never taken', 'Does not take', 'Refused'))} {given.drug}.", hypothesis
             return f"{given.drug[0].upper() + given.drug[1:]} was stopped because of {reaction}.", hypothesis
+        if self._rng.random() < 0.5:
+            open_question = self._rng.choice(_UNDECIDED)
+            return resolve_choices(self._rng, open_question).replace("{}", given.drug), hypothesis
         others = [p for p in self._facts.prescriptions if self._lexicon.drugs[p.drug].drug_class != drug.drug_class]
         return (
             (self._premise(("prescribe", prescription_slots(self._rng.choice(others)))), hypothesis) if others else None
@@ -195,6 +229,9 @@ class _PairWriter:
         """A statement that leaves open whether the patient has the condition."""
         choices: list[Statement] = [
             ("family", {"relative1": self._relative(), "family1": condition}),
+            ("family", {"relative1": self._relative(), "family1": condition}),
+            ("uncertain", {"problem1": condition}),
+            ("uncertain", {"problem1": condition}),
             ("uncertain", {"problem1": condition}),
             ("condition_present", {"problem1": other}),
             ("condition_absent", {"absent1": other}),
@@ -208,9 +245,9 @@ class _PairWriter:
         kind, slots = statement
         return say(kind, slots, self._rng, self._lexicon, self._split)
 
-    def _claim(self, test: str, status: Status, result: Result) -> str:
-        if result.shown and self._rng.random() < 0.4:
-            return self._has(result.shown)
+    def _claim(self, test: str, status: Status, called: str) -> str:
+        if called and self._rng.random() < 0.4:
+            return self._has(called)
         return self._rng.choice(_TEST_STATUS[status]).format(other_name(self._rng, self._lexicon, "test", test))
 
     def _has(self, name: str) -> str:
@@ -223,13 +260,11 @@ class _PairWriter:
         return resolve_choices(self._rng, self._rng.choice(templates)).replace("{}", name)
 
 
-About = Callable[[str], tuple[str, str] | None]
-
-
-def _called(low_name: str, high_name: str, status: Status) -> str:
-    return {"low": low_name, "high": high_name, "normal": ""}[status]
-
-
 def _a(noun: str) -> str:
-    """With its article; "a hay fever" is avoided by asking for groups and classes only."""
-    return f"{'an' if noun[0].lower() in 'aeio' or noun.startswith(('NSAID', 'SSRI', 'SNRI', 'H2', 'NMDA', 'MAO', 'MEK')) else 'a'} {noun}"
+    """The noun with its article; asked for groups of diseases and classes of drugs only."""
+    is_vowel = noun[0].lower() in "aeio" or noun.startswith(_SPELLED_OUT)
+    return f"{'an' if is_vowel else 'a'} {noun}"
+
+
+_SPELLED_OUT = ("NSAID", "SSRI", "SNRI", "H2", "NMDA", "MAO", "MEK")
+"""Abbreviations whose first letter is said with a vowel."""

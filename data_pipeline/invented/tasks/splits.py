@@ -17,9 +17,9 @@ _OPENINGS = (
     "[**NAME**] was seen on [**DATE**].",
     "[**DATE**]: seen by Dr. [**NAME**].",
     "[**AGE**] year-old transferred from [**LOCATION**].",
-    "MRN [**ID**].",
+    "MRN [**MRN**].",
     "Patient of Dr. [**NAME**].",
-    "Seen at [**LOCATION**] on [**DATE**].",
+    "Seen at [**HOSPITAL**] on [**DATE**].",
 )
 
 
@@ -29,7 +29,7 @@ def make_splits(
     make: Callable[[random.Random, Split], RowT | None],
     text_of: Callable[[RowT], str],
 ) -> dict[Split, list[RowT]]:
-    """`sizes` rows for train, dev and test; no two rows of any split share their text. `make` may give None: tried again."""
+    """`sizes` rows for train, dev and test; no two rows of any split share a text. None from `make` is tried again."""
     seen: set[str] = set()
     splits: dict[Split, list[RowT]] = {}
     for split, size in zip(SPLITS, sizes, strict=True):

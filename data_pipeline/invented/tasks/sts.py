@@ -4,7 +4,7 @@
     4  the same fact, a detail left out       1  the same kind of statement about other things
     3  the same drug or test, another value   0  unrelated
 
-A pair of grade 3 or 1 often shares its template and a pair of grade 5 never does, so that shared words mislead.
+Pairs of grades 1 to 3 share their template more often than those of grade 5, so that shared words mislead.
 Scores carry a quarter of a grade of noise, as the mean of several raters does.
 """
 
@@ -16,7 +16,7 @@ from data_pipeline.invented.patients import Facts, Prescription, Result, invent_
 from data_pipeline.invented.span_text import SpanText
 from data_pipeline.invented.statements import choose_slots, fill_slot, prescription_slots, result_slots
 from data_pipeline.invented.tasks.splits import make_splits
-from data_pipeline.invented.templates import Split, choose_template, render
+from data_pipeline.invented.templates import Split, choose_template, render, resolve_choices
 
 _KINDS = (
     "prescribe",
@@ -30,6 +30,20 @@ _KINDS = (
     "symptoms",
 )
 _SHARED_TEMPLATE = 0.6
+"""Share of grades 1 to 3 written with one template for both sentences."""
+_SAME_WORDING = 0.3
+"""Share of grade 5 where only names differ: a brand for a drug, an abbreviation for a disease."""
+_ADMINISTRATIVE = 0.6
+"""Share of grade 0 where one sentence arranges something."""
+_ARRANGEMENTS = (
+    "(Follow up|Please follow up|Return) with Dr. [**NAME**] (on|before) [**DATE**].",
+    "(Call|Please call|Telephone) [**PHONE**] (with questions|for an appointment|to reschedule).",
+    "(Transport|A ride) to [**LOCATION**] was arranged (for|on) [**DATE**].",
+    "The (family|patient) was (given|handed) written instructions (on|before) [**DATE**].",
+    "Seen (together with|by) Dr. [**NAME**], who (agrees|signed) (on|as of) [**DATE**].",
+    "Interpreter (used|present) (throughout|during the visit) at [**HOSPITAL**].",
+    "Consent form (signed|reviewed) with [**NAME**] (by phone|in person).",
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +76,11 @@ Pair = tuple[str, str]
 def _same_fact(rng: random.Random, lexicon: Lexicon, facts: Facts, split: Split) -> Pair | None:
     kind = rng.choice(_KINDS)
     slots = choose_slots(rng, kind, facts, lexicon)
-    return _write_two(rng, lexicon, split, kind, slots, kind, slots, shared=0.0) if slots else None
+    if slots is None:
+        return None
+    if rng.random() < _SAME_WORDING:
+        return _write_two(rng, lexicon, split, kind, slots, kind, slots, shared=1.0)
+    return _write_two(rng, lexicon, split, kind, slots, kind, slots, shared=0.0)
 
 
 def _detail_left_out(rng: random.Random, lexicon: Lexicon, facts: Facts, split: Split) -> Pair | None:
@@ -132,6 +150,10 @@ def _same_kind(rng: random.Random, lexicon: Lexicon, facts: Facts, split: Split)
 
 def _unrelated(rng: random.Random, lexicon: Lexicon, facts: Facts, split: Split) -> Pair | None:
     kind, other_kind = rng.sample(_KINDS, 2)
+    if rng.random() < _ADMINISTRATIVE:
+        told = choose_slots(rng, kind, facts, lexicon)
+        arrangement = resolve_choices(rng, rng.choice(_ARRANGEMENTS))
+        return (_write(rng, lexicon, choose_template(rng, kind, split), told), arrangement) if told else None
     slots, others = (
         choose_slots(rng, k, f, lexicon) for k, f in ((kind, facts), (other_kind, invent_facts(rng, lexicon, split)))
     )
