@@ -1,0 +1,78 @@
+"""Relation candidates: ordered pairs of mentions that could be related, with the sentences around them as context.
+
+A pair is a candidate when its types are related somewhere in training and its mentions are at most so many sentences
+apart. Gold relations beyond that cannot be found; they are returned to be counted, and score as missed.
+"""
+
+import bisect
+import re
+from collections.abc import Collection, Sequence
+
+from eval.examples import Document, Entity, Relation, RelationCandidate, Span
+
+NO_RELATION = "NONE"
+MAX_CONTEXT = 2000
+"""Characters of context beyond which sentences are cut around the two mentions."""
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\[(0-9])|\n\s*\n|\n(?=\s*(?:\d+[.)]|[-*•])\s)")
+
+
+def make_candidates(
+    documents: Sequence[Document],
+    type_pairs: Collection[tuple[str, str]] | None = None,
+    max_sentence_distance: int = 1,
+) -> tuple[list[RelationCandidate], list[Relation]]:
+    """Candidates of all documents in order, labelled NO_RELATION where there is none, and gold relations out of reach.
+
+    `type_pairs` holds the (head label, tail label) combinations to pair; None pairs all.
+    """
+    candidates: list[RelationCandidate] = []
+    out_of_reach: list[Relation] = []
+    for document in documents:
+        starts = sentence_starts(document.text)
+        gold = {(relation.head, relation.tail): relation.label for relation in document.relations}
+        reached = set()
+        for head in document.entities:
+            for tail in document.entities:
+                if head.id == tail.id or (type_pairs is not None and (head.label, tail.label) not in type_pairs):
+                    continue
+                first, last = _sentences_of(head, tail, starts)
+                if last - first > max_sentence_distance:
+                    continue
+                reached.add((head.id, tail.id))
+                label = gold.get((head.id, tail.id), NO_RELATION)
+                candidates.append(_candidate(document, head, tail, label, _context(document.text, starts, first, last)))
+        out_of_reach += [relation for relation in document.relations if (relation.head, relation.tail) not in reached]
+    return candidates, out_of_reach
+
+
+def sentence_starts(text: str) -> list[int]:
+    """Offsets at which sentences begin, the first being 0."""
+    return [0, *(match.end() for match in _SENTENCE_END.finditer(text) if match.end() < len(text))]
+
+
+def _sentences_of(head: Entity, tail: Entity, starts: list[int]) -> tuple[int, int]:
+    """The first and last sentence between the two mentions' nearest ends, inclusive."""
+    begin, end = min(head.start, tail.start), max(head.end, tail.end)
+    return bisect.bisect_right(starts, begin) - 1, bisect.bisect_right(starts, end - 1) - 1
+
+
+def _context(text: str, starts: list[int], first: int, last: int) -> Span:
+    return starts[first], starts[last + 1] if last + 1 < len(starts) else len(text)
+
+
+def _candidate(document: Document, head: Entity, tail: Entity, label: str, context: Span) -> RelationCandidate:
+    begin, end = context
+    first, last = min(head.start, tail.start), max(head.end, tail.end)
+    if end - begin > MAX_CONTEXT:
+        spare = max(0, MAX_CONTEXT - (last - first)) // 2
+        begin, end = max(begin, first - spare), min(end, last + spare)
+    return RelationCandidate(
+        id=f"{document.id}:{head.id}:{tail.id}",
+        text=document.text[begin:end],
+        head=(head.start - begin, head.end - begin),
+        tail=(tail.start - begin, tail.end - begin),
+        label=label,
+        document_id=document.id,
+        head_id=head.id,
+        tail_id=tail.id,
+    )
