@@ -1,0 +1,100 @@
+"""Where sentences of a clinical note begin and end.
+
+Notes are half prose, half layout. Two kinds of place can end a sentence; each is decided by what stands around it:
+
+    a newline           ends one, unless the line was wrapped: it is long, does not end in . ? ! : or ;, and what
+                        follows is no list item and no heading. A blank line always ends one.
+    . ? or ! and space  ends one, unless the word before is an abbreviation that goes on (Dr. vs. pt.), an initial or
+                        the number of a list item, or what follows begins in lower case.
+
+Sentences here are units for packing and for the sentence-order task; a missed boundary costs little, text that belongs
+to no sentence would be lost. So the spans cover every character that is not white space, by construction.
+"""
+
+import re
+
+WRAPPED_LINE_CHARS = 50
+"""A line this long may have been broken by an editor rather than by its writer."""
+
+_ABBREVIATIONS_BEFORE_A_WORD = """
+dr drs mr mrs ms prof rev st pt pts vs v no nos fig figs approx ca cf eg ie e.g i.e viz al etc incl dept ext tel ref vol
+art sec ph.d m.d d.o r.n p.a n.p jr sr hx dx rx tx sx fx h/o s/p w/o lt rt bilat resp temp wt ht hr bp dob mrn
+"""
+_UNITS_AND_PRESCRIPTION_LATIN = """
+mg mcg g gm gms kg ml cc dl l cm mm meq units u iu tab tabs cap caps inj susp sol oz lb lbs hr hrs min mins sec wk wks
+mo mos yr yrs q.d b.i.d t.i.d q.i.d q.h.s h.s q.o.d q.a.m q.p.m p.r.n prn p.o po i.v iv i.m im s.c sc s.q p.r a.c p.c
+o.d o.s o.u a.m p.m qd bid tid qid qhs inc co corp ave blvd ct
+"""
+_GOES_ON = frozenset(_ABBREVIATIONS_BEFORE_A_WORD.split())
+"""Never the end of a sentence when a word or number follows."""
+_MAY_END = frozenset(_UNITS_AND_PRESCRIPTION_LATIN.split())
+"""The end of a sentence when a capitalised word follows, as in "80 mg. Continue"."""
+
+# Both kinds of place begin with one class of characters, which lets the regular expression engine skip all others.
+_CANDIDATE = re.compile(
+    r"""[.?!\n](?:(?<=\n)\s* | (?<!\n)[.?!]*["'”’)\]]*[ \t\f\v\u00a0]+(?=[^\sa-z]|[a-z][.)]\s))""", re.VERBOSE
+)
+_WORD_BEFORE = re.compile(r"[^\s(\[\"“'‘]*\Z")
+_LIST_ITEM = re.compile(r"(?:\(?(?:\d{1,3}|[A-Za-z])[.)]\s|\#|[-*•·+>–]+\s|\[\s?[xX]?\]\s)")
+_HEADING = re.compile(r"[A-Z][A-Za-z0-9 /&,()'-]{0,60}:")
+_LIST_NUMBER = re.compile(r"\(?(?:\d{1,3}|[A-Za-z])\Z")
+_INITIAL = re.compile(r"[A-Z]\Z")
+_STARTS_LIKE_SENTENCE = re.compile(r"""["'“‘(\[]*(?:[A-Z0-9]|[^\W\d_a-z]|\*\*[A-Z])""")
+_CAPITALISED_WORD = re.compile(r"""["'“‘(\[]*(?:[A-Z][a-z]|[A-Z]{2,}|\*\*[A-Z]|\d{1,3}[.)]\s)""")
+_LOOK_BACK = 40
+
+
+def split_sentences(text: str) -> list[tuple[int, int]]:
+    """Spans [start, end) of the sentences, in order, without overlap, each beginning and ending in no white space."""
+    spans = []
+    start = len(text) - len(text.lstrip())
+    end_of_text = len(text.rstrip())
+    for match in _CANDIDATE.finditer(text, start, end_of_text):
+        mark, following = match.span()
+        if text[mark] == "\n":
+            end = mark
+            while end > start and text[end - 1].isspace():
+                end -= 1
+            ends = _newline_ends(text, start, end, following, match.group())
+        else:
+            end = mark + len(match.group().rstrip())
+            ends = _period_ends(text, start, mark, following)
+        if ends and end > start:
+            spans.append((start, end))
+            start = following
+    if start < end_of_text:
+        spans.append((start, end_of_text))
+    return spans
+
+
+def _newline_ends(text: str, start: int, end: int, following: int, space: str) -> bool:
+    """`end` is where the line's last word ends, `space` all from the newline to the next word."""
+    if space.count("\n") > 1:
+        return True
+    is_short = text.rfind("\n", max(0, end - WRAPPED_LINE_CHARS), end) >= 0 or end < WRAPPED_LINE_CHARS
+    last = text[end - 1]
+    if is_short or last in "?!:;" or _LIST_ITEM.match(text, following) or _HEADING.match(text, following):
+        return True
+    # A wrapped line may end in an abbreviation.
+    return last == "." and _period_ends(text, start, end - 1, following)
+
+
+def _period_ends(text: str, start: int, mark: int, following: int) -> bool:
+    """`mark` is where the punctuation is, `following` where the next word begins."""
+    if not _STARTS_LIKE_SENTENCE.match(text, following):
+        return bool(_LIST_ITEM.match(text, following))
+    if text[mark] != "." or text.startswith("..", mark):
+        return True
+    before = _WORD_BEFORE.search(text, max(start, mark - _LOOK_BACK), mark)
+    assert before is not None, "the pattern matches an empty word too"
+    word = before.group()
+    if before.start() <= start + 1 and _LIST_NUMBER.match(word):
+        return False
+    known = word.lower()
+    if known == "no":
+        return not text[following].isdigit()
+    if known in _GOES_ON or _INITIAL.match(word):
+        return False
+    if known in _MAY_END:
+        return bool(_CAPITALISED_WORD.match(text, following))
+    return True
