@@ -55,8 +55,9 @@ def _read_document(text_file: Path, reading: Reading) -> Document:
     entities: dict[str, Entity] = {}
     triggers: dict[str, str] = {}
     relation_lines: list[tuple[str, str]] = []
-    for line in read_text(annotations).splitlines():
-        mark, _, body = line.partition("\t")
+    # Not splitlines: a mention may hold U+2028 and other characters that it takes for line ends.
+    for line in read_text(annotations).split("\n"):
+        mark, _, body = line.rstrip("\r").partition("\t")
         if not mark.strip():
             continue
         if mark.startswith("T"):
@@ -66,11 +67,14 @@ def _read_document(text_file: Path, reading: Reading) -> Document:
             else:
                 entities[mark] = entity
         elif mark.startswith("E"):
-            triggers[mark] = body.split()[0].rpartition(":")[2] if body.split() else ""
+            trigger, *arguments = body.split() or [""]
+            triggers[mark] = trigger.rpartition(":")[2]
+            reading.notes["event arguments left"] += len(arguments)
         elif mark.startswith("R"):
             relation_lines.append((mark, body))
         else:
             reading.notes[_LEFT.get(mark[0], "unknown lines left")] += 1
+    reading.notes["events without their trigger left"] += sum(trigger not in entities for trigger in triggers.values())
     relations = [_relation(mark, body, entities, triggers) for mark, body in relation_lines]
     reading.notes["relations without both mentions left"] += relations.count(None)
     if reading.task == "ner":

@@ -22,11 +22,11 @@ class Pairs:
     def read(self, path: Path, reading: Reading) -> tuple[SentencePair, ...]:
         rows = read_rows(path, self.name)
         target = "score" if reading.task == "sts" else "label"
-        columns = find_columns(path, rows, ("first", "second", target), reading.columns)
+        columns = find_columns(path, rows, ("first", "second", target), reading.columns, may_be_null=("label",))
         examples = []
         for number, row in enumerate(rows, start=1):
             value = row[columns[target]]
-            if target == "label" and str(value).strip() in ("", "-"):
+            if target == "label" and (value is None or str(value).strip() in ("", "-")):
                 reading.notes["pairs without a gold label left"] += 1
                 continue
             examples.append(

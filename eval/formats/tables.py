@@ -40,9 +40,17 @@ def read_rows(path: Path, kind: str) -> list[dict[str, Any]]:
 
 
 def find_columns(
-    path: Path, rows: Sequence[Mapping[str, Any]], wanted: Sequence[str], given: Mapping[str, str]
-) -> dict:
-    """Which column holds each of `wanted`. Raises NotemillError that lists the columns there are."""
+    path: Path,
+    rows: Sequence[Mapping[str, Any]],
+    wanted: Sequence[str],
+    given: Mapping[str, str],
+    may_be_null: Sequence[str] = (),
+) -> dict[str, str]:
+    """Which column holds each of `wanted`.
+
+    Raises NotemillError that lists the columns there are, or names the first row without one; a null value counts as
+    none except in the columns for `may_be_null`.
+    """
     if not rows:
         raise NotemillError(f"{path} holds no rows.")
     present = list(rows[0])
@@ -56,6 +64,10 @@ def find_columns(
                 f"name it with ?{name}=COLUMN after the path."
             )
         chosen[name] = column
+    for number, row in enumerate(rows, start=1):
+        for name, column in chosen.items():
+            if column not in row or (row[column] is None and name not in may_be_null):
+                raise NotemillError(f"{path} row {number} has no value for '{column}'.")
     return chosen
 
 
@@ -78,9 +90,8 @@ def to_delimited(rows: Sequence[Mapping[str, Any]], delimiter: str) -> str:
 
 
 def _read_delimited(path: Path, text: str, delimiter: str) -> list[dict[str, Any]]:
-    # Plain TSV releases have bare quotation marks in their text; a quoted file has them right after the delimiter.
-    is_bare = delimiter == "\t" and '\t"' not in text and not text.startswith('"')
     dialect = csv.excel_tab if delimiter == "\t" else csv.excel
+    is_bare = delimiter == "\t" and _is_line_a_row(text)
     stream = io.StringIO(text, newline="")
     reader = csv.DictReader(stream, dialect=dialect, quoting=csv.QUOTE_NONE if is_bare else csv.QUOTE_MINIMAL)
     rows = []
@@ -91,10 +102,27 @@ def _read_delimited(path: Path, text: str, delimiter: str) -> list[dict[str, Any
                     f"{path} line {reader.line_num} has another number of columns than the header's "
                     f"{len(reader.fieldnames or [])}."
                 )
-            rows.append(row)
+            rows.append({name: _unquoted(value) for name, value in row.items()} if is_bare else row)
     except csv.Error as error:
         raise NotemillError(f"{path} line {reader.line_num} cannot be read as columns: {error}.") from None
     return rows
+
+
+def _is_line_a_row(text: str) -> bool:
+    """Whether every line has as many tabs as the first: then no field holds a tab or a line break.
+
+    Plain TSV releases have stray quotation marks, and one at the start of a field would make a CSV reader swallow lines
+    up to the next.
+    """
+    tabs = {line.count("\t") for line in text.split("\n") if line.strip()}
+    return len(tabs) == 1
+
+
+def _unquoted(value: str) -> str:
+    """The content of a field that is quoted as a whole, as EHR-RelB's few are; any other field as it is."""
+    inner = value[1:-1]
+    is_quoted = len(value) > 1 and value[0] == value[-1] == '"' and '"' not in inner.replace('""', "")
+    return inner.replace('""', '"') if is_quoted else value
 
 
 def _read_json(path: Path, text: str) -> list[dict[str, Any]]:
