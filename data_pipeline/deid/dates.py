@@ -44,7 +44,7 @@ _BARE_RANGE = re.compile(r"(\d\d?)/(\d\d?)[ a-z-]+(\d\d?)/(\d\d?)")
 _CUE_OF_DATE = re.compile(
     r"(?:\b(?:on|since|until|till|through|thru|dated?|dates?|seen|birth|dob|doa|admitted|discharged?|dictated|due|"
     r"last|lmp|by|before|after|from|as of|admission|procedure|operation|surgery|service|visit|"
-    r"onset|d|t|dd|dt|edc|edd|verified|yesterday|today|tomorrow|week of)\b[:\s,(]*)$",
+    r"onset|d|t|dd|dt|edc|edd|verified|week of)\b[:\s,(]*)$",
     re.I,
 )
 _CUE_OF_PLACE_IN_TIME = re.compile(r"(?:\bin\s)$", re.I)
