@@ -10,12 +10,12 @@ from launch.errors import NotemillError
 
 
 def score_files(task: Task, gold: str, predictions: Path, split: str | None = None) -> dict[str, Any]:
-    """Scores of `predictions` against a split of `gold` ("FORMAT:PATH"): the test split, or the only one there is.
+    """Scores of `predictions` against a split of `gold` ("FORMAT:PATH"): test, or dev where test is withheld.
 
     Raises NotemillError for unreadable files, a missing split, or predictions that do not match the gold examples.
     """
     dataset = load_dataset(task, gold)
-    chosen = split or ("test" if "test" in dataset.splits else next(iter(dataset.splits)))
+    chosen = split or next(name for name in ("test", "dev", "train") if name in dataset.splits)
     if chosen not in dataset.splits:
         raise NotemillError(f"{gold} has no split '{chosen}'; it has {', '.join(dataset.splits)}.")
     examples = dataset.splits[chosen]
