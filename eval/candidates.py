@@ -9,45 +9,58 @@ import re
 from collections.abc import Collection, Sequence
 
 from eval.examples import Document, Entity, Relation, RelationCandidate, Span
+from eval.relations import related_types
 
 NO_RELATION = "NONE"
 MAX_CONTEXT = 2000
 """Characters of context beyond which sentences are cut around the two mentions."""
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\[(0-9])|\n\s*\n|\n(?=\s*(?:\d+[.)]|[-*•])\s)")
+_ABBREVIATED = re.compile(r"\b(?:Drs?|Mrs?|Ms|Prof|St|vs|Fig|[A-Z])\.\Z")
+"""Full stops that end no sentence: titles, initials."""
+
+
+def allowed_pairs(documents: Sequence[Document]) -> frozenset[tuple[str, str]]:
+    """The (head label, tail label) combinations that relations of `documents` join; take them from training alone."""
+    return frozenset(related_types(documents))
 
 
 def make_candidates(
     documents: Sequence[Document],
-    type_pairs: Collection[tuple[str, str]] | None = None,
+    allowed_type_pairs: Collection[tuple[str, str]] | None = None,
     max_sentence_distance: int = 1,
 ) -> tuple[list[RelationCandidate], list[Relation]]:
     """Candidates of all documents in order, labelled NO_RELATION where there is none, and gold relations out of reach.
 
-    `type_pairs` holds the (head label, tail label) combinations to pair; None pairs all.
+    `allowed_type_pairs` holds the (head label, tail label) combinations to pair; without it, those that relations of
+    `documents` join. A pair carries one label: its first relation's; relations under another label are out of reach.
     """
+    pairs = allowed_pairs(documents) if allowed_type_pairs is None else frozenset(allowed_type_pairs)
     candidates: list[RelationCandidate] = []
     out_of_reach: list[Relation] = []
     for document in documents:
         starts = sentence_starts(document.text)
-        gold = {(relation.head, relation.tail): relation.label for relation in document.relations}
+        gold: dict[tuple[str, str], str] = {}
+        for relation in document.relations:
+            gold.setdefault((relation.head, relation.tail), relation.label)
         reached = set()
         for head in document.entities:
             for tail in document.entities:
-                if head.id == tail.id or (type_pairs is not None and (head.label, tail.label) not in type_pairs):
+                if head.id == tail.id or (head.label, tail.label) not in pairs:
                     continue
                 first, last = _sentences_of(head, tail, starts)
                 if last - first > max_sentence_distance:
                     continue
-                reached.add((head.id, tail.id))
                 label = gold.get((head.id, tail.id), NO_RELATION)
+                reached.add((head.id, tail.id, label))
                 candidates.append(_candidate(document, head, tail, label, _context(document.text, starts, first, last)))
-        out_of_reach += [relation for relation in document.relations if (relation.head, relation.tail) not in reached]
+        out_of_reach += [r for r in document.relations if (r.head, r.tail, r.label) not in reached]
     return candidates, out_of_reach
 
 
 def sentence_starts(text: str) -> list[int]:
     """Offsets at which sentences begin, the first being 0."""
-    return [0, *(match.end() for match in _SENTENCE_END.finditer(text) if match.end() < len(text))]
+    ends = (match for match in _SENTENCE_END.finditer(text) if 0 < match.end() < len(text))
+    return [0, *(end.end() for end in ends if not _ABBREVIATED.search(text, max(0, end.start() - 6), end.start()))]
 
 
 def _sentences_of(head: Entity, tail: Entity, starts: list[int]) -> tuple[int, int]:

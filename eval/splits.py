@@ -1,46 +1,54 @@
-"""Train, dev and test for sets that are published without one of them.
+"""Make train, dev and test out of what a release has, so that nothing is ever chosen on the split that is scored.
 
-Choices are made on dev and never on test, so both are needed. Where the test labels are withheld (NLI4CT), the
-published dev split becomes test; a missing dev split is drawn from train, by document, with a fixed seed.
+    released            train                dev                    test
+    train, dev, test    as released          as released            as released
+    train, test         90% of its sources   10% of train's         as released
+    train, dev          90% of its sources   10% of train's         the released dev
+    train or test only  refused
+
+The share is drawn by source (`eval.clusters`), seeded, and the same on every machine. What was done is in the notes.
 """
 
 import random
 from dataclasses import replace
 
-from eval.examples import Dataset, Example, LabelledText, Question, RelationCandidate
+from eval.clusters import cluster_of
+from eval.examples import Dataset, Example
 from launch.errors import NotemillError
 
 DEV_SHARE = 0.1
-_SEED = 0
+SPLIT_SEED = 0
 
 
-def complete_splits(dataset: Dataset) -> Dataset:
-    """The same set with all three splits; what was done is counted in its notes. NotemillError without a train split."""
+def complete_splits(dataset: Dataset, seed: int = SPLIT_SEED) -> Dataset:
+    """The data set with all three splits. Raises NotemillError where train is missing or there is nothing to score."""
     splits, notes = dict(dataset.splits), dict(dataset.notes)
     if not splits.get("train"):
-        raise NotemillError(f"{dataset.path} has no training split; give the folder that holds train, dev and test.")
-    if "test" not in splits and "dev" in splits:
+        raise NotemillError(
+            f"{dataset.path} has no training examples (splits: {', '.join(splits) or 'none'}); fine-tuning needs a "
+            "folder with train beside test or dev, while `notemill eval score` takes a single split."
+        )
+    if "test" not in splits:
+        if "dev" not in splits:
+            raise NotemillError(f"{dataset.path} has only a train split; put a test or dev split beside it.")
         splits["test"] = splits.pop("dev")
-        notes["published dev examples used as test"] = len(splits["test"])
+        notes["dev examples used as test, as there is no test split"] = len(splits["test"])
     if "dev" not in splits:
-        splits["train"], splits["dev"] = _draw(splits["train"])
-        notes["training examples used as dev"] = len(splits["dev"])
-    empty = [split for split in ("train", "dev", "test") if not splits.get(split)]
+        splits["train"], splits["dev"] = _divide(splits["train"], dataset.path, seed)
+        notes["train examples moved to dev"] = len(splits["dev"])
+    empty = [name for name in ("dev", "test") if not splits[name]]
     if empty:
-        raise NotemillError(f"{dataset.path} has too few examples: split {empty[0]} is empty.")
-    return replace(dataset, splits=splits, notes=notes)
+        raise NotemillError(f"the {empty[0]} split of {dataset.path} holds no examples.")
+    return replace(dataset, splits={name: splits[name] for name in ("train", "dev", "test")}, notes=notes)
 
 
-def group_of(example: Example) -> str:
-    """What must not be torn apart: the document an example comes from."""
-    if isinstance(example, Question | RelationCandidate) and example.document_id:
-        return example.document_id
-    return example.text if isinstance(example, LabelledText) else example.id
-
-
-def _draw(train: tuple[Example, ...]) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
-    groups = sorted({group_of(example) for example in train})
-    random.Random(_SEED).shuffle(groups)
-    chosen = set(groups[: max(1, round(DEV_SHARE * len(groups)))])
-    kept = tuple(example for example in train if group_of(example) not in chosen)
-    return kept, tuple(example for example in train if group_of(example) in chosen)
+def _divide(examples: tuple[Example, ...], path: str, seed: int) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    sources = list(dict.fromkeys(map(cluster_of, examples)))
+    if len(sources) < 2:
+        raise NotemillError(
+            f"the train split of {path} comes from a single source; a dev split cannot be drawn from it."
+        )
+    chosen = set(random.Random(seed).sample(sources, max(1, round(DEV_SHARE * len(sources)))))
+    train = tuple(example for example in examples if cluster_of(example) not in chosen)
+    dev = tuple(example for example in examples if cluster_of(example) in chosen)
+    return train, dev

@@ -20,13 +20,14 @@ _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 def score_answers(gold: Sequence[Question], predicted: Mapping[str, str], *, resamples: int, seed: int) -> Scores:
     """Means over questions; intervals resample documents with all their questions."""
-    rows = {document: index for index, document in enumerate(dict.fromkeys(q.document_id for q in gold))}
+    rows = {document: index for index, document in enumerate(dict.fromkeys(map(_document_of, gold)))}
     sums = np.zeros((len(rows), 3))
     for question in gold:
-        answers = [answer.text for answer in question.answers] or [""]
+        # The script's rule: an answer of which nothing is left is none.
+        answers = [answer.text for answer in question.answers if normalise(answer.text)] or [""]
         given = predicted[question.id]
         best_match = max(exact_match(given, answer) for answer in answers)
-        sums[rows[question.document_id]] += (best_match, max(token_f1(given, answer) for answer in answers), 1)
+        sums[rows[_document_of(question)]] += (best_match, max(token_f1(given, answer) for answer in answers), 1)
     functions = {name: (lambda s, k=k: ratio(s[..., k], s[..., 2])) for k, name in enumerate(("exact_match", "f1"))}
     metrics = {name: float(function(sums.sum(axis=0))) for name, function in functions.items()}
     intervals = {
@@ -35,6 +36,10 @@ def score_answers(gold: Sequence[Question], predicted: Mapping[str, str], *, res
         if resamples
     }
     return Scores(metrics, "f1", len(gold), {}, intervals)
+
+
+def _document_of(question: Question) -> str:
+    return question.document_id or question.id
 
 
 def exact_match(predicted: str, gold: str) -> float:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import numpy as np
 
 LEVEL = 0.95
+_BLOCK_CELLS = 2_000_000
+"""Weights held at a time: 16 MB."""
 
 
 def bootstrap(
@@ -20,8 +22,25 @@ def bootstrap(
     """
     num_documents = len(sums)
     generator = np.random.default_rng(seed)
-    weights = generator.multinomial(num_documents, np.full(num_documents, 1 / num_documents), size=resamples)
-    values = metric(weights @ sums)
+    rows = max(1, _BLOCK_CELLS // num_documents)
+    values = [
+        metric(draw_weights(generator, min(rows, resamples - done), num_documents) @ sums)
+        for done in range(0, resamples, rows)
+    ]
+    return bounds(np.concatenate(values))
+
+
+def draw_weights(generator: np.random.Generator, resamples: int, num_documents: int) -> np.ndarray:
+    """[resamples, documents]: how often each document was drawn, with replacement."""
+    drawn = generator.integers(num_documents, size=(resamples, num_documents))
+    drawn += np.arange(resamples)[:, None] * num_documents
+    counts = np.bincount(drawn.ravel(), minlength=resamples * num_documents)
+    # As floats: numpy multiplies integer matrices without BLAS.
+    return counts.reshape(resamples, num_documents).astype(np.float64)
+
+
+def bounds(values: np.ndarray) -> tuple[float, float]:
+    """The middle LEVEL of the resampled values."""
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 

@@ -31,12 +31,13 @@ def per_class(counts: np.ndarray, labels: Sequence[str]) -> dict[str, dict[str, 
             "recall": float(recall(totals[index])),
             "f1": float(f1(totals[index])),
             "support": int(totals[index, GOLD]),
+            "predicted": int(totals[index, PREDICTED]),
         }
         for index, label in enumerate(labels)
     }
 
 
-def micro_metrics(counts: np.ndarray) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+def micro_metrics() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     """Functions of class counts [..., classes, 3]: micro precision, recall, F1 and macro F1."""
     return {
         "precision": lambda c: precision(c.sum(axis=-2)),
@@ -69,4 +70,4 @@ def _on_sums(
     function: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...]
 ) -> Callable[[np.ndarray], np.ndarray]:
     """`function` of counts, on sums that the bootstrap keeps flat."""
-    return lambda sums: function(sums.reshape(-1, *shape))
+    return lambda sums: function(sums.reshape(len(sums), *shape))

@@ -1,57 +1,104 @@
-"""Entity F1: strict (label and every span equal) and lenient (label equal, spans overlap), as n2c2 2018 counts them.
+"""Entity F1: strict (same label and place) and lenient (same label, overlapping), as n2c2 2018's track 2 script counts.
 
-On CoNLL sentences strict micro F1 equals seqeval's. A mention that is annotated twice with one label counts once.
+A discontinuous mention is the stretch from its first to its last character. Predictions are read in order and a gold
+mention is found once: a further prediction that reaches for one already found is left out, neither right nor wrong. On
+CoNLL sentences, where no mention stands twice, strict scores equal seqeval's.
+
+Beside micro precision, recall and F1: `macro_` is the mean over labels (seqeval's macro), `document_` the mean over
+documents (what that script prints as macro). Documents without a mention on either side are left out of the latter, or
+the sentences of a CoNLL file would pull it to 0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
 from eval.examples import Document, Entity
-from eval.scorers.bootstrap import ratio
-from eval.scorers.counts import evaluate, micro_metrics, per_class
+from eval.scorers.bootstrap import bootstrap, ratio
+from eval.scorers.counts import evaluate, f1, micro_metrics, per_class, precision, recall
 from eval.scorers.scores import Scores
+
+Matches: TypeAlias = Callable[[Entity, Entity], bool]
 
 
 def score_entities(gold: Sequence[Document], predicted: Sequence[Document], *, resamples: int, seed: int) -> Scores:
     """Documents are matched by place; `eval.scorers.score` has checked that they are the same ones."""
     labels = sorted({entity.label for document in (*gold, *predicted) for entity in document.entities})
-    index = {label: number for number, label in enumerate(labels)}
-    strict = np.zeros((len(gold), len(labels), 3), dtype=np.int64)
-    lenient_precision, lenient_recall = np.zeros_like(strict), np.zeros_like(strict)
+    metrics: dict[str, float] = {}
+    intervals: dict[str, tuple[float, float]] = {}
+    rows: dict[str, dict[str, float]] = {label: {} for label in labels}
+    for kind, matches in (("strict", same_place), ("lenient", overlap)):
+        counts = _count_all(gold, predicted, labels, matches)
+        values, bounds = evaluate(counts, micro_metrics(), resamples=resamples, seed=seed)
+        document_values, document_bounds = _over_documents(counts.sum(axis=1), resamples, seed)
+        metrics |= {_name(kind, name): value for name, value in (values | document_values).items()}
+        intervals |= {_name(kind, name): value for name, value in (bounds | document_bounds).items()}
+        prefix = "" if kind == "strict" else "lenient_"
+        for label, row in per_class(counts, labels).items():
+            wanted = ("precision", "recall", "f1") if prefix else row
+            rows[label] |= {f"{prefix}{key}": row[key] for key in wanted}
+    return Scores(metrics, "strict_f1", len(gold), rows, intervals)
+
+
+def count_matches(gold: Sequence[Entity], predicted: Sequence[Entity], matches: Matches) -> tuple[int, int, int]:
+    """(true positives, predicted, gold) among mentions of one label in one document."""
+    found: set[int] = set()
+    right = counted = 0
+    for mention in predicted:
+        reached = [index for index, truth in enumerate(gold) if matches(mention, truth)]
+        if found.isdisjoint(reached):
+            counted += 1
+            right += bool(reached)
+        found.update(reached)
+    return right, counted, len(gold)
+
+
+def same_place(a: Entity, b: Entity) -> bool:
+    return a.start == b.start and a.end == b.end
+
+
+def overlap(a: Entity, b: Entity) -> bool:
+    return a.start < b.end and b.start < a.end
+
+
+def _count_all(
+    gold: Sequence[Document], predicted: Sequence[Document], labels: Sequence[str], matches: Matches
+) -> np.ndarray:
+    """[documents, labels, (true positives, predicted, gold)]."""
+    counts = np.zeros((len(gold), len(labels), 3), dtype=np.int64)
+    column = {label: index for index, label in enumerate(labels)}
     for row, (gold_document, predicted_document) in enumerate(zip(gold, predicted, strict=True)):
-        wanted, found = _mentions(gold_document), _mentions(predicted_document)
-        for label in {label for label, _ in wanted | found}:
-            ours = [spans for name, spans in found if name == label]
-            theirs = [spans for name, spans in wanted if name == label]
-            column = index[label]
-            strict[row, column] = (len(set(ours) & set(theirs)), len(ours), len(theirs))
-            lenient_precision[row, column] = (sum(_overlaps(o, theirs) for o in ours), len(ours), len(ours))
-            lenient_recall[row, column] = (sum(_overlaps(t, ours) for t in theirs), len(theirs), len(theirs))
-    metrics, intervals = evaluate(strict, micro_metrics(strict), resamples=resamples, seed=seed)
-    named = {"precision": "strict_precision", "recall": "strict_recall", "micro_f1": "strict_f1"}
-    metrics = {named.get(name, name): value for name, value in metrics.items()}
-    intervals = {named.get(name, name): value for name, value in intervals.items()}
-    both = np.stack([lenient_precision, lenient_recall], axis=2)
-    lenient, lenient_intervals = evaluate(both, {"lenient_f1": _lenient_f1}, resamples=resamples, seed=seed)
-    return Scores(metrics | lenient, "strict_f1", len(gold), per_class(strict, labels), intervals | lenient_intervals)
+        wanted, found = _by_label(gold_document), _by_label(predicted_document)
+        for label in wanted.keys() | found.keys():
+            counts[row, column[label]] = count_matches(wanted.get(label, []), found.get(label, []), matches)
+    return counts
 
 
-def _lenient_f1(counts: np.ndarray) -> np.ndarray:
-    """From [..., classes, (precision, recall), 3]: the harmonic mean, since either side may overlap several others."""
-    totals = counts.sum(axis=-3)
-    precision = ratio(1.0 * totals[..., 0, 0], totals[..., 0, 1])
-    recall = ratio(1.0 * totals[..., 1, 0], totals[..., 1, 1])
-    return ratio(2 * precision * recall, precision + recall)
+def _by_label(document: Document) -> dict[str, list[Entity]]:
+    entities: dict[str, list[Entity]] = {}
+    for entity in document.entities:
+        entities.setdefault(entity.label, []).append(entity)
+    return entities
 
 
-def _mentions(document: Document) -> set[tuple[str, tuple[tuple[int, int], ...]]]:
-    return {(entity.label, _merged(entity)) for entity in document.entities}
+def _over_documents(
+    counts: np.ndarray, resamples: int, seed: int
+) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """Means over the documents that hold a mention, from counts [documents, 3]."""
+    holds_any = 1.0 * (counts.sum(axis=-1) > 0)
+    metrics, intervals = {}, {}
+    for name, measure in (("precision", precision), ("recall", recall), ("f1", f1)):
+        sums = np.stack([measure(counts), holds_any], axis=1)
+        metrics[f"document_{name}"] = float(_mean(sums.sum(axis=0)))
+        if resamples:
+            intervals[f"document_{name}"] = bootstrap(sums, _mean, resamples=resamples, seed=seed)
+    return metrics, intervals
 
 
-def _merged(entity: Entity) -> tuple[tuple[int, int], ...]:
-    return tuple(sorted(entity.spans))
+def _mean(sums: np.ndarray) -> np.ndarray:
+    return ratio(sums[..., 0], sums[..., 1])
 
 
-def _overlaps(spans: tuple[tuple[int, int], ...], others: Sequence[tuple[tuple[int, int], ...]]) -> bool:
-    return any(a < d and c < b for a, b in spans for other in others for c, d in other)
+def _name(kind: str, metric: str) -> str:
+    return f"{kind}_{'f1' if metric == 'micro_f1' else metric}"

@@ -13,27 +13,54 @@ from eval.examples import Document
 from eval.scorers.counts import evaluate, micro_metrics, per_class
 from eval.scorers.scores import Scores
 
-NEGATIVES = frozenset({"none", "false", "no", "no_relation", "no relation", "other", "negative", "0"})
+NEGATIVES = frozenset({"none", "false", "no", "no relation", "norelation", "other", "negative", "na", "n/a", "0"})
+"""Compared by `is_negative`."""
+
+
+def is_negative(label: str) -> bool:
+    """Whether a label says that there is no relation, whatever its case, with `_` or `-` for a space."""
+    return label.strip().casefold().replace("_", " ").replace("-", " ") in NEGATIVES
 
 
 def score_document_relations(
     gold: Sequence[Document], predicted: Sequence[Document], *, resamples: int, seed: int
 ) -> Scores:
-    labels = sorted({relation.label for document in (*gold, *predicted) for relation in document.relations})
+    """Predictions may number their mentions otherwise: same label and place is the same mention."""
+    sides = [(_gold_relations(g), _predicted_relations(g, p)) for g, p in zip(gold, predicted, strict=True)]
+    labels = sorted({relation[0] for pair in sides for side in pair for relation in side})
     counts = np.zeros((len(gold), len(labels), 3), dtype=np.int64)
-    for row, pair in enumerate(zip(gold, predicted, strict=True)):
-        wanted, found = ({(r.label, r.head, r.tail) for r in document.relations} for document in pair)
+    for row, (wanted, found) in enumerate(sides):
         for column, label in enumerate(labels):
             ours, theirs = ({item for item in side if item[0] == label} for side in (found, wanted))
             counts[row, column] = (len(ours & theirs), len(ours), len(theirs))
-    return _scores(counts, labels, resamples, seed)
+    return _scores(counts, labels, len(gold), resamples, seed)
+
+
+def _gold_relations(document: Document) -> set[tuple[str, str, str]]:
+    return {(r.label, r.head, r.tail) for r in document.relations if not is_negative(r.label)}
+
+
+def _predicted_relations(gold: Document, predicted: Document) -> set[tuple[str, str, str]]:
+    """The predicted relations with their mentions under gold's ids."""
+    gold_by_id = {entity.id: entity for entity in gold.entities}
+    gold_by_place = {(entity.label, entity.spans): entity.id for entity in reversed(gold.entities)}
+    names: dict[str, str] = {}
+    for entity in predicted.entities:
+        same = gold_by_id.get(entity.id)
+        if same is not None and (same.label, same.spans) == (entity.label, entity.spans):
+            names[entity.id] = entity.id
+        else:
+            # No format has a line break in an id, so such a name matches nothing in gold.
+            names[entity.id] = gold_by_place.get((entity.label, entity.spans), f"\n{entity.id}")
+    relations = (r for r in predicted.relations if not is_negative(r.label))
+    return {(r.label, names.get(r.head, r.head), names.get(r.tail, r.tail)) for r in relations}
 
 
 def score_labelled_relations(
     gold: Sequence[str], predicted: Sequence[str], groups: Sequence[str], *, resamples: int, seed: int
 ) -> Scores:
     """`groups` names what is resampled together: the document of each sentence."""
-    labels = sorted({label for label in (*gold, *predicted) if label.lower() not in NEGATIVES})
+    labels = sorted({label for label in (*gold, *predicted) if not is_negative(label)})
     column = {label: index for index, label in enumerate(labels)}
     row = {group: index for index, group in enumerate(dict.fromkeys(groups))}
     counts = np.zeros((len(row), len(labels), 3), dtype=np.int64)
@@ -42,9 +69,9 @@ def score_labelled_relations(
             counts[row[group], column[found]] += (int(found == wanted), 1, 0)
         if wanted in column:
             counts[row[group], column[wanted], 2] += 1
-    return _scores(counts, labels, resamples, seed)
+    return _scores(counts, labels, len(gold), resamples, seed)
 
 
-def _scores(counts: np.ndarray, labels: list[str], resamples: int, seed: int) -> Scores:
-    metrics, intervals = evaluate(counts, micro_metrics(counts), resamples=resamples, seed=seed)
-    return Scores(metrics, "micro_f1", len(counts), per_class(counts, labels), intervals)
+def _scores(counts: np.ndarray, labels: list[str], n: int, resamples: int, seed: int) -> Scores:
+    metrics, intervals = evaluate(counts, micro_metrics(), resamples=resamples, seed=seed)
+    return Scores(metrics, "micro_f1", n, per_class(counts, labels), intervals)

@@ -10,7 +10,7 @@ class Scores:
     primary: str
     """The metric by which epochs are chosen and tables are made."""
     n: int
-    """Units that intervals resample: documents, sentences, pairs or questions' documents."""
+    """Gold examples: documents, marked sentences, pairs, questions or texts."""
     per_class: dict[str, dict[str, float]] = field(default_factory=dict)
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     """95% bootstrap intervals by metric; empty without resampling."""

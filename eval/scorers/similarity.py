@@ -5,21 +5,45 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import rankdata
 
-from eval.scorers.bootstrap import bootstrap, ratio
+from eval.scorers.bootstrap import bootstrap, bounds, draw_weights, ratio
 from eval.scorers.scores import Scores
 
 
 def score_similarity(gold: Sequence[float], predicted: Sequence[float], *, resamples: int, seed: int) -> Scores:
-    """Correlations; 0 where one side is constant. Spearman's interval keeps the ranks of the whole sample."""
+    """Correlations; 0 where one side is constant. Every resample is ranked anew for Spearman's interval."""
     x, y = np.asarray(gold, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
     moments = {"pearson": _moments(x, y), "spearman": _moments(rankdata(x), rankdata(y))}
     metrics = {name: float(_correlation(sums.sum(axis=0)[None])[0]) for name, sums in moments.items()}
-    intervals = {
-        name: bootstrap(sums, _correlation, resamples=resamples, seed=seed)
-        for name, sums in moments.items()
-        if resamples
-    }
+    intervals = {}
+    if resamples:
+        intervals["pearson"] = bootstrap(moments["pearson"], _correlation, resamples=resamples, seed=seed)
+        intervals["spearman"] = _spearman_interval(x, y, resamples, seed)
     return Scores(metrics, "pearson", len(gold), {}, intervals)
+
+
+def _spearman_interval(x: np.ndarray, y: np.ndarray, resamples: int, seed: int) -> tuple[float, float]:
+    generator = np.random.default_rng(seed)
+    rankers = _Ranker(x), _Ranker(y)
+    values = []
+    for _ in range(resamples):
+        weights = draw_weights(generator, 1, len(x))[0]
+        ranks = [ranker(weights) for ranker in rankers]
+        values.append(_correlation((weights @ _moments(*ranks))[None])[0])
+    return bounds(np.array(values))
+
+
+class _Ranker:
+    """Ranks of `values` when each counts `weights` times, sorting only once.
+
+    Equal values share the mean of the ranks that they span, as `rankdata` has it.
+    """
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.group = np.unique(values, return_inverse=True)[1]
+
+    def __call__(self, weights: np.ndarray) -> np.ndarray:
+        sizes = np.bincount(self.group, weights=weights)
+        return (np.cumsum(sizes) - (sizes - 1) / 2)[self.group]
 
 
 def _moments(x: np.ndarray, y: np.ndarray) -> np.ndarray:

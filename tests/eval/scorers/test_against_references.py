@@ -1,8 +1,12 @@
 """Scores equal sklearn's, scipy's and SQuAD's definitions on random cases, and hand-worked ones."""
 
+import re
+import string
+from collections import Counter
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sk
@@ -15,6 +19,7 @@ from launch.errors import NotemillError
 LABELS = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abc")), min_size=1, max_size=40)
 
 
+@settings(deadline=None)
 @given(LABELS)
 def test_classes_equal_sklearn(pairs):
     gold, found = zip(*pairs, strict=True)
@@ -22,9 +27,15 @@ def test_classes_equal_sklearn(pairs):
     ours = score("cls", texts, list(found), resamples=0)
     assert ours.metrics["accuracy"] == pytest.approx(sk.accuracy_score(gold, found))
     assert ours.metrics["macro_f1"] == pytest.approx(sk.f1_score(gold, found, average="macro", zero_division=0))
+    assert ours.metrics["micro_f1"] == pytest.approx(sk.f1_score(gold, found, average="micro", zero_division=0))
     assert ours.primary == "macro_f1"
+    labels = list(ours.per_class)
+    rows = zip(*sk.precision_recall_fscore_support(gold, found, labels=labels, zero_division=0), strict=True)
+    for label, row in zip(labels, rows, strict=True):
+        assert [ours.per_class[label][key] for key in ("precision", "recall", "f1", "support")] == pytest.approx(row)
 
 
+@settings(deadline=None)
 @given(LABELS)
 def test_relations_equal_sklearn_micro_f1_over_positive_labels(pairs):
     rename = {"a": "TREATS", "b": "CAUSES", "c": "NONE"}
@@ -42,6 +53,7 @@ def test_missed_and_invented_relations_of_a_document():
     assert score("re", [gold], [found], resamples=0).metrics["micro_f1"] == pytest.approx(0.5)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 5), st.floats(-2, 7)), min_size=3, max_size=40))
 def test_correlations_equal_scipy(pairs):
     gold, found = (np.round(side, 3) for side in zip(*pairs, strict=True))
@@ -75,7 +87,7 @@ def test_questions_take_the_best_answer_and_none_means_silence():
 
 
 def test_intervals_hold_the_value_and_follow_the_seed():
-    gold = [LabelledText(str(i), "", "ab"[i % 2]) for i in range(60)]
+    gold = [LabelledText(str(i), f"text {i}", "ab"[i % 2]) for i in range(60)]
     found = ["ab"[(i // 3) % 2] for i in range(60)]
     first, again, other = (score("cls", gold, found, seed=seed) for seed in (0, 0, 1))
     low, high = first.intervals["accuracy"]
@@ -93,8 +105,50 @@ def test_intervals_hold_the_value_and_follow_the_seed():
         ("ner", [Document("d", "x")], [Document("d", "y")], "another text"),
         ("sts", [SentencePair("1", "", "", 1.0)], [float("nan")], "not finite"),
         ("cls", [], [], "no gold examples"),
+        ("sts", [SentencePair("1", "", "", 1.0)], ["high"], "not finite"),
+        ("sts", [SentencePair("1", "", "")], [1.0], "no finite score"),
+        ("nli", [SentencePair("1", "", "", label="entailment")], [None], "not a label"),
+        ("nli", [SentencePair("1", "", "", 1.0)], ["entailment"], "no label"),
+        ("mqa", [Question("q", "d", "", "", ())], {"q": None}, "no answer"),
+        ("mqa", [Question("q", "d", "", "", ())], ["aspirin"], "answers by question id"),
+        ("cls", [LabelledText("1", "", "a")], "a", "not a list"),
+        ("ner", [LabelledText("1", "", "a")], [Document("d", "x")], "not a Document"),
+        ("ner", [Document("a", "x"), Document("b", "x"), Document("c", "x")][:2], [Document("a", "x")] * 2, "'b'"),
+        ("spelling", [Document("d", "x")], [Document("d", "x")], "unknown task"),
     ],
 )
 def test_predictions_for_something_else_are_refused(task, gold, predictions, said):
     with pytest.raises(NotemillError, match=said):
         score(task, gold, predictions)
+
+
+def squad_words(answer):
+    """The published steps one by one: lower case, punctuation, articles, white space."""
+    kept = "".join(letter for letter in answer.lower() if letter not in string.punctuation)
+    return re.sub(r"\b(a|an|the)\b", " ", kept).split()
+
+
+def squad_f1(gold, found):
+    wanted, given = squad_words(gold), squad_words(found)
+    if not wanted or not given:
+        return int(wanted == given)
+    same = sum((Counter(wanted) & Counter(given)).values())
+    if same == 0:
+        return 0
+    precision, recall = same / len(given), same / len(wanted)
+    return 2 * precision * recall / (precision + recall)
+
+
+ANSWERS = st.lists(st.sampled_from(["the", "An", "a", "pain", "Pain,", "an-81", "mg.", " ", "x"]), max_size=5).map(
+    " ".join
+)
+
+
+@settings(deadline=None)
+@given(st.lists(ANSWERS, max_size=3), ANSWERS)
+def test_answers_equal_squads_definition(answers, found):
+    question = Question("q", "d", "", "", tuple(Answer(text, 0) for text in answers))
+    metrics = score("mqa", [question], {"q": found}, resamples=0).metrics
+    wanted = [answer for answer in answers if squad_words(answer)] or [""]
+    assert metrics["f1"] == pytest.approx(max(squad_f1(answer, found) for answer in wanted))
+    assert metrics["exact_match"] == max(squad_words(answer) == squad_words(found) for answer in wanted)

@@ -1,6 +1,7 @@
 """Entity scores by hand, and against seqeval on random CoNLL sentences."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from seqeval.metrics import f1_score, precision_score, recall_score
@@ -28,7 +29,9 @@ def test_strict_and_lenient_by_hand():
     # Strict: one of three found, of three gold. Lenient: "pain" overlaps "chest pain"; "fever" has the wrong class.
     assert scores.metrics["strict_f1"] == pytest.approx(1 / 3)
     assert scores.metrics["lenient_f1"] == pytest.approx(2 / 3)
-    assert scores.per_class["DRUG"] == {"precision": 0.5, "recall": 1.0, "f1": pytest.approx(2 / 3), "support": 1}
+    row = scores.per_class["DRUG"]
+    assert [row[key] for key in ("precision", "recall", "support", "predicted")] == [0.5, 1.0, 1, 2]
+    assert (row["f1"], scores.per_class["PROBLEM"]["lenient_recall"]) == (pytest.approx(2 / 3), 0.5)
 
 
 def test_discontinuous_mentions_need_every_part():
@@ -40,7 +43,8 @@ def test_discontinuous_mentions_need_every_part():
 
 
 def test_nothing_predicted_scores_zero():
-    scores = score("ner", [document(("DRUG", (0, 7)))], [document()], resamples=50)
+    gold = [replace(document(("DRUG", (0, 7))), id=key) for key in "ab"]
+    scores = score("ner", gold, [replace(document(), id=key) for key in "ab"], resamples=50)
     assert scores.metrics["strict_f1"] == 0.0
     assert scores.intervals["strict_f1"] == (0.0, 0.0)
 

@@ -1,0 +1,73 @@
+"""Intervals: right width, whole documents, new ranks, one source."""
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import rankdata
+
+from eval.examples import Answer, LabelledText, Question, SentencePair
+from eval.scorers import bootstrap as module
+from eval.scorers import score
+from eval.scorers.bootstrap import bootstrap, draw_weights, ratio
+from eval.scorers.similarity import _Ranker
+
+
+def mean(sums):
+    return ratio(sums[..., 0], sums[..., 1])
+
+
+def test_interval_of_a_mean_is_the_normal_one():
+    values = np.random.default_rng(0).normal(size=400)
+    low, high = bootstrap(np.stack([values, np.ones(400)], axis=1), mean, resamples=4000, seed=0)
+    expected = 1.96 * values.std() / 20
+    assert (values.mean() - low, high - values.mean()) == (pytest.approx(expected, rel=0.1),) * 2
+
+
+def test_blocks_do_not_change_the_result(monkeypatch):
+    sums = np.random.default_rng(1).normal(size=(50, 2)) + 3
+    whole = bootstrap(sums, mean, resamples=90, seed=7)
+    monkeypatch.setattr(module, "_BLOCK_CELLS", 50 * 40)
+    assert bootstrap(sums, mean, resamples=90, seed=7) == pytest.approx(whole)
+
+
+def test_every_draw_has_as_many_documents_as_there_are():
+    weights = draw_weights(np.random.default_rng(0), 30, 17)
+    assert weights.sum(axis=1).tolist() == [17.0] * 30
+    assert weights.std(axis=0).min() > 0
+
+
+def test_questions_on_one_paper_are_drawn_together():
+    """Ten papers of twenty questions each, all right or all wrong: as uncertain as ten questions, not two hundred."""
+
+    def width(papers):
+        questions = [Question(str(i), papers(i), "", "", (Answer("aspirin", 0),)) for i in range(200)]
+        low, high = score("mqa", questions, {str(i): "aspirin" if i < 100 else "" for i in range(200)}).intervals["f1"]
+        return high - low
+
+    assert width(lambda i: str(i // 20)) > 3 * width(str)
+
+
+def test_one_source_has_no_interval():
+    gold = [LabelledText(str(i), "the same text", "ab"[i % 2]) for i in range(4)]
+    assert score("cls", gold, ["a"] * 4).intervals == {}
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=15))
+def test_weighted_ranks_are_the_ranks_of_the_repeated_values(rows):
+    values, weights = (np.array(side, float) for side in zip(*rows, strict=True))
+    repeated = np.repeat(values, weights.astype(int))
+    ranks = np.repeat(_Ranker(values)(weights), weights.astype(int))
+    assert ranks == pytest.approx(rankdata(repeated))
+
+
+def test_a_thousand_resamples_are_quick():
+    gold = [SentencePair(str(i), "", "", i % 6 * 1.0) for i in range(2000)]
+    found = np.random.default_rng(0).normal(size=2000).tolist()
+    started = time.perf_counter()
+    low, high = score("sts", gold, found).intervals["spearman"]
+    assert low < high
+    assert time.perf_counter() - started < 10
