@@ -61,7 +61,10 @@ class Trainer:
         from pretrain.data.loader import PackedLoader
         from pretrain.model.build import build_model
         from pretrain.optimizer import build_optimizer, wrap_for_data_parallel
+        from pretrain.parallel.distributed import seed_dropout
 
+        # megatron-core's embedding opens its random state even where no dropout is drawn, as in validation.
+        seed_dropout(config.train.seed, 0)
         self.config, self.ranks = config, ranks
         self.run_dir = Path(config.run.dir)
         self.rows = PackedLoader.from_tokens(

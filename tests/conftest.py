@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.pretrain.launching import notemill
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
@@ -12,3 +14,18 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the public data sets in {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tokens_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small token index that the real stages made of invented notes."""
+    from data_pipeline.invented import write_invented
+
+    folder = tmp_path_factory.mktemp("small")
+    notes = write_invented(folder / "invented", patients=40, seed=3)
+    corpus, tokenizer, tokens = (str(folder / name) for name in ("corpus", "tokenizer", "tokens"))
+    key = ["--key-file", str(folder / "key")]
+    notemill("corpus", "build", "--input", f"noteevents:{notes['noteevents']}", "--out", corpus, *key)
+    notemill("tokenizer", "train", "--corpus", corpus, "--out", tokenizer, "vocab_size=1024")
+    notemill("tokens", "build", "--corpus", corpus, "--tokenizer", tokenizer, "--out", tokens)
+    return Path(tokens)

@@ -58,3 +58,17 @@ def losses(metrics: list[dict]) -> list[tuple[float, float, float]]:
 
 def validations(metrics: list[dict]) -> list[tuple[float, float]]:
     return [(row["valid_mlm_loss"], row["valid_mlm_accuracy"]) for row in metrics if "valid_mlm_loss" in row]
+
+
+def notemill(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user would and check its exit status."""
+    done = subprocess.run(
+        [sys.executable, "-m", "launch.main", *arguments],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr[-3000:]
+    return done
