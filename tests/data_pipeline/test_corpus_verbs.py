@@ -41,7 +41,7 @@ def test_build_then_verify(app: typer.Typer, tmp_path: Path, notes: Path, monkey
     assert (tmp_path / "config" / "notemill" / "hmac.key").stat().st_mode & 0o777 == 0o600
     assert json.loads(run(app, "verify", str(out)))["notes"] == 30
     (out / "shards" / "train-00000.parquet").write_bytes(b"")
-    with pytest.raises(NotemillError, match="differs from its manifest: .*train-00000"):
+    with pytest.raises(NotemillError, match=r"differs from its manifest: .*train-00000"):
         run(app, "verify", str(out))
 
 

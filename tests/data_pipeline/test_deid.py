@@ -1,5 +1,6 @@
 """Identifiers go, and what only looks like one stays."""
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -92,7 +93,7 @@ def test_odd_unicode_never_breaks_the_detectors(odd: str, known: tuple[str, str]
         assert len(plain_view(text)) == len(text)
         spans = find_phi(text)
         assert all(0 <= span.start < span.end <= len(text) for span in spans)
-        assert all(left.end <= right.start for left, right in zip(spans, spans[1:], strict=False))
+        assert all(left.end <= right.start for left, right in itertools.pairwise(spans))
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 8), st.sampled_from(PLACEHOLDER_CLASSES)), max_size=8))
@@ -116,9 +117,10 @@ def test_placeholder_list_is_closed() -> None:
 
 def write_gold(path: Path, marked: list[str]) -> Path:
     """Lines whose identifiers are marked as {LABEL:text}."""
-    lines = []
+    lines: list[str] = []
     for line in marked:
-        text, spans = "", []
+        text = ""
+        spans: list[dict[str, int | str]] = []
         for part in re.split(r"(\{[A-Z]+:[^}]*\})", line):
             label, _, value = part.strip("{}").partition(":") if part.startswith("{") else ("", "", part)
             if label:
