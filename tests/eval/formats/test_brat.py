@@ -1,0 +1,81 @@
+"""BRAT: offsets, events, discontinuous mentions, and what is counted instead of kept."""
+
+import pytest
+
+from eval.examples import Relation
+from eval.formats import load_dataset, read_predictions, write_predictions
+from launch.errors import NotemillError
+
+
+def read(folder, annotations, text="fever and chest pain\r\nsince May", task="re"):
+    split = folder / "test"
+    split.mkdir()
+    (split / "1.txt").write_bytes(text.encode())
+    (split / "1.ann").write_bytes(annotations.encode())
+    dataset = load_dataset(task, f"brat:{folder}")
+    return dataset, dataset.splits["test"][0]
+
+
+def test_offsets_count_carriage_returns_as_the_file_has_them(tmp_path):
+    _, document = read(tmp_path, "T1\tDATE 28 31\tMay\r\n")
+    assert document.text[28:31] == "May"
+    assert document.entities[0].spans == ((28, 31),)
+
+
+def test_events_stand_for_their_trigger(tmp_path):
+    annotations = "T1\tSYMPTOM 0 5\tfever\nT2\tDATE 28 31\tMay\nE1\tSYMPTOM:T1 Cause:T2\nR1\tSINCE Arg1:E1 Arg2:T2\t\n"
+    dataset, document = read(tmp_path, annotations)
+    assert document.relations == (Relation("R1", "SINCE", "T1", "T2"),)
+    assert dataset.notes == {"event arguments left": 1}
+
+
+def test_discontinuous_mentions_keep_their_parts(tmp_path):
+    dataset, document = read(tmp_path, "T1\tSYMPTOM 0 5;16 20\tfever pain\n", task="ner")
+    assert document.entities[0].spans == ((0, 5), (16, 20))
+    assert dataset.notes == {"discontinuous entities": 1}
+
+
+def test_what_cannot_be_kept_is_counted(tmp_path):
+    annotations = (
+        "T1\tA 0 5\tfever\nT2\tA 3 999\toutside\nT3 broken\nE1\tA:T9\nR1\tX Arg1:T1 Arg2:T9\n"
+        "*\tEquiv T1 T2\nA1\tNegated T1\n#1\tNote T1\tx\nN1\tReference T1 U:1\tx\n?\tz\n"
+    )
+    dataset, document = read(tmp_path, annotations)
+    assert [entity.id for entity in document.entities] == ["T1"]
+    assert document.relations == ()
+    assert dataset.notes == {
+        "attributes left": 1,
+        "broken entity lines left": 2,
+        "equivalence lines left": 1,
+        "events without their trigger left": 1,
+        "normalisations left": 1,
+        "notes left": 1,
+        "relations without both mentions left": 1,
+        "unknown lines left": 1,
+    }
+
+
+def test_a_mention_may_hold_a_unicode_line_separator(tmp_path):
+    dataset, document = read(tmp_path, "T1\tA 0 9\tfe\u2028ver and\n", text="fe\u2028ver and")
+    assert len(document.entities) == 1 and dataset.notes == {}
+
+
+def test_a_byte_order_mark_is_no_character(tmp_path):
+    _, document = read(tmp_path, "T1\tA 0 5\tfever\n", text="\ufefffever")
+    assert document.text == "fever"
+
+
+def test_predictions_come_back_equal(tmp_path):
+    annotations = "T1\tA 0 5;16 20\tfever pain\nT2\tB 28 31\tMay\nR1\tX Arg1:T1 Arg2:T2\n"
+    dataset, document = read(tmp_path, annotations)
+    out = write_predictions(dataset, "test", [document], tmp_path / "out")
+    assert read_predictions("re", "brat", out, [document]) == [document]
+    assert (out / "1.ann").stat().st_mode & 0o777 == 0o600
+    assert out.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_text_without_annotations_is_refused(tmp_path):
+    (tmp_path / "1.txt").write_text("secret words")
+    with pytest.raises(NotemillError, match=r"has no 1\.ann beside it") as refused:
+        load_dataset("ner", f"brat:{tmp_path}")
+    assert "secret" not in str(refused.value)
