@@ -34,7 +34,13 @@ class Brat:
         texts = sorted(path.glob("*.txt")) if path.is_dir() else [path.with_suffix(".txt")]
         if not texts or not texts[0].is_file():
             raise NotemillError(f"{path} holds no .txt files; BRAT wants a .txt and an .ann for each document.")
-        return tuple(_read_document(text, reading) for text in texts)
+        documents = []
+        for text in texts:
+            annotations = text.with_suffix(".ann")
+            if not annotations.is_file():
+                raise NotemillError(f"{text} has no {annotations.name} beside it.")
+            documents.append(_read_document(text.stem, read_text(text), annotations, reading))
+        return tuple(documents)
 
     def write(self, folder: Path, examples: Sequence[Example], predictions: Sequence[Document]) -> Path:
         out = make_private_folder(folder / "predictions")
@@ -44,14 +50,18 @@ class Brat:
         return out
 
     def read_predictions(self, path: Path, examples: Sequence[Example], task: Task) -> Any:
-        return list(self.read(path, Reading(task)))
+        """Predictions are .ann files by document; they are placed in the gold texts, so no .txt is needed."""
+        documents = [example for example in examples if isinstance(example, Document)]
+        missing = [document.id for document in documents if not (path / f"{document.id}.ann").is_file()]
+        if missing:
+            raise NotemillError(
+                f"{path} lacks .ann files for {len(missing)} of {len(documents)} documents, the first is "
+                f"'{missing[0]}.ann'; write an empty one where nothing was found."
+            )
+        return [_read_document(d.id, d.text, path / f"{d.id}.ann", Reading(task)) for d in documents]
 
 
-def _read_document(text_file: Path, reading: Reading) -> Document:
-    annotations = text_file.with_suffix(".ann")
-    if not annotations.is_file():
-        raise NotemillError(f"{text_file} has no {annotations.name} beside it.")
-    text = read_text(text_file)
+def _read_document(key: str, text: str, annotations: Path, reading: Reading) -> Document:
     entities: dict[str, Entity] = {}
     triggers: dict[str, str] = {}
     relation_lines: list[tuple[str, str]] = []
@@ -80,7 +90,7 @@ def _read_document(text_file: Path, reading: Reading) -> Document:
     if reading.task == "ner":
         reading.notes["discontinuous entities"] += sum(len(entity.spans) > 1 for entity in entities.values())
     return Document(
-        id=text_file.stem,
+        id=key,
         text=text,
         entities=tuple(entities.values()),
         relations=tuple(relation for relation in relations if relation is not None),

@@ -38,7 +38,7 @@ class Marked:
                 raise NotemillError(f"{path} line {number} does not mark two mentions with << >> and [[ ]].")
             text, head, tail = parsed
             key = identifier(row, number, reading.columns)
-            candidates.append(RelationCandidate(key, text, head, tail, str(row[columns["label"]]), document_id=key))
+            candidates.append(RelationCandidate(key, text, head, tail, str(row[columns["label"]])))
         return tuple(candidates)
 
     def write(self, folder: Path, examples: Sequence[Example], predictions: Sequence[str]) -> Path:

@@ -74,6 +74,16 @@ def test_predictions_come_back_equal(tmp_path):
     assert out.stat().st_mode & 0o777 == 0o700
 
 
+def test_predictions_need_no_texts_but_every_document(tmp_path):
+    dataset, document = read(tmp_path, "T1\tA 0 5\tfever\n")
+    out = write_predictions(dataset, "test", [document], tmp_path / "out")
+    (out / "1.txt").unlink()
+    assert read_predictions("ner", "brat", out, [document]) == [document]
+    (out / "1.ann").unlink()
+    with pytest.raises(NotemillError, match=r"lacks \.ann files for 1 of 1 documents"):
+        read_predictions("ner", "brat", out, [document])
+
+
 def test_a_text_without_annotations_is_refused(tmp_path):
     (tmp_path / "1.txt").write_text("secret words")
     with pytest.raises(NotemillError, match=r"has no 1\.ann beside it") as refused:

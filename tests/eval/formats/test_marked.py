@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eval.clusters import cluster_of
 from eval.examples import RelationCandidate
 from eval.formats import load_dataset
 from eval.formats.marked import _mark, _parse
@@ -37,6 +38,14 @@ def test_marking_and_reading_are_inverse(text, data):
     spans = st.tuples(st.integers(0, len(text) - 1), st.integers(1, 5)).map(lambda s: (s[0], min(len(text), sum(s))))
     head, tail = data.draw(spans), data.draw(spans)
     assert _parse(_mark(RelationCandidate("1", text, head, tail, "X"))) == (text, head, tail)
+
+
+def test_relations_of_one_sentence_share_their_source(tmp_path):
+    path = tmp_path / "test.jsonl"
+    marked = ("<< a >> [[ b ]] c", "<< a >> b [[ c ]]", "<< a >> [[ b ]]")
+    path.write_text("\n".join(json.dumps({"text": text, "label": "X"}) for text in marked))
+    sources = [cluster_of(candidate) for candidate in load_dataset("re", f"marked:{path}").splits["test"]]
+    assert sources[0] == sources[1] != sources[2]
 
 
 def test_a_sentence_without_marks_is_named_by_line(tmp_path):
