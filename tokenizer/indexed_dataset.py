@@ -53,12 +53,11 @@ class PartWriter:
         self._dtype = dtype
         self._tokens, self._lengths, self._documents = (path.open("wb") for path in part_paths(prefix))
 
-    def add_document(self, sentences: Sequence[Sequence[int]]) -> None:
+    def add_document(self, sentences: Sequence[np.ndarray]) -> None:
         """One document, its sentences as ids; a document without sentences stays one."""
-        lengths = np.fromiter((len(sentence) for sentence in sentences), np.int32, len(sentences))
-        flat = np.fromiter((token for sentence in sentences for token in sentence), self._dtype, int(lengths.sum()))
-        self._tokens.write(flat.tobytes())
-        self._lengths.write(lengths.tobytes())
+        if sentences:
+            self._tokens.write(np.concatenate(sentences).astype(self._dtype).tobytes())
+            self._lengths.write(np.array([len(sentence) for sentence in sentences], np.int32).tobytes())
         self._documents.write(struct.pack("<i", len(sentences)))
 
     def close(self) -> None:

@@ -25,17 +25,15 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from data_pipeline.files import atomic_write, make_private_folder, read_json, sha256_file, sha256_json, write_json
 from data_pipeline.manifest import MANIFEST_NAME, ShardEntry, load_corpus
 from data_pipeline.patients import SPLITS
 from launch.console import say, track
 from launch.errors import NotemillError
+from tokenizer.encoding import SentenceEncoder
 from tokenizer.folder import TOKENIZER_FILES, load_tokenizer, read_tokenizer_manifest
 from tokenizer.indexed_dataset import PartWriter, dtype_for, join_parts
-from tokenizer.sentences import split_sentences
-from tokenizer.wordpiece import CONTINUATION
 
 TOKENS_VERSION = 1
 MAX_SENTENCE_TOKENS = 256
@@ -133,38 +131,6 @@ def build_tokens(corpus_dir: Path, tokenizer_dir: Path, out: Path, num_workers: 
     return manifest
 
 
-class SentenceEncoder:
-    """Text to sentences of ids."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        # Notes may hold "[SEP]" or "[MASK]" as text: that must not become a special token.
-        tokenizer.encode_special_tokens = True
-        self._tokenizer = tokenizer
-        pieces = tokenizer.get_vocab(with_added_tokens=True)
-        self._continuations = frozenset(number for piece, number in pieces.items() if piece.startswith(CONTINUATION))
-
-    def encode(self, texts: Sequence[str]) -> Iterator[list[list[int]]]:
-        """For each text its sentences; one that encodes to nothing (control characters only) is left out."""
-        spans = [split_sentences(text) for text in texts]
-        sentences = [text[start:end] for text, of_text in zip(texts, spans, strict=True) for start, end in of_text]
-        encoded = iter(self._tokenizer.encode_batch_fast(sentences, add_special_tokens=False))
-        for of_text in spans:
-            yield [part for _ in of_text for part in self._cut(next(encoded).ids)]
-
-    def _cut(self, ids: list[int]) -> Iterator[list[int]]:
-        """The sentence in parts of up to MAX_SENTENCE_TOKENS that begin with a word, where a word is no longer."""
-        start = 0
-        while len(ids) - start > MAX_SENTENCE_TOKENS:
-            end = start + MAX_SENTENCE_TOKENS
-            while end > start and ids[end] in self._continuations:
-                end -= 1
-            end = end if end > start else start + MAX_SENTENCE_TOKENS
-            yield ids[start:end]
-            start = end
-        if start < len(ids):
-            yield ids[start:]
-
-
 def file_name_of_source(source: str) -> str:
     """The source as a part of a file name; one with other than plain characters gets a hash, so that names differ."""
     plain = re.sub(r"[^A-Za-z0-9_.-]", "_", source)
@@ -212,11 +178,11 @@ def _encode_shard(task: _ShardTask) -> None:
             )
     except OSError as error:
         raise NotemillError(f"cannot read the shard {task.shard}: {error.strerror}.") from None
-    encoder = SentenceEncoder(load_tokenizer(task.tokenizer_dir))
+    encoder = SentenceEncoder(load_tokenizer(task.tokenizer_dir), MAX_SENTENCE_TOKENS)
     writers: dict[str, PartWriter] = {}
     with ExitStack() as stack:
         for sources, texts in _read_notes(task.shard):
-            for source, sentences in zip(sources, encoder.encode(texts), strict=True):
+            for source, sentences in zip(sources, encoder.encode_notes(texts), strict=True):
                 if source not in writers:
                     part = _part(task.parts, task.shard.stem, source)
                     writers[source] = stack.enter_context(PartWriter(part, np.dtype(task.dtype)))

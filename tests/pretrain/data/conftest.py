@@ -63,7 +63,7 @@ def write_tokens(tmp_path: Path) -> Callable[[dict[tuple[str, str], Documents]],
             prefix = folder / f"{split}-{source}"
             with PartWriter(prefix, dtype) as part:
                 for document in documents:
-                    part.add_document([sentence.tolist() for sentence in document])
+                    part.add_document(document)
             size = join_parts([prefix], prefix, dtype)
             files.append(
                 {

@@ -22,7 +22,7 @@ def test_pairs_equal_those_of_megatron_byte_for_byte(tmp_path, invent_documents,
     for name, part in (("part-0", documents[:11]), ("part-1", []), ("part-2", documents[11:])):
         with PartWriter(tmp_path / name, dtype) as writer:
             for document in part:
-                writer.add_document([sentence.tolist() for sentence in document])
+                writer.add_document(document)
     size = join_parts([tmp_path / f"part-{number}" for number in range(3)], tmp_path / "ours", dtype)
 
     for suffix in (".bin", ".idx"):
@@ -36,7 +36,7 @@ def test_reader_equals_that_of_megatron(tmp_path, invent_documents):
     documents = [[], *invent_documents(20, seed=6)]
     with PartWriter(tmp_path / "part", np.dtype(np.uint16)) as writer:
         for document in documents:
-            writer.add_document([sentence.tolist() for sentence in document])
+            writer.add_document(document)
     join_parts([tmp_path / "part"], tmp_path / "pair", np.dtype(np.uint16))
     ours, theirs = SentenceIndex(tmp_path / "pair"), IndexedDataset(str(tmp_path / "pair"))
 
