@@ -7,8 +7,8 @@ with it the same patient has the same key and the same split in every build. The
 import contextlib
 import hashlib
 import hmac
+import itertools
 import os
-import re
 import secrets
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -58,10 +58,12 @@ def safe_note_id(key: bytes, note_id: str, patient_id: str) -> str:
 
     An id that stands for both, because the source names no patient, stays.
     """
-    spelled_out = note_id != patient_id and re.search(
-        rf"(?<![0-9A-Za-z]){re.escape(patient_id)}(?![0-9A-Za-z])", note_id
-    )
-    return note_key(key, note_id) if spelled_out and len(patient_id) >= _MIN_TELLING_CHARS else note_id
+    if note_id == patient_id or len(patient_id) < _MIN_TELLING_CHARS or patient_id not in note_id:
+        return note_id
+    # 10000032 within 510000032 is chance.
+    around = itertools.pairwise(note_id.split(patient_id))
+    is_spelled_out = any(not (before[-1:].isalnum() or after[:1].isalnum()) for before, after in around)
+    return note_key(key, note_id) if is_spelled_out else note_id
 
 
 def note_key(key: bytes, note_id: str) -> str:

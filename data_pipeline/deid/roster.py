@@ -12,14 +12,18 @@ kinds of entry follow from it:
 - what is no identifier without its owner (a birthday without a year, a two-letter name, a town): only in the own notes.
 """
 
+import functools
 import re
-from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from data_pipeline.deid.spans import PhiSpan
-from data_pipeline.deid.view import plain_view
+from data_pipeline.deid.view import byte_view, plain_view
 from data_pipeline.deid.words import ordinary_words
 from data_pipeline.files import sha256_file
 from data_pipeline.placeholders import PLACEHOLDER_PATTERN, PlaceholderClass
@@ -27,6 +31,8 @@ from data_pipeline.readers.tables import csv_header, csv_rows
 from launch.errors import NotemillError
 
 _WORD = re.compile(r"[0-9a-z]+")
+# One step from a byte view to lower-case words and spaces; \xb5 and the like are no letters here.
+_TO_WORDS = bytes(ord(chr(code).lower()) if code < 128 and chr(code).isalnum() else ord(" ") for code in range(256))
 _PATIENT_COLUMNS = ("subject_id", "patient_id", "person_id", "subject", "patient", "pat_id")
 _NO_IDENTIFIER = re.compile(r"sex|gender|race|ethnic|language|religion|marital|deceased|^$")
 _COLUMN_CLASSES: tuple[tuple[str, PlaceholderClass], ...] = (
@@ -116,19 +122,17 @@ class Roster:
 
     def find(self, plain: str, patient_id: str) -> list[PhiSpan]:
         """Identifiers in a view of `deid.view.plain_view` of a note of this patient; spans may overlap."""
-        lower = plain.lower()
-        normal = f" {' '.join(_WORD.findall(lower))} "
-        hits = list(self._automaton.iter(normal))
+        words = byte_view(plain).translate(_TO_WORDS)
+        hits = list(self._automaton.iter(f" {b' '.join(words.split()).decode('latin-1')} "))
         if not hits:
             return []
-        words = [match.span() for match in _WORD.finditer(lower)]
-        starts = _word_starts(words)
+        starts, ends, normal_starts = _word_bounds(words)
         spans = []
         for last, (length, entry) in hits:
-            # `last` is the space after the key, so its last character is one before.
-            first_word = bisect_right(starts, last - length) - 1
-            last_word = bisect_right(starts, last - 1) - 1
-            start, end = words[first_word][0], words[last_word][1]
+            # `last` is the space behind the key, so the key's last character is one before it.
+            first_word = int(np.searchsorted(normal_starts, last - length, side="right")) - 1
+            last_word = int(np.searchsorted(normal_starts, last - 1, side="right")) - 1
+            start, end = int(starts[first_word]), int(ends[last_word])
             if _counts(entry, patient_id, plain[start:end]):
                 spans.append(PhiSpan(start, end, entry.cls))
         return spans
@@ -139,7 +143,7 @@ class Roster:
         rest = plain_view(PLACEHOLDER_PATTERN.sub("\n|0x|\n", text))
         if self.find(rest, patient_id):
             return True
-        return any(re.sub(r"\D", "", run) in self._squeezed for run in _DIGIT_RUN.findall(rest))
+        return any(re.sub(r"\D", "", run) in self._squeezed for run in _digit_runs(rest))
 
     # ---- loading -----------------------------------------------------------------------------------------------------
 
@@ -265,7 +269,24 @@ class Roster:
 
 
 _WIDTH: dict[Scope, int] = {"own": 0, "capital": 1, "every": 2}
-_DIGIT_RUN = re.compile(r"(?<![0-9A-Za-z])\d(?:[ ().\-/\n]{0,3}\d){6,14}(?![0-9A-Za-z])")
+_DIGIT_RUN = rb"\d(?:[ ().\-/\n]{0,3}\d){6,14}"
+
+
+@functools.cache
+def _digit_run() -> Any:
+    import re2
+
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    return re2.compile(_DIGIT_RUN, options)
+
+
+def _digit_runs(plain: str) -> Iterator[str]:
+    """Numbers of seven digits or more, with what stands between their digits; no part of a longer word."""
+    for match in _digit_run().finditer(byte_view(plain)):
+        start, end = match.span()
+        if not plain[max(0, start - 1) : start].isalnum() and not plain[end : end + 1].isalnum():
+            yield plain[start:end]
 
 
 def _counts(entry: _Entry, patient_id: str, found: str) -> bool:
@@ -275,14 +296,14 @@ def _counts(entry: _Entry, patient_id: str, found: str) -> bool:
     return own or entry.scope == "every" or found[0].isupper()
 
 
-def _word_starts(words: list[tuple[int, int]]) -> list[int]:
-    """Offset of each word in the normal form, which opens with a space and has one between words."""
-    starts = []
-    position = 1
-    for start, end in words:
-        starts.append(position)
-        position += end - start + 1
-    return starts
+def _word_bounds(words: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Starts and ends of the words in the text, and their starts in the normal form."""
+    is_letter = np.concatenate(([False], np.frombuffer(words, np.uint8) != ord(" "), [False]))
+    (edges,) = np.nonzero(is_letter[1:] != is_letter[:-1])
+    starts, ends = edges[::2], edges[1::2]
+    # The normal form opens with a space and has one between words.
+    lengths_with_space = ends - starts + 1
+    return starts, ends, np.cumsum(lengths_with_space) - lengths_with_space + 1
 
 
 def _fold(value: str) -> str:

@@ -93,7 +93,7 @@ def test_every_row_is_accounted_for(tmp_path: Path, specs: list[str]) -> None:
     assert all(entry["rows"] <= 40 for entry in manifest["shards"])
     assert [entry["source"] for entry in manifest["inputs"]] == ["noteevents", "omop", "extra"]
     assert sources(tmp_path / "corpus") == ["extra", "noteevents", "omop"]
-    assert manifest["phi_replaced"]["NAME"] == manifest["phi_replaced"]["DATE"] == 230 + 15
+    assert manifest["phi_replaced"]["NAME"] == manifest["phi_replaced"]["DATE"] == 120 + 30 + 60 + 40
     assert verify_corpus(tmp_path / "corpus") == []
 
 
