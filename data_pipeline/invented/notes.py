@@ -187,9 +187,7 @@ class _Writer:
 
     def _fill(self, slot: str) -> Slot:
         if slot == "age":
-            return (
-                self._identifiers.fill("age") if self._age > OLDEST_PLAIN_AGE else Slot(str(self._age), "", False)
-            )
+            return self._identifiers.fill("age") if self._age > OLDEST_PLAIN_AGE else Slot(str(self._age), "", False)
         if slot in IDENTIFIERS:
             return self._identifiers.fill(slot)
         if slot.endswith("_cap"):

@@ -43,8 +43,8 @@ def choose_device(config: PretrainConfig) -> torch.device:
     if torch.cuda.is_available():
         if config.model.attention_dropout > 0:
             raise NotemillError(
-                f"model.attention_dropout={config.model.attention_dropout}, but torch's packed attention on CUDA has no "
-                "dropout; set it to 0."
+                f"model.attention_dropout={config.model.attention_dropout}, but torch's packed attention on CUDA has "
+                "no dropout; set it to 0."
             )
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     return torch.device("cpu")
