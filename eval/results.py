@@ -1,7 +1,7 @@
 """results.json: what a run of one task says, readable without this project.
 
-A metric's `low` and `high` are the means, over the seeds, of each seed's 95% bootstrap bounds (documents resampled): they
-speak of the test set's size. `sd` is the standard deviation over the seeds: it speaks of the training's chance.
+A metric's `low` and `high` are the means, over the seeds, of each seed's 95% bootstrap bounds (documents resampled):
+they speak of the test set's size. `sd` is the standard deviation over the seeds: it speaks of the training's chance.
 `eval suite` writes a list of these objects.
 """
 

@@ -5,8 +5,8 @@
     OUT/predictions.*                                     of the seed that was best on dev
     OUT/results.json, OUT/report.html                     written last
 
-A finished seed carries the fingerprint of everything that decides its numbers (data, model files, recipe); a folder that
-holds seeds of something else is refused.
+A finished seed carries the fingerprint of everything that decides its numbers (data, model files, recipe); a folder
+that holds seeds of something else is refused.
 """
 
 import contextlib
@@ -164,7 +164,8 @@ def _finished_seed(job: _Job, seed: int) -> SeedResult | None:
     result: SeedResult = read_json(path, "seed's result")
     if result["fingerprint"] != job.fingerprint:
         raise NotemillError(
-            f"{path.parent} holds a seed of other data, another model or another recipe; choose a new --out or remove it."
+            f"{path.parent} holds a seed of other data, another model or another recipe; choose a new --out or "
+            "remove it."
         )
     return result
 

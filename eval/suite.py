@@ -68,8 +68,8 @@ class SuiteTask:
 class Suite:
     tasks: list[SuiteTask] = field(default_factory=list)
     """What is run, in order."""
-    models: dict[str, SuiteModel] = field(default_factory=lambda: {"pretrained": SuiteModel()})
-    """Columns of the table, by name."""
+    models: dict[str, SuiteModel] = field(default_factory=dict)
+    """Columns of the table, by name; when none is given, --model under the name "pretrained"."""
     recipe: dict[str, Any] = field(default_factory=dict)
     """Recipe keys for every task that knows them."""
     data_root: str = "."
@@ -82,8 +82,6 @@ class Suite:
         names = [task.name for task in self.tasks]
         if not self.tasks:
             problems.append("tasks is empty")
-        if not self.models:
-            problems.append("models is empty")
         if self.workers < 1:
             problems.append(f"workers is {self.workers} but must be at least 1")
         problems += [
@@ -152,7 +150,7 @@ def run_suite(model_dir: Path, suite: Suite, out_dir: Path) -> list[Result]:
 def _plan(model_dir: Path, suite: Suite, out_dir: Path) -> list[Job]:
     jobs = []
     for task in suite.tasks:
-        for name, model in suite.models.items():
+        for name, model in (suite.models or {"pretrained": SuiteModel()}).items():
             folder = out_dir / "jobs" / name / task.name
             path = Path(suite.data_root) / task.path
             command = [sys.executable, "-m", "launch.main", "eval", "run"]

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from data_pipeline.files import sha256_file
-from eval.finetune.attention import use_fused_attention
+from eval.finetune.attention import use_fast_attention
 from eval.finetune.batches import Batch
 from launch.errors import NotemillError
 
@@ -137,7 +137,7 @@ def load_encoder(folder: Path, initial: str, attention_dropout: float, num_token
         model.pooler = None
     if num_tokens > model.get_input_embeddings().num_embeddings:
         model.resize_token_embeddings(num_tokens, mean_resizing=False)
-    use_fused_attention(model)
+    use_fast_attention(model)
     return Encoder(model)
 
 

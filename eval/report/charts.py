@@ -13,6 +13,8 @@ WIDTH, HEIGHT = 640, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 10, 40
 MAX_POINTS = 400
 NUM_COLOURS = 6
+_NO_RANGE = 1e-10
+"""Below this a scale is drawn around the one value instead."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def interval_chart(bars: Sequence[Bar]) -> Markup:
         return Markup("")
     lowest = min(0.0, *(bar.low if bar.low is not None else bar.value for bar in bars))
     low = math.floor(lowest * 10) / 10
-    row, label_width = 24, 200
+    row, label_width = 24, 250
     height = row * len(bars) + 22
 
     def px(value: float) -> float:
@@ -108,8 +110,8 @@ def interval_chart(bars: Sequence[Bar]) -> Markup:
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
     """Round numbers from at or below `low` to at or above `high`; at least two."""
-    if high <= low:
-        high = low + (abs(low) or 1.0)
+    if high - low < _NO_RANGE:
+        high = low + max(abs(low), 1e-6)
     raw = (high - low) / count
     magnitude = 10 ** math.floor(math.log10(raw))
     step = next(factor * magnitude for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= raw * (1 - 1e-9))
@@ -135,4 +137,4 @@ def _thin(series: Series) -> Series:
 
 
 def _clip(name: str) -> str:
-    return name if len(name) <= 30 else name[:29] + "…"
+    return name if len(name) <= 32 else name[:31] + "…"

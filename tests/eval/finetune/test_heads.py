@@ -1,0 +1,129 @@
+"""What the heads promise about text: nothing beyond a window is lost, marks survive cutting, training really learns."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from eval.examples import Dataset, Document, Entity, LabelledText, Relation, RelationCandidate, SentencePair
+from eval.finetune.encoder import TextEncoder
+from eval.finetune.ner import NerHead
+from eval.finetune.recipe import load_recipe
+from eval.finetune.tasks import make_head
+from tests.eval.finetune.toys import FILLER
+
+
+def dataset(task: str, examples: tuple) -> Dataset:  # type: ignore[type-arg]
+    return Dataset(task, "toy", "toy", {"train": examples, "dev": examples, "test": examples})  # type: ignore[arg-type]
+
+
+def long_note(num_words: int) -> Document:
+    """A note of many windows with a mention in every seventh word, overlapping ones and one of two parts."""
+    words = [FILLER[i % len(FILLER)] for i in range(num_words)]
+    spans, position = [], 0
+    for word in words:
+        spans.append((position, position + len(word)))
+        position += len(word) + 1
+    entities = [Entity(f"T{i}", "AB"[i % 2], (spans[i],)) for i in range(0, num_words, 7)]
+    entities += [Entity(f"U{i}", "A", ((spans[i][0], spans[i + 3][1]),)) for i in range(5, num_words - 4, 31)]
+    return Document("n1", " ".join(words), tuple(entities))
+
+
+@pytest.mark.parametrize("num_words", [1, 29, 30, 31, 400])
+def test_perfect_tags_give_back_every_entity_of_a_long_note(tiny_model: Path, num_words: int) -> None:
+    document = long_note(num_words)
+    head = make_head("ner", dataset("ner", (document,)), TextEncoder(tiny_model), load_recipe(
+        "ner", None, ["max_length=32", "stride=20"]
+    ))  # fmt: skip
+    assert isinstance(head, NerHead)
+    items = head.windows([document], with_targets=True)
+    assert all(len(item.input_ids) <= 32 for item in items)
+    [predicted] = head.decode([document], items, [item.target for item in items])
+    assert {(e.label, e.spans) for e in predicted.entities} == {(e.label, e.spans) for e in document.entities}
+
+
+def test_a_word_of_many_pieces_fits_its_window(tiny_model: Path) -> None:
+    document = Document("n", "pain " + "x" * 300 + " fever", (Entity("T", "A", ((306, 311),)),))
+    head = make_head("ner", dataset("ner", (document,)), TextEncoder(tiny_model), load_recipe(
+        "ner", None, ["max_length=32", "stride=20"]
+    ))  # fmt: skip
+    items = head.windows([document], with_targets=True)
+    assert all(len(item.input_ids) <= 32 for item in items)
+    [predicted] = head.decode([document], items, [item.target for item in items])
+    assert [e.spans for e in predicted.entities] == [((306, 311),)]
+
+
+def test_classification_windows_hold_every_piece_once(tiny_model: Path) -> None:
+    notes = tuple(LabelledText(f"n{i}", " ".join(FILLER * i), "ab"[i % 2]) for i in range(1, 9))
+    text = TextEncoder(tiny_model)
+    head = make_head("cls", dataset("cls", notes), text, load_recipe("cls", None, ["max_length=20"]))
+    items = head.windows(notes, with_targets=True)
+    for index, note in enumerate(notes):
+        inner = [piece for item in items if item.example == index for piece in item.input_ids[1:-1]]
+        assert inner == text.pieces([note.text])[0].ids
+        assert sum(item.weight for item in items if item.example == index) == pytest.approx(1)
+
+
+def test_a_long_premise_is_read_whole_with_the_hypothesis(tiny_model: Path) -> None:
+    premise, hypothesis = " ".join(FILLER * 6), "the patient felt well"
+    pairs = (SentencePair("1", premise, hypothesis, label="a"), SentencePair("2", hypothesis, premise, label="b"))
+    text = TextEncoder(tiny_model)
+    head = make_head("nli", dataset("nli", pairs), text, load_recipe("nli", None, ["max_length=32"]))
+    items = head.windows(pairs, with_targets=False)
+    short, long = text.pieces([hypothesis])[0].ids, text.pieces([premise])[0].ids
+    first = [item for item in items if item.example == 0]
+    assert [p for item in first for p in item.input_ids[1 : item.second_start - 1]] == long
+    assert all(item.input_ids[item.second_start : -1] == short for item in first)
+    second = [item for item in items if item.example == 1]
+    assert [p for item in second for p in item.input_ids[item.second_start : -1]] == long
+    assert not head.notes
+
+
+@pytest.mark.parametrize("distance", [0, 10, 28, 60, 200])
+def test_marked_mentions_survive_cutting(tiny_model: Path, distance: int) -> None:
+    left, right = " ".join(FILLER * 5), " ".join(FILLER * 5)
+    between = " ".join((FILLER * 20)[:distance])
+    text = f"{left} aspirin {between} rash {right}"
+    head_at, tail_at = len(left) + 1, len(left) + len(" aspirin ") + len(between) + 1
+    spans = ((head_at, head_at + 7), (tail_at, tail_at + 4))
+    for head_span, tail_span in (spans, spans[::-1]):
+        candidate = RelationCandidate("1", text, head_span, tail_span, "X")
+        other = RelationCandidate("2", text, head_span, tail_span, "Y")
+        encoder = TextEncoder(tiny_model)
+        recipe = load_recipe("re", None, ["max_length=32"])
+        head = make_head("re", dataset("re", (candidate, other)), encoder, recipe)
+        item = head.windows([candidate], with_targets=True)[0]
+        assert len(item.input_ids) <= 32
+        pieces = encoder.tokenizer.convert_ids_to_tokens(item.input_ids)
+        s1, s2 = item.place.marks
+        assert (pieces[s1], pieces[s2]) == ("[s1]", "[s2]")
+        assert pieces[s1 + 1] == text[slice(*head_span)] and pieces[s2 + 1] == text[slice(*tail_span)]
+
+
+def test_relations_of_documents_come_back_by_their_mentions(tiny_model: Path) -> None:
+    text = "aspirin treats fever . heparin causes rash ."
+    mentions = [("aspirin", "Drug"), ("fever", "Sign"), ("heparin", "Drug"), ("rash", "Sign")]
+    entities = tuple(
+        Entity(f"T{i}", label, ((text.index(word), text.index(word) + len(word)),))
+        for i, (word, label) in enumerate(mentions)
+    )
+    document = Document(
+        "d", text, entities, (Relation("R1", "treats", "T0", "T1"), Relation("R2", "causes", "T2", "T3"))
+    )
+    head = make_head("re", dataset("re", (document,)), TextEncoder(tiny_model), load_recipe("re"))
+    items = head.windows([document], with_targets=True)
+    [predicted] = head.decode([document], items, [item.target for item in items])
+    assert {(r.label, r.head, r.tail) for r in predicted.relations} == {("treats", "T0", "T1"), ("causes", "T2", "T3")}
+
+
+def test_random_and_pretrained_start_differ_and_repeat(tiny_model: Path) -> None:
+    from eval.finetune.encoder import load_encoder
+
+    def weights(initial: str, seed: int) -> torch.Tensor:
+        torch.manual_seed(seed)
+        return load_encoder(tiny_model, initial, 0.0, 0).model.get_input_embeddings().weight  # type: ignore[operator]
+
+    assert torch.equal(weights("pretrained", 0), weights("pretrained", 1))
+    assert torch.equal(weights("random", 0), weights("random", 0))
+    assert not torch.equal(weights("random", 0), weights("random", 1))
+    assert not torch.equal(weights("random", 0), weights("pretrained", 0))

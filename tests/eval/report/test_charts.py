@@ -1,0 +1,36 @@
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eval.report.charts import Bar, Series, interval_chart, line_chart, short, ticks
+
+
+@given(low=st.floats(-1e6, 1e6), width=st.just(0.0) | st.floats(1e-3, 1e6))
+def test_ticks_enclose_the_range_in_even_steps(low: float, width: float) -> None:
+    marks = ticks(low, low + width)
+    span = max(abs(low), width, 1e-9)
+    assert marks[0] <= low + 1e-6 * span and marks[-1] >= low + width - 1e-6 * span
+    assert 2 <= len(marks) <= 9
+
+
+def test_points_stay_inside_the_drawing() -> None:
+    chart = str(line_chart([Series("loss", [0.0, 5.0, 9e6], [9.0, float("nan"), 1.5], True)], "tokens", "loss"))
+    points = re.search(r'points="([^"]+)"', chart)
+    assert points is not None
+    pairs = [tuple(map(float, pair.split(","))) for pair in points.group(1).split()]
+    assert len(pairs) == 2  # the value that is no number is left out
+    assert all(0 <= x <= 640 and 0 <= y <= 260 for x, y in pairs)
+
+
+def test_nothing_to_draw_is_nothing() -> None:
+    assert str(line_chart([Series("loss", [], [])], "x", "y")) == ""
+    assert str(interval_chart([])) == ""
+
+
+def test_names_are_escaped() -> None:
+    assert "<b>" not in str(interval_chart([Bar("<b>", 0.5, 0.4, 0.6, 0), Bar("x", 0.1, None, None, 1)]))
+
+
+def test_short_numbers() -> None:
+    assert [short(v) for v in (0.25, 950, 2_500_000, 9.1e9)] == ["0.25", "950", "2.5M", "9.1B"]

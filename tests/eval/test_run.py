@@ -1,0 +1,143 @@
+"""Whole runs on toy sets: they learn, they resume, they refuse what does not match."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from eval.examples import Task
+from eval.finetune.recipe import load_recipe
+from eval.results import load_results
+from eval.run import evaluate
+from launch.errors import NotemillError
+from launch.main import main
+from tests.eval.finetune import toys
+
+FAST = ["lr=5e-3", "batch_size=16", "max_length=32", "precision=fp32"]
+CASES: list[tuple[Task, str, list[str]]] = [
+    ("ner", "conll", ["epochs=6", "stride=20"]),
+    ("re", "marked", ["epochs=6"]),
+    ("sts", "tsv", ["epochs=5"]),
+    ("nli", "jsonl", ["epochs=6", "pooling=mean"]),
+    ("cls", "jsonl", ["epochs=4", "train_windows=2"]),
+    ("mqa", "squad", ["epochs=8", "stride=16", "max_question=8", "max_answer=4"]),
+]
+
+
+@pytest.mark.parametrize(("task", "format_name", "settings"), CASES, ids=[case[0] for case in CASES])
+def test_training_beats_the_baselines(
+    tiny_model: Path, tmp_path: Path, task: Task, format_name: str, settings: list[str]
+) -> None:
+    data = getattr(toys, f"write_{task}")(tmp_path / "data")
+    recipe = load_recipe(task, None, [*FAST, *settings, "seeds=[0]"])
+    result = evaluate(tiny_model, task, f"{format_name}:{data}", tmp_path / "out", recipe)
+    [loaded] = load_results(tmp_path / "out")
+    assert loaded == json.loads(json.dumps(result))
+    metric = result["metrics"][result["primary"]]
+    best = max(baseline["metrics"][result["primary"]]["value"] for baseline in result["baselines"])
+    assert metric["value"] > best + 0.1, (metric, result["baselines"])
+    assert metric["low"] is not None and metric["high"] is not None
+    assert metric["low"] <= metric["value"] <= metric["high"]
+    assert list((tmp_path / "out").glob("predictions*")) and (tmp_path / "out" / "seed-0" / "labels.json").is_file()
+    assert all((path.stat().st_mode & 0o077) == 0 for path in (tmp_path / "out").rglob("*"))
+
+
+def command(model: Path, data: Path, out: Path, *settings: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "launch.main", "eval", "run", "--model", str(model), "--task", "sts"),
+        *("--data", f"tsv:{data}", "--out", str(out), *FAST, *settings),
+    ]
+
+
+def scores(out: Path) -> object:
+    [result] = load_results(out)
+    return result["metrics"], [seed["epochs"] for seed in result["seeds"]], result["per_class"]
+
+
+def test_a_killed_run_goes_on_and_ends_the_same(tiny_model: Path, tmp_path: Path) -> None:
+    data = toys.write_sts(tmp_path / "data")
+    settings = ["epochs=2", "seeds=[0,1,2]"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command(tiny_model, data, tmp_path / "a", *settings), env=environment)
+    first = tmp_path / "a" / "seed-0" / "result.json"
+    deadline = time.monotonic() + 120
+    while not first.exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert first.exists() and not (tmp_path / "a" / "results.json").exists()
+    finished_at = first.stat().st_mtime_ns
+    for out in ("a", "b"):
+        evaluate(tiny_model, "sts", f"tsv:{data}", tmp_path / out, load_recipe("sts", None, [*FAST, *settings]))
+    assert first.stat().st_mtime_ns == finished_at
+    assert scores(tmp_path / "a") == scores(tmp_path / "b")
+
+
+def test_the_untrained_baseline_stands_beside(tiny_model: Path, tmp_path: Path) -> None:
+    data = toys.write_sts(tmp_path / "data")
+    recipe = load_recipe("sts", None, [*FAST, "epochs=1", "seeds=[0]", "baseline=untrained"])
+    result = evaluate(tiny_model, "sts", f"tsv:{data}", tmp_path / "out", recipe)
+    assert result["untrained"]["model"]["initial"] == "random" and result["model"]["initial"] == "pretrained"
+    assert result["untrained"]["metrics"] != result["metrics"]
+
+
+def test_results_of_another_recipe_are_not_mixed_in(tiny_model: Path, tmp_path: Path) -> None:
+    data = toys.write_sts(tmp_path / "data")
+    base = [*FAST, "epochs=1", "max_steps=1", "seeds=[0]"]
+    evaluate(tiny_model, "sts", f"tsv:{data}", tmp_path / "out", load_recipe("sts", None, base))
+    with pytest.raises(NotemillError, match="another recipe"):
+        evaluate(tiny_model, "sts", f"tsv:{data}", tmp_path / "out", load_recipe("sts", None, [*base, "lr=1e-3"]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"--model": "nowhere"}, "no model folder at nowhere"),
+        ({"--data": "tsv:nowhere"}, "nowhere"),
+        ({"--data": "brat:data"}, "no format 'brat' for task sts"),
+    ],
+)
+def test_wrong_input_is_one_sentence(
+    tiny_model: Path,
+    tmp_path: Path,
+    changes: dict[str, str],
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = command(tiny_model, toys.write_sts(tmp_path / "data"), tmp_path / "out")
+    for option, value in changes.items():
+        arguments[arguments.index(option) + 1] = value
+    monkeypatch.setattr(sys, "argv", ["notemill", *arguments[3:]])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    shown = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert told in shown and len(shown.strip().splitlines()) == 1
+
+
+def test_windows_longer_than_the_model_are_refused(tiny_model: Path, tmp_path: Path) -> None:
+    data = toys.write_sts(tmp_path / "data")
+    with pytest.raises(NotemillError, match=r"max_length is 256 but the model .* reads at most 64"):
+        evaluate(tiny_model, "sts", f"tsv:{data}", tmp_path / "out", load_recipe("sts"))
+
+
+def test_missing_weights_are_told(tiny_model: Path, tmp_path: Path) -> None:
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_model, broken)
+    weights = load_file(broken / "model.safetensors")
+    del weights["encoder.layer.1.attention.self.query.weight"]
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    data = toys.write_sts(tmp_path / "data")
+    with pytest.raises(NotemillError, match="1 weights of the encoder are missing"):
+        evaluate(broken, "sts", f"tsv:{data}", tmp_path / "out", load_recipe("sts", None, [*FAST, "seeds=[0]"]))

@@ -1,0 +1,66 @@
+"""A suite in processes: two models, two tasks, one failing data set, and a rerun."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from eval.report.markdown import write_table
+from eval.report.page import write_report
+from eval.suite import load_suite, run_suite, with_data_root
+from launch.errors import NotemillError
+from tests.eval.finetune import toys
+
+GRADED = {"name": "graded", "task": "sts", "format": "tsv", "path": "sts"}
+RANDOM = {"initial": "random"}
+
+
+def write_suite(path: Path, **changes: object) -> Path:
+    suite = {
+        "workers": 2,
+        "recipe": {"seeds": [0], "epochs": 1, "max_length": 32, "max_steps": 3, "pooling": "mean"},
+        "tasks": [GRADED, {"name": "mentions", "task": "ner", "format": "conll", "path": "ner"}],
+    }
+    path.write_text(yaml.safe_dump(suite | changes))
+    return path
+
+
+def test_suite_runs_resumes_and_reports(tiny_model: Path, tmp_path: Path) -> None:
+    toys.write_sts(tmp_path / "data" / "sts")
+    file = write_suite(tmp_path / "suite.yaml", tasks=[GRADED], models={"pretrained": {}, "untrained": RANDOM})
+    suite = with_data_root(load_suite(file), tmp_path / "data")
+    results = run_suite(tiny_model, suite, tmp_path / "out")
+    names = [(r["dataset"]["name"], r["model"]["name"], r["model"]["initial"]) for r in results]
+    assert names == [("graded", "pretrained", "pretrained"), ("graded", "untrained", "random")]
+    seed = tmp_path / "out" / "jobs" / "pretrained" / "graded" / "seed-0" / "result.json"
+    before = seed.stat().st_mtime_ns
+    again = run_suite(tiny_model, suite, tmp_path / "out")
+    assert again == results and seed.stat().st_mtime_ns == before
+    table = write_table(results, tmp_path / "out" / "results.md").read_text()
+    assert table.count("\n| graded |") == 1 and "| pretrained | untrained |" in table
+    page = write_report(results, tmp_path / "out" / "report.html").read_text()
+    assert "graded" in page and "untrained" in page
+
+
+def test_a_failing_set_is_named_and_the_others_are_kept(tiny_model: Path, tmp_path: Path) -> None:
+    toys.write_sts(tmp_path / "data" / "sts")
+    suite = load_suite(write_suite(tmp_path / "suite.yaml"), [f"data_root={tmp_path / 'data'}"])
+    with pytest.raises(NotemillError, match=r"1 of 2 evaluations failed .*pretrained/mentions: no task data at"):
+        run_suite(tiny_model, suite, tmp_path / "out")
+    assert (tmp_path / "out" / "jobs" / "pretrained" / "graded" / "results.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"tasks": []}, "tasks is empty"),
+        ({"recipe": {"epoch": 1}}, "recipe key 'epoch'"),
+        ({"tasks": [{"name": "a", "task": "pos", "format": "tsv", "path": "x"}]}, "task 'pos' of 'a' is unknown"),
+        ({"tasks": [{"name": "a b", "task": "sts", "format": "tsv", "path": "x"}]}, "the name 'a b'"),
+        ({"tasks": [{"name": "a", "task": "sts", "format": "tsv", "path": "x", "recipe": {"lrr": 1}}]}, "'lr'"),
+    ],
+)
+def test_wrong_suites_are_told(tmp_path: Path, changes: dict[str, object], told: str) -> None:
+    with pytest.raises(NotemillError) as error:
+        load_suite(write_suite(tmp_path / "suite.yaml", **changes))
+    assert told in str(error.value)
