@@ -33,6 +33,7 @@ _DATE = "|".join(
         rf"{_WEEKDAY}?\b{_MONTH}\.?\s{{1,2}}{_DAY}{_ORDINAL}\b(?:,?\s{{1,2}}(?:{_YEAR}\b|'\d\d\b))?",
         rf"\b{_DAY}{_ORDINAL}[ -]?(?:of )?{_MONTH}\.?(?:[ ,-]{{0,2}}(?:{_YEAR}|'?\d\d)\b|\b)",
         rf"\b{_MONTH}\.?(?:,|\s+of)?\s{{1,2}}{_YEAR}\b",
+        r"\bmay \d{1,2}(?:st|nd|rd|th)\b(?:,? \d{4}\b)?",
         rf"\b{_MONTH}(?:[-/.]| ?')(?:{_YEAR}|\d\d)\b",
         rf"{_WEEKDAY}\b{_MONTH_NUMBER}/{_DAY}\b",
         rf"\b{_MONTH_NUMBER}/{_DAY}(?: ?- ?| to | thru | through ){_MONTH_NUMBER}/{_DAY}\b",
@@ -44,23 +45,26 @@ _BARE_RANGE = re.compile(r"(\d\d?)/(\d\d?)[ a-z-]+(\d\d?)/(\d\d?)")
 _CUE_OF_DATE = re.compile(
     r"(?:\b(?:on|since|until|till|through|thru|dated?|dates?|seen|birth|dob|doa|admitted|discharged?|dictated|due|"
     r"last|lmp|by|before|after|from|as of|admission|procedure|operation|surgery|service|visit|"
-    r"onset|d|t|dd|dt|edc|edd|verified|week of)\b[:\s,(]*)$",
+    r"onset|rn|md|np|d|t|dd|dt|edc|edd|verified|week of)\b[:\s,(]*)$",
     re.I,
+)
+_CUE_OF_STUDY = re.compile(
+    r"\b(?:ct|mri|x-?ray|cxr|echo|ekg|ultrasound|examination|biopsy|study)\b[^.;\n]{0,30},\s$", re.I
 )
 _CUE_OF_PLACE_IN_TIME = re.compile(r"(?:\bin\s)$", re.I)
 _CAPITAL_BEFORE_IN = re.compile(r"(?:[A-Z][a-z]+|, [A-Z]{2}) in $")
 _CUE_OF_SCORE = re.compile(
-    r"(?:pain|strength|murmur|grade|graded|scale|score|apgars?|motor|reflex(?:es)?|pulses?|power|rated|rates?|gcs|"
-    r"systolic|muscle|flexors?|extensors?|bilaterally|visual acuity|bp|nodes?|[+#<>=~./*-]|\dx)"
+    r"(?:(?:pain|strength|murmur|grade|graded|scale|score|apgars?|motor|reflex(?:es)?|pulses?|power|rated|rates?|gcs|"
+    r"systolic|muscle|flexors?|extensors?|bilaterally|acuity|eye|vision|glasgow|bp|nodes?)"
     r"(?:\s(?:is|was|of|at|as|a|are|were|score|level|today|now|about|approximately|currently|with|and|or|to|in|on))*"
-    r"[\s:,(]*$",
+    r"[\s:,(]*|=\s?|[+#<>~./*-]|\dx)$",
     re.I,
 )
 _NOT_AFTER_DATE = re.compile(
     r"(?:\s?(?:%|mg|ml|mcg|cc|cm|mm|inch|inches|in\b|lb|oz|kg|hour|hr|tab|tablet|teaspoon|tsp|cup|pack|ppd|normal|ns\b|"
     r"strength|murmur|systolic|diastolic|pain|intensity|power|motor|pulses?|bilateral|throughout|in all|scale|nodes?|"
     r"positive|lymph|of\b|cores?|quadrants?|point|vicryl|percent|dose|mets|months?|years?|days|weeks?|reflex|ejection|"
-    r"full|symmetric|on a|out of|proximally|distally)|[/\d]|\.\d|-\d)",
+    r"full|symmetric|on a|out of|o[ds]\b|proximally|distally)|[/\d]|\.\d|-\d)",
     re.I,
 )
 _LEADING_SPACE = re.compile(r"\s*")
@@ -94,14 +98,14 @@ def _is_bare_date(plain: str, start: int, end: int, first: int, second: int) -> 
     after = plain[end : end + 14]
     if _NOT_AFTER_DATE.match(after) or _CUE_OF_SCORE.search(before):
         return False
-    if _CUE_OF_DATE.search(before):
+    if _CUE_OF_DATE.search(before) or _CUE_OF_STUDY.search(before):
         return True
     # Scores and fractions count up to what they are out of; days of a month beyond 10 are out of nothing usual.
     could_be_score = first <= second and second <= 10 and second != 7
     if _CUE_OF_PLACE_IN_TIME.search(before):
         # "moved from Dover, OH in 7/10": after a name of a place it is a day, whatever the numbers.
         return _CAPITAL_BEFORE_IN.search(before) is not None or not (first <= second and second in (5, 10))
-    return not could_be_score and second != 12
+    return not could_be_score
 
 
 _OLD = r"(?:9\d|1[0-2]\d)"

@@ -24,10 +24,10 @@ _IP = r"\b(?:\d{1,3}\.){3}\d{1,3}\b|\b(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}\b"
 _EXTENSION = r"(?:,? ?(?i:x|ext\.?|extension) ?\d{1,6}\b)?"
 _PHONE = "|".join(
     (
-        rf"(?:\+?\b1[-. ])?(?:\(\d{{3}}\)[ -]{{0,2}}|\b\d{{3}}[-. /])\d{{3}}[-. ]\d{{4}}\b{_EXTENSION}",
+        rf"(?:\+?\b1[-. ])?(?:\(\d{{3}}\)[ \n-]{{0,2}}|\b\d{{3}}[-. /])\d{{3}}[-. ]\d{{4}}\b{_EXTENSION}",
         rf"\b\d{{3}}-\d{{4}}\b{_EXTENSION}",
         r"\b(?i:pager|beeper|page|pgr|phone|telephone|tel|cell|mobile|fax|ext|extension|call|voicemail|contact)"
-        r"(?i: ?(?:number|no\.?|num|is|at|#|me at|us at|him at|her at))*[ :.#]{1,3}\+?\(?\d[\d() .-]{2,17}\d\b",
+        r"(?i: ?(?:number|no\.?|num|is|at|#|me at|us at|him at|her at))*[ :.#]{1,3}x?\+?\(?\d[\d() .-]{2,17}\d\b",
     )
 )
 _UNIT_AFTER_NUMBER = re.compile(
@@ -77,6 +77,8 @@ _ID = "|".join(
         r"\b\d{3}[- ]\d{2}[- ]\d{4}\b",
         r"\b[A-Z]{0,4}-?\d{7,}\b",
         r"\b[A-Z]{2,4}\d{5,}[A-Z]?\b",
+        # Accession and pathology numbers: S19-12345, CT-31-77196.
+        r"\b[A-Z]{1,4}-?\d{2}-\d{4,8}\b",
     )
 )
 _ID_CUE_CLASSES = [(cls, re.compile(rf"(?:{cues})(?![a-z])", re.I)) for cls, cues in _ID_CUES.items()]

@@ -14,7 +14,7 @@ import re2
 from data_pipeline.deid import dates, earlier, names, numbers, places
 from data_pipeline.deid.detector import Judge
 from data_pipeline.deid.spans import PhiSpan
-from data_pipeline.deid.view import byte_view
+from data_pipeline.deid.view import byte_view, unwrapped
 
 PATTERNS_VERSION = 1
 """Changes with every change of behaviour of the patterns; it is part of a corpus' identity."""
@@ -26,6 +26,7 @@ _AUTOMATON_BYTES = 128 << 20
 
 def find_by_pattern(plain: str) -> list[PhiSpan]:
     """Identifiers in a view of `deid.view.plain_view`; spans may overlap."""
+    plain = unwrapped(plain)
     data = byte_view(plain)
     found: list[PhiSpan] = []
     for compiled, judge in _compiled():

@@ -33,10 +33,16 @@ _STREET = (
 _ZIP = r"\d{5}(?:-\d{4})?\b"
 _TOWN_TAIL = rf"(?:,? {{1,2}}(?:{_STATE_CODES}|{_STATE_NAMES})\b)?(?:,? {{1,2}}{_ZIP})?"
 _LIVING = "lives|living|resides|residing|born|raised|moved|relocated|traveled|resident|native|originally"
+_WORKING = "(?:works|worked|working|employed)(?: [a-z]+){0,4} (?:at|for)"
+_COMING = (
+    "ambulance|transferred|admitted|arrived|arriving|brought in|referred|visiting|travell?ed|immigrated|emigrated|came|"
+    "retired [a-z]+|returned|returning|flown|man|woman|male|female|family|hails|here|called|calling|veteran|pension|"
+    "[mf]"
+)
 _LOCATION = "|".join(
     (
-        rf"\b\d{{1,5}}[A-Z]? (?:[NSEW]{{1,2}}\.? |North |South |East |West )?"
-        rf"(?:(?:{_CAPITAL}|\d{{1,3}}(?:st|nd|rd|th)) ){{1,3}}(?:{_STREET})\b\.?"
+        rf"\b[1-9]\d{{0,4}}[A-Z]? (?:[NSEW]{{1,2}}\.? |North |South |East |West )?"
+        rf"(?:(?:{_TOWN}|\d{{1,3}}(?:st|nd|rd|th)) ){{1,3}}(?:{_STREET})\b\.?"
         rf"(?:,? (?i:apt|apartment|suite|ste|unit|#)\.? ?\w{{1,6}})?(?:[,\n] ?{_TOWN}(?: {_TOWN})?{_TOWN_TAIL})?",
         r"\b(?i:p\.? ?o\.? box) \d{1,6}\b",
         rf"\b{_TOWN}(?: {_TOWN})?, (?:{_STATE_NAMES})\b(?: {_ZIP})?",
@@ -45,13 +51,22 @@ _LOCATION = "|".join(
         rf"\b(?i:zip(?: ?code)?)[ :]{{1,2}}{_ZIP}",
         rf"\b(?i:{_LIVING})(?: here| there| alone| now| back)? "
         rf"(?i:in|at|from|to|near|of) (?:the )?{_TOWN}(?: {_TOWN})?(?:, {_TOWN}(?: {_TOWN})?)?",
+        rf"\b(?i:{_COMING}) from (?:the )?{_TOWN}(?: {_TOWN})?(?:, {_TOWN})?",
+        rf"\b(?i:{_WORKING}) (?:the )?{_TOWN}(?: {_TOWN}){{0,2}}",
         rf"\b(?i:city|town|address|home address|residence|county)[ ]?: ?(?:{_TOWN}|\d+)(?:,? (?:{_TOWN}|\d+)){{0,6}}",
     )
 )
 _CUE_OF_LOCATION = re.compile(
-    rf"(?:{_LIVING})[a-z ]*? (?:in|at|from|to|near|of) (?:the )?"
+    rf"(?:(?:{_LIVING})[a-z ]*? (?:in|at|from|to|near|of)|(?:{_COMING}) from|{_WORKING}) (?:the )?"
     r"|(?:city|town|address|home address|residence|county) ?: ?|zip(?: ?code)?[ :]{1,2}",
     re.I,
+)
+
+
+_NO_TOWN = re.compile(
+    r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?"
+    r"|Nov(?:ember)?|Dec(?:ember)?|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
+    r"|[A-Z][a-z]*(?:ology|iatry|iatrics|surgery|therapy|sis|itis|emia|ysician|ursing))$"
 )
 
 
@@ -61,6 +76,9 @@ def _judge_location(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     if cue:
         rest = candidate[cue.end() :]
         first = re.match(r"[A-Za-z']+", rest)
+        # "admitted from PACU", "transferred from Cardiology", "returned from March to May"
+        if first and (first[0].isupper() or _NO_TOWN.match(first[0])):
+            return
         if re.search(r"\b(?:Department|Unit|Ward|Room|Service|Floor|Team|Clinic|Hospital|Center)$", rest):
             return
         if first and (first[0].lower() in not_names() or first[0].lower() in _GENERIC_PLACE):
@@ -81,7 +99,8 @@ _FACILITY = (
     "Hospitals?|Medical Cent(?:er|re)|Med Ctr|Clinics?|Health System|Health Cent(?:er|re)|Healthcare|Infirmary|"
     "Rehabilitation Cent(?:er|re)|Rehab Cent(?:er|re)|Nursing Home|Nursing Cent(?:er|re)|Nursing Facility|Hospice|"
     "Cancer Cent(?:er|re)|Cancer Institute|Heart Institute|Surgery Cent(?:er|re)|Surgical Cent(?:er|re)|Memorial|Manor|"
-    "School of Medicine|University|Medical Group|Care Cent(?:er|re)|Hospital and Clinics"
+    "School of Medicine|Family Practice|Family Medicine|Associates|Group Home|Pharmacy|"
+    "University|Medical Group|Care Cent(?:er|re)|Hospital and Clinics"
 )
 _HOSPITAL = rf"\b(?:{_CAPITAL} (?:of |for |and )?){{1,5}}(?:{_FACILITY})\b"
 _GENERIC_PLACE = frozenset(

@@ -5,6 +5,7 @@ what has no plain form becomes '?'. The view is bytes in Latin-1, so that a byte
 """
 
 import functools
+import re
 import unicodedata
 
 _LETTER_RANGES = (range(0xC0, 0x250), range(0x1E00, 0x1F00))
@@ -31,6 +32,18 @@ def plain_view(text: str) -> str:
 def byte_view(plain: str) -> bytes:
     """The view as one byte a character."""
     return plain.encode("latin-1", errors="replace")
+
+
+def unwrapped(plain: str) -> str:
+    """The view with a space for each line break inside a wrapped paragraph, so that a name is whole again there.
+
+    A break counts as wrapping when the line before it is long and the next one starts at the margin.
+    """
+    return _WRAP.sub(" ", plain)
+
+
+# The line break comes first so that the search goes from break to break.
+_WRAP = re.compile(r"\n(?=[^\s])(?<=[^\n]{45}\n)")
 
 
 @functools.cache
