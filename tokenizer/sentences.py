@@ -88,7 +88,9 @@ def _period_ends(text: str, start: int, mark: int, following: int) -> bool:
     before = _WORD_BEFORE.search(text, max(start, mark - _LOOK_BACK), mark)
     assert before is not None, "the pattern matches an empty word too"
     word = before.group()
-    if before.start() <= start + 1 and _LIST_NUMBER.match(word):
+    word_start = before.start()
+    is_first = word_start <= start + 1 or text[max(start, word_start - 2) : word_start].rstrip().endswith(":")
+    if is_first and _LIST_NUMBER.match(word):
         return False
     known = word.lower()
     if known == "no":
