@@ -1,4 +1,4 @@
-"""Text to sentences of ids, about three times faster than by handing sentences to the tokenizer.
+"""Text to sentences of ids, two to three times faster than by handing sentences to the tokenizer.
 
 BERT's normalizer and pre-tokenizer look at one character at a time and placeholders hold no space, so the ids of a
 sentence are those of its space-separated chunks one after another. The tokenizer itself encodes each different chunk
