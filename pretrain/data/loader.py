@@ -8,14 +8,10 @@ on any number of ranks, sees each row once. There is no state to save: the step 
 checkpoint is `fingerprint`, to tell when the rows of a resumed run are others.
 """
 
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from queue import Empty, Full, Queue
-from types import TracebackType
 
 import numpy as np
-import torch
 
 from data_pipeline.files import sha256_json
 from launch.errors import NotemillError
@@ -185,75 +181,6 @@ class PackedLoader:
             vocabulary=self.vocabulary,
             mask_probability=self._mask_probability,
         )
-
-
-class Prefetcher:
-    """Makes batches ahead of their use on a thread: `for batch in prefetcher`, in the order of `make`'s argument.
-
-        with Prefetcher(lambda number: loader.micro_batch(number, 0, ...), start=step) as batches:
-            batch = next(batches)
-
-    An exception in `make` is raised where its batch would have come. Tensors are made on `device` by the thread.
-    """
-
-    def __init__(
-        self, make: Callable[[int], Batch], *, start: int = 0, depth: int = 4, device: torch.device | None = None
-    ) -> None:
-        self._queue: Queue[Batch | BaseException] = Queue(maxsize=depth)
-        self._stop = threading.Event()
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, args=(make, start, device), name="rows", daemon=True)
-        self._thread.start()
-
-    def __iter__(self) -> Iterator[Batch]:
-        return self
-
-    def __next__(self) -> Batch:
-        if self._failure is not None:
-            raise self._failure
-        item = self._queue.get()
-        if isinstance(item, BaseException):
-            self._failure = item
-            raise item
-        return item
-
-    def close(self) -> None:
-        """Stop the thread; what it had made is thrown away."""
-        self._stop.set()
-        while self._thread.is_alive():
-            try:
-                self._queue.get_nowait()
-            except Empty:
-                self._thread.join(timeout=0.05)
-        self._failure = RuntimeError("the prefetcher is closed")
-
-    def __enter__(self) -> "Prefetcher":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _work(self, make: Callable[[int], Batch], start: int, device: torch.device | None) -> None:
-        number = start
-        while not self._stop.is_set():
-            item: Batch | BaseException
-            try:
-                item = make(number)
-                if device is not None:
-                    item = item.to(device)
-            except BaseException as error:
-                item = error
-            while not self._stop.is_set():
-                try:
-                    self._queue.put(item, timeout=0.1)
-                    break
-                except Full:
-                    continue
-            if isinstance(item, BaseException):
-                return
-            number += 1
 
 
 def _matching_vocabulary(manifest: TokensManifest, tokenizer_dir: Path) -> Vocabulary:

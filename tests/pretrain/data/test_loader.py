@@ -10,7 +10,7 @@ import torch
 
 from launch.errors import NotemillError
 from pretrain.data.batch import Batch
-from pretrain.data.loader import PackedLoader, Prefetcher
+from pretrain.data.loader import PackedLoader
 
 SEQ_LEN = 64
 PAD, CLS, SEP, MASK = 0, 2, 3, 4
@@ -207,25 +207,6 @@ def test_validation_is_fixed_and_shared_out_without_loss(tokens):
 def test_no_held_out_tokens_no_validation(write_tokens, invent_documents):
     loader = make_loader(write_tokens({("train", "notes"): invent_documents(5)}))
     assert list(loader.iter_validation(2, 0, 1)) == []
-
-
-def test_prefetcher_gives_the_same_batches_and_passes_errors_on(tokens):
-    loader = make_loader(tokens)
-
-    def make(number: int) -> Batch:
-        if number == 5:
-            raise NotemillError("no such row")
-        return loader.batch_of_rows([number])
-
-    with Prefetcher(make, start=2, depth=2) as batches:
-        for number in (2, 3, 4):
-            assert torch.equal(next(batches).input_ids[0], rows_of(loader, number, 1)[0])
-        with pytest.raises(NotemillError, match="no such row"):
-            next(batches)
-    with Prefetcher(lambda number: loader.batch_of_rows([number])) as batches:
-        next(batches)
-    with pytest.raises(RuntimeError, match="closed"):
-        next(batches)
 
 
 def test_fingerprint_tells_settings_and_data_apart(tokens, write_tokens, invent_documents):

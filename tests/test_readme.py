@@ -1,0 +1,16 @@
+"""The README's map names every module."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("package", ["data_pipeline", "tokenizer", "pretrain", "launch", "eval"])
+def test_map_names_every_module(package):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.split(f"**{package}/**", 1)[1].split("\n**", 1)[0]
+    named = {line.split()[0] for line in section.splitlines() if line.strip()}
+    modules = {str(path.relative_to(ROOT / package)) for path in (ROOT / package).rglob("*.py")}
+    assert {module for module in modules if not module.endswith("__init__.py")} <= named
