@@ -145,12 +145,12 @@ def classes_over_seeds(seeds: Sequence[SeedResult], key: str = "label") -> list[
             rows.setdefault(str(row[key]), []).append(row)
     merged = []
     for label, group in rows.items():
-        row: dict[str, Any] = {key: label}
+        means: dict[str, Any] = {key: label}
         for name, value in group[0].items():
             if name != key and isinstance(value, int | float):
                 mean = statistics.fmean(float(other.get(name, 0.0)) for other in group)
-                row[name] = round(mean) if isinstance(value, int) and mean == round(mean) else mean
-        merged.append(row)
+                means[name] = round(mean) if isinstance(value, int) and mean == round(mean) else mean
+        merged.append(means)
     return merged
 
 

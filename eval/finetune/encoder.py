@@ -84,10 +84,7 @@ class Encoder(nn.Module):
         self.max_positions = max_positions(config)
 
     def forward(self, batch: Batch) -> torch.Tensor:
-        arguments: dict[str, Any] = {"input_ids": batch.input_ids}
-        # Without padding the mask is left out: attention then takes the kernel that needs none.
-        if not bool(batch.attention_mask.all()) or self.model.config.model_type != "megatron-bert":
-            arguments["attention_mask"] = batch.attention_mask
+        arguments: dict[str, Any] = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
         if batch.token_type_ids is not None:
             arguments["token_type_ids"] = batch.token_type_ids
         return self.model(**arguments).last_hidden_state

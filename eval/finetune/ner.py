@@ -113,7 +113,8 @@ class NerHead(Head[NerRecipe]):
         return Document(document.id, document.text, entities, (), document.tokens)
 
     def _item(self, index: int, first: int, pieces: list[list[int]], tags: list[list[int]] | None) -> Item:
-        heads, ids = [], []
+        heads: list[int] = []
+        ids: list[int] = []
         for word in pieces:
             heads.append(1 + len(ids))
             ids += word

@@ -74,7 +74,7 @@ class ReHead(Head[ReRecipe]):
         # Candidates of one sentence share its text.
         texts = {text: index for index, text in enumerate(dict.fromkeys(c.text for c in candidates))}
         pieces = self.text.pieces(list(texts))
-        markers = self.text.tokenizer.convert_tokens_to_ids(list(MARKERS))
+        markers = [cast(int, self.text.tokenizer.convert_tokens_to_ids(marker)) for marker in MARKERS]
         items = []
         for index, candidate in enumerate(candidates):
             ids, marks = self._mark(candidate, pieces[texts[candidate.text]], markers)

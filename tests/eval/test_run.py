@@ -23,7 +23,7 @@ CASES: list[tuple[Task, str, list[str]]] = [
     ("ner", "conll", ["epochs=6", "stride=20"]),
     ("re", "marked", ["epochs=6"]),
     ("sts", "tsv", ["epochs=5"]),
-    ("nli", "jsonl", ["epochs=6", "pooling=mean"]),
+    ("nli", "jsonl", ["epochs=8", "pooling=mean", "lr=2e-3"]),
     ("cls", "jsonl", ["epochs=4", "train_windows=2"]),
     ("mqa", "squad", ["epochs=8", "stride=16", "max_question=8", "max_answer=4"]),
 ]
