@@ -46,7 +46,7 @@ IDENTIFIERS: dict[str, tuple[str, PlaceholderClass]] = {
     "employer": ("LOCATION", "LOCATION"),
     "age": ("AGE", "AGE"),
 }
-"""Slot → (label of the gold span, class of the placeholder). Only ages above 89 identify; younger ones are no mention."""
+"""Slot → (label of the gold span, class of the placeholder). Only ages above 89 identify."""
 
 OLDEST_PLAIN_AGE = 89
 
