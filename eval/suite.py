@@ -32,6 +32,7 @@ from typing import Any, Literal, cast
 from data_pipeline.files import make_private_folder, read_json, write_json
 from eval.examples import TASKS, Task
 from eval.finetune.recipe import RECIPES, load_recipe
+from eval.formats import formats_of
 from eval.results import RESULTS_FILE, Result
 from launch.config import known_keys, load_config
 from launch.console import say
@@ -112,6 +113,9 @@ def load_suite(file: Path, overrides: list[str] | None = None) -> Suite:
     suite = load_config(Suite, file, overrides or [])
     for task in suite.tasks:
         load_recipe(cast(Task, task.task), None, recipe_overrides(suite, task))
+        if task.format not in formats_of(cast(Task, task.task)):
+            known = ", ".join(formats_of(cast(Task, task.task)))
+            raise NotemillError(f"'{task.name}' in {file} names format '{task.format}'; {task.task} has {known}.")
     unused = set(suite.recipe) - {key for task in suite.tasks for key in known_keys(RECIPES[cast(Task, task.task)])}
     if unused:
         raise NotemillError(f"recipe key '{min(unused)}' in {file} is known to none of the suite's tasks.")

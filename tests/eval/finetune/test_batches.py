@@ -2,7 +2,7 @@ import random
 from collections import Counter
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eval.finetune.batches import Item, collate, padded_length, training_batches, within_budget
@@ -10,6 +10,7 @@ from eval.finetune.batches import Item, collate, padded_length, training_batches
 LENGTHS = st.lists(st.integers(1, 100), min_size=1, max_size=200)
 
 
+@settings(deadline=None)
 @given(lengths=LENGTHS, batch_size=st.integers(1, 16))
 def test_training_batches_use_every_item_once(lengths: list[int], batch_size: int) -> None:
     items = [Item([1] * n, i) for i, n in enumerate(lengths)]
@@ -18,6 +19,7 @@ def test_training_batches_use_every_item_once(lengths: list[int], batch_size: in
     assert all(len(batch) <= batch_size for batch in batches)
 
 
+@settings(deadline=None)
 @given(lengths=LENGTHS, budget=st.integers(1, 500))
 def test_prediction_batches_keep_to_the_budget(lengths: list[int], budget: int) -> None:
     items = [Item([1] * n, i) for i, n in enumerate(lengths)]

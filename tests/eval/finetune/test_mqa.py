@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from eval.finetune.mqa import best_spans, whole_words
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10_000), length=st.integers(1, 24), max_answer=st.integers(1, 30))
 def test_best_span_agrees_with_trying_all(seed: int, length: int, max_answer: int) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -1,5 +1,6 @@
 import dataclasses
 from pathlib import Path
+from typing import cast
 
 import pytest
 import yaml
@@ -7,6 +8,7 @@ import yaml
 from eval.examples import TASKS, Task
 from eval.finetune.loop import lr_factor
 from eval.finetune.recipe import RECIPES, load_recipe
+from eval.formats import formats_of
 from eval.suite import load_suite
 from launch.errors import NotemillError
 
@@ -20,7 +22,10 @@ def test_shipped_recipes_are_the_defaults(task: Task) -> None:
 
 @pytest.mark.parametrize("name", ["public", "demo", "clinical"])
 def test_shipped_suites_load_with_every_recipe(name: str) -> None:
-    assert load_suite(CONFIGS / f"{name}.yaml").tasks
+    suite = load_suite(CONFIGS / f"{name}.yaml")
+    assert suite.tasks
+    for task in suite.tasks:
+        assert task.format in formats_of(cast(Task, task.task)), f"{name}.yaml: {task.name}"
 
 
 def test_every_shipped_file_is_tested() -> None:

@@ -1,6 +1,6 @@
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eval.examples import Entity
@@ -13,6 +13,7 @@ RUNS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(runs=RUNS)
 def test_layers_hold_every_run_once_and_read_back(runs: list[tuple[int, int, str]]) -> None:
     layers = layer_runs(runs, 99, Counter())
@@ -20,6 +21,7 @@ def test_layers_hold_every_run_once_and_read_back(runs: list[tuple[int, int, str
     assert sorted(read_back) == sorted(set(runs))
 
 
+@settings(deadline=None)
 @given(runs=RUNS, limit=st.integers(1, 3))
 def test_what_finds_no_layer_is_counted(runs: list[tuple[int, int, str]], limit: int) -> None:
     notes: Counter[str] = Counter()

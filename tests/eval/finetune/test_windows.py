@@ -1,9 +1,10 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eval.finetune.windows import owners, piece_windows, word_windows
 
 
+@settings(deadline=None)
 @given(length=st.integers(0, 300), capacity=st.integers(1, 50), stride=st.integers(0, 60))
 def test_piece_windows_cover_everything_within_capacity(length: int, capacity: int, stride: int) -> None:
     windows = piece_windows(length, capacity, stride)
@@ -12,6 +13,7 @@ def test_piece_windows_cover_everything_within_capacity(length: int, capacity: i
     assert windows == sorted(windows)
 
 
+@settings(deadline=None)
 @given(pieces=st.lists(st.integers(1, 8), max_size=120), capacity=st.integers(8, 40), stride=st.integers(0, 50))
 def test_word_windows_lose_no_word_and_fit(pieces: list[int], capacity: int, stride: int) -> None:
     windows = word_windows(pieces, capacity, stride)
@@ -19,6 +21,7 @@ def test_word_windows_lose_no_word_and_fit(pieces: list[int], capacity: int, str
     assert all(sum(pieces[start:end]) <= capacity for start, end in windows)
 
 
+@settings(deadline=None)
 @given(pieces=st.lists(st.integers(1, 4), min_size=1, max_size=80), stride=st.integers(1, 16))
 def test_each_word_is_owned_by_the_window_with_most_context(pieces: list[int], stride: int) -> None:
     windows = word_windows(pieces, 16, stride)

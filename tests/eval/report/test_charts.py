@@ -1,11 +1,12 @@
 import re
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eval.report.charts import Bar, Series, interval_chart, line_chart, short, ticks
 
 
+@settings(deadline=None)
 @given(low=st.floats(-1e6, 1e6), width=st.just(0.0) | st.floats(1e-3, 1e6))
 def test_ticks_enclose_the_range_in_even_steps(low: float, width: float) -> None:
     marks = ticks(low, low + width)
