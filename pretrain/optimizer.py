@@ -44,6 +44,7 @@ def build_optimizer(models: list[DistributedDataParallel], config: PretrainConfi
         ),
         models,
     )
+    _make_checkpoints_keep_bucket_offsets()
     if not HAVE_APEX_OR_TE:
         _make_checkpoints_loadable()
         for group in optimizer.param_groups:
@@ -89,3 +90,38 @@ def _make_checkpoints_loadable() -> None:
     DistributedOptimizer.sharded_state_dict = sharded_state_dict
     DistributedOptimizer.load_state_dict = load_state_dict
     DistributedOptimizer._notemill_loadable = True
+
+
+def _make_checkpoints_keep_bucket_offsets() -> None:
+    """Repairs a silent fault of megatron-core 0.16.1 in saving `fully_reshardable` optimizer state.
+
+    The gathered state leaves out the padding at the end of each bucket and is then cut at offsets that count it. With
+    several buckets (a tied embedding on a last pipeline stage has its own) every parameter after the first bucket
+    is saved shifted: a run that is resumed on another layout goes on from wrong masters and moments.
+    """
+    if getattr(DistributedOptimizer, "_notemill_keeps_offsets", False):
+        return
+    original = DistributedOptimizer.get_parameter_state_dp_zero
+
+    def get_parameter_state_dp_zero(self: Any, *args: Any, **kwargs: Any) -> Any:
+        state = original(self, *args, **kwargs)
+        for index, buffer in enumerate(self.buffers):
+            for tensors in (state or {}).get(index, {}).values():
+                for key, compact in tensors.items():
+                    if isinstance(compact, torch.Tensor) and key not in ("step", "numel_unpadded"):
+                        tensors[key] = _with_bucket_padding(compact, buffer)
+        return state
+
+    DistributedOptimizer.get_parameter_state_dp_zero = get_parameter_state_dp_zero
+    DistributedOptimizer._notemill_keeps_offsets = True
+
+
+def _with_bucket_padding(compact: torch.Tensor, buffer: Any) -> torch.Tensor:
+    """Buckets one after another without padding → at their offsets in the whole buffer, zeros between."""
+    padded = compact.new_zeros(buffer.numel)
+    position = 0
+    for bucket in buffer.buckets:
+        size = bucket.numel_unpadded
+        padded[bucket.offset : bucket.offset + size] = compact[position : position + size]
+        position += size
+    return padded
