@@ -166,10 +166,10 @@ def _allowed(batch: Batch, device: torch.device) -> torch.Tensor:
 
 
 def _answer_pieces(question: Question, pieces: Pieces) -> Window | None:
-    """First and last piece (inclusive) of the first answer, or None."""
-    if not question.answers:
+    """First and last piece (inclusive) of the first answer that the context holds, or None."""
+    answer = next((answer for answer in question.answers if answer.start >= 0), None)
+    if answer is None:
         return None
-    answer = question.answers[0]
     end = answer.start + len(answer.text)
     touched = [i for i, (a, b) in enumerate(pieces.offsets) if a < end and b > answer.start]
     return (touched[0], touched[-1]) if touched else None
