@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from eval.candidates import NO_RELATION, make_candidates
+from eval.candidates import NO_RELATION, make_candidates, related_types
 from eval.examples import (
     Dataset,
     Document,
@@ -27,7 +27,6 @@ from eval.examples import (
     SentencePair,
     Span,
 )
-from eval.relations import related_types
 from eval.words import document_words, words_of
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")

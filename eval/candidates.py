@@ -9,7 +9,6 @@ import re
 from collections.abc import Collection, Sequence
 
 from eval.examples import Document, Entity, Relation, RelationCandidate, Span
-from eval.relations import related_types
 
 NO_RELATION = "NONE"
 MAX_CONTEXT = 2000
@@ -19,9 +18,13 @@ _ABBREVIATED = re.compile(r"\b(?:Drs?|Mrs?|Ms|Prof|St|vs|Fig|[A-Z])\.\Z")
 """Full stops that end no sentence: titles, initials."""
 
 
-def allowed_pairs(documents: Sequence[Document]) -> frozenset[tuple[str, str]]:
-    """The (head label, tail label) combinations that relations of `documents` join; take them from training alone."""
-    return frozenset(related_types(documents))
+def related_types(documents: Sequence[Document]) -> set[tuple[str, str]]:
+    """The (head label, tail label) combinations that some relation of `documents` joins."""
+    pairs: set[tuple[str, str]] = set()
+    for document in documents:
+        label_of = {entity.id: entity.label for entity in document.entities}
+        pairs |= {(label_of[r.head], label_of[r.tail]) for r in document.relations if {r.head, r.tail} <= set(label_of)}
+    return pairs
 
 
 def make_candidates(
@@ -34,7 +37,7 @@ def make_candidates(
     `allowed_type_pairs` holds the (head label, tail label) combinations to pair; without it, those that relations of
     `documents` join. A pair carries one label: its first relation's; relations under another label are out of reach.
     """
-    pairs = allowed_pairs(documents) if allowed_type_pairs is None else frozenset(allowed_type_pairs)
+    pairs = related_types(documents) if allowed_type_pairs is None else set(allowed_type_pairs)
     candidates: list[RelationCandidate] = []
     out_of_reach: list[Relation] = []
     for document in documents:

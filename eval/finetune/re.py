@@ -12,13 +12,12 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from eval.candidates import NO_RELATION, make_candidates
+from eval.candidates import NO_RELATION, make_candidates, related_types
 from eval.examples import Dataset, Document, Example, Relation, RelationCandidate, Span
 from eval.finetune.batches import Batch, Item
 from eval.finetune.encoder import Pieces, TextEncoder
 from eval.finetune.head import Head, weights_of, wrap
 from eval.finetune.recipe import ReRecipe
-from eval.relations import related_types
 from launch.errors import NotemillError
 
 MARKERS = ("[s1]", "[e1]", "[s2]", "[e2]")

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.candidates import NO_RELATION, allowed_pairs, make_candidates, sentence_starts
+from eval.candidates import NO_RELATION, make_candidates, related_types, sentence_starts
 from eval.examples import Document, Entity, Relation
 
 TEXT = "Started aspirin 81 mg daily. Dr. Smith agreed. Pain was noted.\nLater warfarin was given. Fine."
@@ -45,7 +45,7 @@ def test_a_wider_distance_reaches_more():
 
 
 def test_types_come_from_the_documents_where_none_are_given():
-    assert allowed_pairs([document(DOSE)]) == {("Dose", "Drug")}
+    assert related_types([document(DOSE)]) == {("Dose", "Drug")}
     assert keys(make_candidates([document(DOSE)])[0]) == [("T2", "T1", "DoseOf")]
 
 
