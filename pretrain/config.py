@@ -46,6 +46,8 @@ class ModelConfig:
     """Dropout on attention weights; torch's packed attention on CUDA has none, so there it must be 0."""
     init_std: float = 0.02
     """Standard deviation of initial weights; output projections get init_std / sqrt(2 x num_layers)."""
+    init: Literal["normal", "local"] = "normal"
+    """local starts with heads that look at neighbouring tokens, which spares a small model a long plateau."""
     layernorm_epsilon: float = 1e-12
     """Added to variances; 1e-12 is what Hugging Face's megatron-bert assumes."""
 

@@ -1,17 +1,15 @@
 """Faster attention for Megatron-BERT, whose class in transformers knows one way to compute it.
 
-`use_fast_attention` replaces the forward of each self-attention module by the same function of the same weights:
-torch's scaled_dot_product_attention, except for bf16 on a CPU, where plain products are 2 to 4 times as fast as that
-kernel's backward pass at every length to 512 (measured; its softmax then stays in bf16 instead of a copy in fp32).
+`use_fast_attention` replaces the forward of each self-attention module by the same function of the same weights.
 Other architectures choose their attention in transformers already.
 """
 
-import math
 import types
 
 import torch
 from torch import nn
-from torch.nn.functional import dropout, scaled_dot_product_attention
+
+from pretrain.model.dot_product import dot_product_attention
 
 
 def use_fast_attention(model: nn.Module) -> int:
@@ -40,19 +38,5 @@ def _fast_forward(
     if attention_mask is not None:
         attention_mask = attention_mask.to(query.dtype)
     dropout_p = float(self.dropout.p) if self.training else 0.0  # type: ignore[union-attr, arg-type]
-    if query.dtype == torch.bfloat16 and query.device.type == "cpu":
-        context = _attend_by_products(query, key, value, attention_mask, dropout_p)
-    else:
-        context = scaled_dot_product_attention(query, key, value, attn_mask=attention_mask, dropout_p=dropout_p)
+    context = dot_product_attention(query, key, value, attention_mask, dropout_p)
     return context.transpose(1, 2).reshape(batch, length, -1), None
-
-
-def _attend_by_products(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, dropout_p: float
-) -> torch.Tensor:
-    # Autocast would take the softmax to fp32 and back: two copies of the largest tensor of the layer.
-    with torch.autocast(query.device.type, enabled=False):
-        scores = (query / math.sqrt(query.shape[-1])) @ key.transpose(-1, -2)
-        if mask is not None:
-            scores = scores + mask
-        return dropout(scores.softmax(dim=-1), dropout_p) @ value if dropout_p else scores.softmax(dim=-1) @ value

@@ -1,4 +1,4 @@
-"""Attention over packed rows: torch's fused kernels, one piece at a time or variable-length.
+"""Attention over packed rows: one piece at a time, or variable-length in one kernel.
 
 Shapes: T tokens of all rows one after another, N heads of this tensor rank, D the width of a head.
 """
@@ -7,18 +7,19 @@ import contextlib
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from megatron.core import tensor_parallel
 from megatron.core.packed_seq_params import PackedSeqParams
 from megatron.core.transformer.enums import AttnMaskType
 from megatron.core.transformer.module import MegatronModule
 from megatron.core.transformer.transformer_config import TransformerConfig
 
+from pretrain.model.dot_product import dot_product_attention
+
 
 class PackedAttention(MegatronModule):
     """Core attention in which a token sees exactly its own piece, whose borders `cu_seqlens` gives.
 
-    On CUDA it is torch's `varlen_attn`, which has no dropout; elsewhere one scaled_dot_product_attention a piece.
+    On CUDA it is torch's `varlen_attn`, which has no dropout; elsewhere one product a piece.
     """
 
     def __init__(
@@ -62,9 +63,9 @@ class PackedAttention(MegatronModule):
         random_numbers = tensor_parallel.get_cuda_rng_tracker().fork() if dropout else contextlib.nullcontext()
         with random_numbers:
             outputs_LND = [
-                F.scaled_dot_product_attention(
-                    q.transpose(0, 1)[None], k.transpose(0, 1)[None], v.transpose(0, 1)[None], dropout_p=dropout
-                )[0].transpose(0, 1)
+                dot_product_attention(
+                    q.transpose(0, 1), k.transpose(0, 1), v.transpose(0, 1), dropout_p=dropout
+                ).transpose(0, 1)
                 for q, k, v in zip(
                     query_TND.split(lengths), key_TND.split(lengths), value_TND.split(lengths), strict=True
                 )

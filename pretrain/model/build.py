@@ -1,13 +1,4 @@
-"""From the run's configuration to model chunks with initial weights.
-
-Initial weights are a function of (seed, parameter name), not of the layout: each rank draws the whole tensor and keeps
-its shard, so TP, PP and DP runs start from the same model.
-"""
-
-import hashlib
-import math
-import re
-from typing import Any
+"""From the run's configuration to model chunks with initial weights."""
 
 import torch
 import torch.nn.functional as F
@@ -16,9 +7,7 @@ from megatron.core.transformer.transformer_config import TransformerConfig
 
 from pretrain.config import PretrainConfig
 from pretrain.model.bert import MegatronBert
-
-_LOCAL_LAYER = re.compile(r"encoder\.layers\.(\d+)\.(.*)")
-_RESIDUAL_OUTPUTS = ("self_attention.linear_proj.weight", "mlp.linear_fc2.weight")
+from pretrain.model.initialise import initialise
 
 
 def transformer_config(config: PretrainConfig) -> TransformerConfig:
@@ -73,44 +62,3 @@ def build_model(config: PretrainConfig, vocab_size: int, device: torch.device) -
         initialise(chunk, config)
         chunks.append(chunk.to(device))
     return chunks
-
-
-def global_name(chunk: MegatronBert, name: str) -> str:
-    """A parameter's name in the whole model: layers counted over all stages, tied weights under one name."""
-    match = _LOCAL_LAYER.fullmatch(name)
-    if match:
-        return f"encoder.layers.{chunk.encoder.layers[int(match[1])].layer_number - 1}.{match[2]}"
-    return "embedding.word_embeddings.weight" if name == "output_layer.weight" else name
-
-
-@torch.no_grad()
-def initialise(chunk: MegatronBert, config: PretrainConfig) -> None:
-    """Fill `chunk` with initial weights: normal matrices, zero biases, unit norms."""
-    tensor_rank, tensor_size = (
-        parallel_state.get_tensor_model_parallel_rank(),
-        parallel_state.get_tensor_model_parallel_world_size(),
-    )
-    for local_name, parameter in chunk.named_parameters():
-        name = global_name(chunk, local_name)
-        if parameter.dim() == 1:
-            parameter.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
-            continue
-        shape = list(parameter.shape)
-        dimension = _sharded_dimension(parameter) if tensor_size > 1 else None
-        if dimension is not None:
-            shape[dimension] *= tensor_size
-        std = config.model.init_std
-        if name.endswith(_RESIDUAL_OUTPUTS):
-            std /= math.sqrt(2 * config.model.num_layers)
-        whole = torch.empty(shape).normal_(0.0, std, generator=_generator(config.train.seed, name))
-        shard = whole if dimension is None else whole.chunk(tensor_size, dim=dimension)[tensor_rank]
-        parameter.copy_(shard)
-
-
-def _sharded_dimension(parameter: Any) -> int | None:
-    return parameter.partition_dim if getattr(parameter, "tensor_model_parallel", False) else None
-
-
-def _generator(seed: int, name: str) -> torch.Generator:
-    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))

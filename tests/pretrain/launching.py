@@ -12,6 +12,7 @@ TINY = (
     "model.hidden_size=32",
     "model.num_attention_heads=4",
     "model.hidden_dropout=0",
+    "model.init=local",
     "train.seq_len=64",
     "train.micro_batch_size=2",
     "train.global_batch_size=8",

@@ -1,0 +1,119 @@
+"""Initial weights as a function of (seed, parameter name), not of the layout.
+
+Each rank draws the whole tensor and keeps its shard, so TP, PP and DP runs start from the same model. Two schemes:
+
+    normal   N(0, init_std²), output projections smaller by sqrt(2 x num_layers) (GPT-2, Megatron-LM)
+    local    the same, but attention already looks at neighbours: positions start as sinusoids, and in the lower half
+             of the layers a head's query weights are its key weights turned by -1, 1, -2, 2, -4, ... tokens
+
+A small model spends its first millions of masked tokens at the loss of single-piece frequencies until it finds that
+neighbours matter; `local` spares it that. It is in the manner of "Mimetic Initialization of Self-Attention Layers"
+(Trockman and Kolter, 2023): weights start as what training would make of them.
+"""
+
+import hashlib
+import math
+import re
+from typing import Any
+
+import torch
+from megatron.core import parallel_state
+
+from pretrain.config import ModelConfig, PretrainConfig
+from pretrain.model.bert import MegatronBert
+
+_LOCAL_LAYER = re.compile(r"encoder\.layers\.(\d+)\.(.*)")
+_QKV = re.compile(r"encoder\.layers\.(\d+)\.self_attention\.linear_qkv\.weight")
+_RESIDUAL_OUTPUTS = ("self_attention.linear_proj.weight", "mlp.linear_fc2.weight")
+
+_POSITION_SPREAD = 3.0
+"""Spread of sinusoidal positions over that of the tokens: most of what a first layer's attention sees is position."""
+_ATTENTION_SHARPNESS = 30.0
+"""Score of a token with itself at offset 0. Sinusoids of neighbours are nearly alike, so a sharp score still gives a
+window of some tokens."""
+
+
+@torch.no_grad()
+def initialise(chunk: MegatronBert, config: PretrainConfig) -> None:
+    """Fill `chunk` with initial weights: matrices by `model.init`, zero biases, unit norms."""
+    tensor_rank, tensor_size = (
+        parallel_state.get_tensor_model_parallel_rank(),
+        parallel_state.get_tensor_model_parallel_world_size(),
+    )
+    for local_name, parameter in chunk.named_parameters():
+        name = global_name(chunk, local_name)
+        if parameter.dim() == 1:
+            parameter.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
+            continue
+        shape = list(parameter.shape)
+        dimension = _sharded_dimension(parameter) if tensor_size > 1 else None
+        if dimension is not None:
+            shape[dimension] *= tensor_size
+        whole = initial_matrix(name, shape, config.model, config.train.seed)
+        parameter.copy_(whole if dimension is None else whole.chunk(tensor_size, dim=dimension)[tensor_rank])
+
+
+def global_name(chunk: MegatronBert, name: str) -> str:
+    """A parameter's name in the whole model: layers counted over all stages, tied weights under one name."""
+    match = _LOCAL_LAYER.fullmatch(name)
+    if match:
+        return f"encoder.layers.{chunk.encoder.layers[int(match[1])].layer_number - 1}.{match[2]}"
+    return "embedding.word_embeddings.weight" if name == "output_layer.weight" else name
+
+
+def initial_matrix(name: str, shape: list[int], model: ModelConfig, seed: int) -> torch.Tensor:
+    """The whole matrix of that global name, by `model.init`."""
+    std = model.init_std
+    if name.endswith(_RESIDUAL_OUTPUTS):
+        std /= math.sqrt(2 * model.num_layers)
+    matrix = torch.empty(shape).normal_(0.0, std, generator=_generator(seed, name))
+    if model.init == "local":
+        if name == "embedding.position_embeddings.weight":
+            # A sinusoid of amplitude 1 has standard deviation 1 / sqrt(2).
+            return _POSITION_SPREAD * std * math.sqrt(2) * sinusoids(*shape)
+        qkv = _QKV.fullmatch(name)
+        if qkv and int(qkv[1]) < (model.num_layers + 1) // 2:
+            return _look_at_neighbours(matrix, std, model.num_attention_heads)
+    return matrix
+
+
+def sinusoids(positions: int, width: int) -> torch.Tensor:
+    """The encodings of "Attention Is All You Need" [positions, width]; sine and cosine of a frequency side by side."""
+    angles_PF = torch.arange(positions).unsqueeze(1) * _frequencies(width)
+    return torch.stack((angles_PF.sin(), angles_PF.cos()), dim=-1).flatten(1)
+
+
+def _look_at_neighbours(qkv_RH: torch.Tensor, std: float, num_heads: int) -> torch.Tensor:
+    """Change `qkv_RH` [3 x H, H], head by head and of spread `std`, so that heads look at fixed offsets."""
+    width = qkv_RH.shape[1]
+    weights_N3DH = qkv_RH.view(num_heads, 3, -1, width)
+    # The layer norm before attention gives inputs of length sqrt(H): a key's product with itself is about std² x D x H.
+    sharp_std = math.sqrt(_ATTENTION_SHARPNESS / (math.sqrt(weights_N3DH.shape[2]) * width))
+    for head in range(num_heads):
+        offset = (-1) ** (head + 1) * 2 ** (head // 2 % 5)
+        weights_N3DH[head, 1] *= sharp_std / std
+        weights_N3DH[head, 0] = _turn(weights_N3DH[head, 1], offset)
+    return qkv_RH
+
+
+def _turn(weights_DH: torch.Tensor, offset: int) -> torch.Tensor:
+    """Weights that give for position i what `weights_DH` gives for position i + offset."""
+    sines_DF, cosines_DF = weights_DH.unflatten(1, (-1, 2)).unbind(-1)
+    angles_F = offset * _frequencies(weights_DH.shape[1])
+    turned_sines_DF = sines_DF * angles_F.cos() - cosines_DF * angles_F.sin()
+    turned_cosines_DF = sines_DF * angles_F.sin() + cosines_DF * angles_F.cos()
+    return torch.stack((turned_sines_DF, turned_cosines_DF), dim=-1).flatten(1)
+
+
+def _frequencies(width: int) -> torch.Tensor:
+    """[width / 2] radians a token, from 1 down to 1 / 10,000."""
+    return torch.exp(torch.arange(0, width, 2) * (-math.log(10000.0) / width))
+
+
+def _sharded_dimension(parameter: Any) -> int | None:
+    return parameter.partition_dim if getattr(parameter, "tensor_model_parallel", False) else None
+
+
+def _generator(seed: int, name: str) -> torch.Generator:
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))

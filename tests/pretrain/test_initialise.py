@@ -1,0 +1,44 @@
+"""Initial weights: heads that look at the neighbours they are meant to."""
+
+import pytest
+import torch
+
+from pretrain.config import ModelConfig
+from pretrain.model.initialise import initial_matrix
+
+MODEL = ModelConfig(num_layers=4, hidden_size=256, num_attention_heads=4, init="local")
+POSITIONS = 64
+
+
+def qkv(layer: int, model: ModelConfig) -> torch.Tensor:
+    name = f"encoder.layers.{layer}.self_attention.linear_qkv.weight"
+    return initial_matrix(name, [3 * model.hidden_size, model.hidden_size], model, seed=1)
+
+
+def positions(model: ModelConfig) -> torch.Tensor:
+    name = "embedding.position_embeddings.weight"
+    return initial_matrix(name, [POSITIONS, model.hidden_size], model, seed=1)
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_local_heads_look_at_their_offset(layer):
+    normed_PH = torch.nn.functional.layer_norm(positions(MODEL), [MODEL.hidden_size])
+    query_NDH, key_NDH, _ = qkv(layer, MODEL).view(4, 3, -1, MODEL.hidden_size).unbind(1)
+    for head, offset in enumerate([-1, 1, -2, 2]):
+        scores_PP = (normed_PH @ query_NDH[head].T) @ (normed_PH @ key_NDH[head].T).T
+        looked_at = scores_PP.argmax(dim=1)
+        inner = torch.arange(4, POSITIONS - 4)
+        distance = (looked_at[inner] - inner - offset).abs()
+        assert (distance <= 1).float().mean() > 0.9
+
+
+def test_upper_layers_and_other_matrices_start_as_normal():
+    normal = ModelConfig(num_layers=4, hidden_size=256, num_attention_heads=4)
+    assert torch.equal(qkv(2, MODEL), qkv(2, normal))
+    assert not torch.equal(qkv(1, MODEL), qkv(1, normal))
+    values = qkv(0, MODEL).view(4, 3, -1, MODEL.hidden_size)[:, 2]
+    assert torch.equal(values, qkv(0, normal).view(4, 3, -1, MODEL.hidden_size)[:, 2])
+
+
+def test_local_positions_have_the_stated_spread():
+    assert positions(MODEL).std() == pytest.approx(3 * MODEL.init_std, rel=0.2)
