@@ -88,7 +88,7 @@ class Suite:
         problems += [
             f"the name '{name}' is needed for a folder; use letters, digits, - and _"
             for name in [*names, *self.models]
-            if not re.fullmatch(r"[\w.-]+", name)
+            if not re.fullmatch(r"[\w-][\w.-]*", name)
         ]
         problems += [f"two tasks are named '{name}'" for name in sorted({n for n in names if names.count(n) > 1})]
         problems += [
@@ -128,8 +128,12 @@ def recipe_overrides(suite: Suite, task: SuiteTask) -> list[str]:
     return [f"{key}={json.dumps(value)}" for key, value in merged.items()]
 
 
-def run_suite(model_dir: Path, suite: Suite, out_dir: Path) -> list[Result]:
-    """Run what is not finished, then write results.json; returns its rows by task, then model. Raises NotemillError."""
+def run_suite(model_dir: Path, suite: Suite, out_dir: Path) -> tuple[list[Result], str | None]:
+    """Run what is not finished, then write results.json.
+
+    Returns its rows by task, then model, and one sentence about the evaluations that failed, if any did: the others are
+    worth a table all the same.
+    """
     make_private_folder(out_dir)
     jobs = _plan(model_dir, suite, out_dir)
     failures = _run_all(jobs, suite.workers)
@@ -144,11 +148,11 @@ def run_suite(model_dir: Path, suite: Suite, out_dir: Path) -> list[Result]:
     write_json(out_dir / RESULTS_FILE, results)
     if failures:
         told = "; ".join(f"{folder.parent.name}/{folder.name}: {reason}" for folder, reason in failures.items())
-        raise NotemillError(
+        return results, (
             f"{len(failures)} of {len(jobs)} evaluations failed ({told}); "
             "the others are kept, and the same command goes on from there."
         )
-    return results
+    return results, None
 
 
 def _plan(model_dir: Path, suite: Suite, out_dir: Path) -> list[Job]:

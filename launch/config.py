@@ -9,7 +9,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -34,11 +34,7 @@ def load_config(schema: type[ConfigT], file: Path | str | None = None, overrides
         key, equals, value = override.partition("=")
         if not equals or not key:
             raise NotemillError(f"'{override}' is no setting; write section.key=value, such as train.steps=100.")
-        try:
-            layer = _nest(key, yaml.load(value, Loader=_Loader))
-        except yaml.YAMLError:
-            layer = _nest(key, value)
-        merged = _merge(merged, layer, schema, origin="the command line")
+        merged = _merge(merged, _nest(key, _value_of(schema, key, value)), schema, origin="the command line")
     config: Any = OmegaConf.to_object(merged)
     problems = config.validate() if hasattr(config, "validate") else []
     if problems:
@@ -54,6 +50,19 @@ def to_yaml(config: Any) -> str:
 def known_keys(schema: type) -> list[str]:
     """Every dotted key of a configuration tree, in the order of declaration."""
     return list(_walk_keys(schema, prefix=""))
+
+
+def _value_of(schema: type, key: str, text: str) -> Any:
+    """What `text` means for that key: itself where the key holds text (a folder may be called 0123), else its YAML."""
+    hint: Any = schema
+    for part in key.split("."):
+        hint = get_type_hints(hint).get(part) if dataclasses.is_dataclass(hint) else None
+    if hint is str or (set(get_args(hint)) == {str, type(None)} and text not in ("null", "~", "")):
+        return text
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError:
+        return text
 
 
 def _walk_keys(schema: type, prefix: str) -> Iterator[str]:

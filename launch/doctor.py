@@ -55,7 +55,6 @@ def run_checks(folder: Path) -> list[Check]:
         *check_shadowing(CHECKOUT, sys.path),
         *check_torch(),
         check_disk(folder),
-        check_umask(),
         check_threads(),
     ]
 
@@ -168,15 +167,6 @@ def check_disk(folder: Path) -> Check:
     if free < LITTLE_DISK_BYTES:
         return Check("disk", "warning", detail, "Enough for the demo; a corpus and its checkpoints need more.")
     return Check("disk", "ok", detail)
-
-
-def check_umask() -> Check:
-    """Whether files made by other libraries in this process stay private. The command line sets 077 by itself."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    if mask & 0o077 == 0o077:
-        return Check("umask", "ok", f"{mask:03o}: new files are their owner's only")
-    return Check("umask", "warning", f"{mask:03o}: new files are readable by others", "Run umask 077 before torchrun.")
 
 
 def check_threads() -> Check:

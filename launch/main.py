@@ -1,12 +1,12 @@
 """The `notemill` command: collects the verbs and turns a user's mistake into one sentence and a non-zero exit."""
 
 import importlib
-import os
 import sys
 
 import typer
 
 from launch.errors import NotemillError
+from launch.process import prepare_process
 
 VERBS = ("corpus", "tokenizer", "tokens", "train", "export", "evaluate", "demo", "doctor")
 """The files of `launch/verbs/` in the order of the flow, which is the order of the help."""
@@ -32,16 +32,7 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """Entry point of the console command."""
-    # Nothing here may reach for a network: hubs are off and telemetry is never sent, whatever a library's default is.
-    for name in (
-        "HF_HUB_OFFLINE",
-        "HF_DATASETS_OFFLINE",
-        "TRANSFORMERS_OFFLINE",
-        "HF_HUB_DISABLE_TELEMETRY",
-        "DO_NOT_TRACK",
-    ):
-        os.environ.setdefault(name, "1")
-    os.umask(0o077)
+    prepare_process()
     try:
         build_app()()
     except NotemillError as error:

@@ -28,7 +28,7 @@ from launch.errors import NotemillError
 from pretrain.config import PretrainConfig
 from pretrain.model.bert import MegatronBert
 
-VERSION = 1
+VERSION = 2
 MARKER = "checkpoint.json"
 _NAME = re.compile(r"step-(\d{8})")
 
@@ -40,6 +40,8 @@ class CheckpointInfo:
     version: int
     step: int
     """Optimizer steps done."""
+    rows_seen: int
+    """Rows of the run's sequence that these steps took; the next step goes on from here."""
     tokens_seen: int
     vocab_size: int
     tokenizer_fingerprint: str
@@ -56,6 +58,31 @@ def complete_checkpoints(run_dir: Path) -> list[Path]:
     """The complete checkpoints of a run, oldest first."""
     folders = [path for path in (run_dir / "checkpoints").glob("step-*") if _NAME.fullmatch(path.name)]
     return sorted(path for path in folders if (path / MARKER).is_file())
+
+
+def choose(run_dir: Path, resume: str) -> Path | None:
+    """The checkpoint that `checkpoint.resume` means: None to start anew.
+
+    A run that began from a path goes on from its own newest checkpoint, as after a kill. Raises NotemillError where
+    going on would write over what the run has saved.
+    """
+    own = complete_checkpoints(run_dir)
+    if resume == "auto":
+        return own[-1] if own else None
+    if resume == "none":
+        if own:
+            raise NotemillError(
+                f"{run_dir} holds checkpoints and checkpoint.resume=none would write over them; "
+                "choose another run.dir or checkpoint.resume=auto."
+            )
+        return None
+    path = Path(resume)
+    if own and path.resolve().parent == own[-1].resolve().parent and path.resolve() != own[-1].resolve():
+        raise NotemillError(
+            f"{run_dir} holds checkpoints after {path}, which going on from there would write over; choose another "
+            "run.dir."
+        )
+    return own[-1] if own else path
 
 
 def read_info(checkpoint: Path) -> CheckpointInfo:
@@ -104,7 +131,7 @@ def save(
         write_json(partial / MARKER, asdict(info))
         _fsync_tree(partial)
         # A save of the same step by an earlier life of this run is replaced whole.
-        shutil.rmtree(final, ignore_errors=True)
+        _remove(final)
         partial.rename(final)
         _prune(run_dir, config.checkpoint.keep)
     dist.barrier()
@@ -164,7 +191,13 @@ def _sharding_metadata() -> dict[str, Any]:
 def _prune(run_dir: Path, keep: int) -> None:
     if keep > 0:
         for old in complete_checkpoints(run_dir)[:-keep]:
-            shutil.rmtree(old)
+            _remove(old)
+
+
+def _remove(folder: Path) -> None:
+    """The marker first: a kill in between must not leave half a checkpoint that calls itself complete."""
+    (folder / MARKER).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _fsync_tree(folder: Path) -> None:

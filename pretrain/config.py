@@ -1,7 +1,7 @@
 """The configuration of one pretraining run: `configs/*.yaml`, then `section.key=value`.
 
 Defaults are GatorTron-base's shape at a small batch. `validate` holds every check that needs no cluster;
-`pretrain.parallel.layout` checks the layout against the world size.
+`parallel.distributed.check_layout` checks the layout against the world size.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ class DataConfig:
     path: str = "tokens"
     """Folder that `notemill tokens build` wrote."""
     mask_probability: float = 0.15
-    """Share of the tokens of a piece that are to be predicted; whole words are chosen."""
+    """Share of the tokens of a row that are to be predicted; whole words are chosen."""
     valid_rows: int = 256
     """Rows of held-out patients' text scored at each validation, over all ranks; 0 takes all there are."""
 
@@ -176,6 +176,11 @@ class PretrainConfig:
             (
                 0 < self.data.mask_probability < 1,
                 f"data.mask_probability {self.data.mask_probability} is not between 0 and 1",
+            ),
+            (train.clip_grad > 0, f"train.clip_grad {train.clip_grad} must be above 0"),
+            (
+                self.engine.zero_stage == 1,
+                f"engine.zero_stage {self.engine.zero_stage} cannot run; Megatron's distributed optimizer is stage 1",
             ),
             (train.lr > 0, f"train.lr {train.lr} must be above 0"),
             (0 <= train.min_lr <= train.lr, f"train.min_lr {train.min_lr} is not between 0 and train.lr {train.lr}"),

@@ -49,6 +49,7 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
 
 def _drop_rows_after(path: Path, step: int) -> None:
     """Rows that an earlier life wrote after the checkpoint it is resumed from would stand twice."""
-    kept = [row for row in read_metrics(path.parent) if row["step"] <= step]
+    # A run that starts anew validates step 0 again.
+    kept = [row for row in read_metrics(path.parent) if row["step"] <= step] if step else []
     with atomic_write(path) as temporary:
         temporary.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in kept))

@@ -5,6 +5,7 @@ whole global batch. The two counts are agreed on over the data ranks before the 
 split into micro-batches gives the same loss, whatever rows fall where.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -77,12 +78,18 @@ def train_step(
     mlm_sum, sop_sum = _sum_over_world(outputs, width=2, device=device)
     mlm_loss, sop_loss = mlm_sum / max(masked, 1), sop_sum / max(ordered, 1)
     # Every rank sees the same sums, so all stop together, and before the update.
-    if not torch.isfinite(torch.tensor(mlm_loss + sop_loss)):
+    if not math.isfinite(mlm_loss + sop_loss):
         raise NotemillError(
             f"the loss of step {step} is {mlm_loss + sop_loss}, not finite; the last checkpoint is untouched: "
             "lower train.lr or use train.precision=fp32 and resume."
         )
     _, grad_norm, _ = optimizer.step()
+    # The norm is over all ranks, so here too all stop together, and before anything is saved.
+    if not math.isfinite(grad_norm):
+        raise NotemillError(
+            f"the gradient norm of step {step} is {grad_norm}, not finite; the last checkpoint is untouched: lower "
+            "train.lr or use train.precision=fp32 and resume."
+        )
     return StepResult(mlm_loss, sop_loss, float(grad_norm), real_tokens)
 
 

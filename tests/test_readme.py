@@ -1,4 +1,4 @@
-"""The README's map names every module."""
+"""The README's map names every module, and no other."""
 
 from pathlib import Path
 
@@ -13,4 +13,5 @@ def test_map_names_every_module(package):
     section = readme.split(f"**{package}/**", 1)[1].split("\n**", 1)[0]
     named = {line.split()[0] for line in section.splitlines() if line.strip()}
     modules = {str(path.relative_to(ROOT / package)) for path in (ROOT / package).rglob("*.py")}
-    assert {module for module in modules if not module.endswith("__init__.py")} <= named
+    named = {name for name in named if name.endswith(".py")}
+    assert named == {module for module in modules if not module.endswith("__init__.py")}

@@ -9,6 +9,7 @@ Megatron's own builder keeps every length in a Python list and knows no parts: 5
 of gigabytes, and a killed build would start anew.
 """
 
+import os
 import shutil
 import struct
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from typing import BinaryIO
 import numpy as np
 
 from data_pipeline.files import atomic_write
+from launch.errors import NotemillError
 
 _MAGIC = b"MMIDIDX\x00\x00"
 _VERSION = 1
@@ -61,7 +63,10 @@ class PartWriter:
         self._documents.write(struct.pack("<i", len(sentences)))
 
     def close(self) -> None:
+        """On disk when this returns: what marks the part as finished must not outlive it in a power cut."""
         for stream in (self._tokens, self._lengths, self._documents):
+            stream.flush()
+            os.fsync(stream.fileno())
             stream.close()
 
     def __enter__(self) -> "PartWriter":
@@ -90,6 +95,12 @@ def join_parts(parts: Sequence[Path], prefix: Path, dtype: np.dtype) -> PairSize
                 shutil.copyfileobj(source, stream, _CHUNK)
         num_bytes = stream.tell()
     all_lengths = [lengths for _, lengths, _ in files]
+    num_tokens = sum(int(chunk.sum(dtype=np.int64)) for chunk in _int32_chunks(all_lengths))
+    if num_tokens * dtype.itemsize != num_bytes:
+        raise NotemillError(
+            f"parts of {prefix} are damaged: {num_bytes} bytes of tokens where their lengths say "
+            f"{num_tokens * dtype.itemsize}; remove the folder and build it again."
+        )
     all_documents = [documents for _, _, documents in files]
     with atomic_write(prefix.with_name(prefix.name + ".idx")) as temporary, temporary.open("wb") as stream:
         stream.write(_MAGIC)

@@ -79,6 +79,11 @@ class Trainer:
         started = time.monotonic()
         for epoch in range(1, recipe.epochs + 1):
             batches = training_batches(self.head.epoch_items(items, rng), recipe.batch_size, rng)
+            if not batches:
+                raise NotemillError(
+                    "no window of the training split holds anything to learn; raise max_length, lower stride or check "
+                    "the gold's offsets."
+                )
             planned = _planned_steps(fit.steps, len(batches), recipe.epochs - epoch + 1, recipe.max_steps)
             total_loss, seen = 0.0, 0
             self.model.train()

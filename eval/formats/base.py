@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from eval.examples import Example, LabelledText, RelationCandidate, SentencePair, Task
+from eval.examples import Example, SentencePair, Task
 from launch.errors import NotemillError
 
 SPLIT_NAMES = {
@@ -68,14 +68,23 @@ def find_splits(path: Path, suffixes: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def predictions_of(examples: Sequence[Example], task: Task) -> Any:
-    """Predictions that were read as if they were gold."""
-    if task == "sts":
-        return [example.score for example in examples if isinstance(example, SentencePair)]
-    if task in ("nli", "cls", "re") and not (examples and hasattr(examples[0], "entities")):
-        labelled = (SentencePair, LabelledText, RelationCandidate)
-        return [example.label for example in examples if isinstance(example, labelled)]
-    return list(examples)
+def predictions_of(examples: Sequence[Example], found: Sequence[Example], task: Task) -> Any:
+    """Predictions `found` in a file that was read as if it were gold, for `examples`.
+
+    Raises NotemillError where a row speaks of another text than the gold row at its place: rows carry no other key.
+    """
+    if task not in ("sts", "nli", "cls", "re") or (found and hasattr(found[0], "entities")):
+        return list(found)
+    for number, (gold, predicted) in enumerate(zip(examples, found, strict=False), start=1):
+        if _texts(gold) != _texts(predicted):
+            raise NotemillError(f"row {number} of the predictions is about another text than row {number} of the gold.")
+    return [example.score if task == "sts" else example.label for example in found]  # type: ignore[union-attr]
+
+
+def _texts(example: Example) -> tuple[str, ...]:
+    if isinstance(example, SentencePair):
+        return " ".join(example.first.split()), " ".join(example.second.split())
+    return (" ".join(getattr(example, "text", "").split()),)
 
 
 def read_text(path: Path) -> str:

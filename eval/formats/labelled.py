@@ -38,4 +38,4 @@ class Labelled:
         return path
 
     def read_predictions(self, path: Path, examples: Sequence[Example], task: Task) -> Any:
-        return predictions_of(self.read(path, Reading(task)), task)
+        return predictions_of(examples, self.read(path, Reading(task)), task)

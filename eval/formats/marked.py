@@ -52,7 +52,7 @@ class Marked:
         return path
 
     def read_predictions(self, path: Path, examples: Sequence[Example], task: Task) -> Any:
-        return predictions_of(self.read(path, Reading(task)), task)
+        return predictions_of(examples, self.read(path, Reading(task)), task)
 
 
 def _parse(marked: str) -> tuple[str, Span, Span] | None:

@@ -54,7 +54,7 @@ class Pairs:
 
     def read_predictions(self, path: Path, examples: Sequence[Example], task: Task) -> Any:
         kind = "jsonl" if path.suffix == ".jsonl" else self.name
-        return predictions_of(Pairs(kind).read(path, Reading(task)), task)
+        return predictions_of(examples, Pairs(kind).read(path, Reading(task)), task)
 
 
 def _number(path: Path, number: int, value: Any) -> float:

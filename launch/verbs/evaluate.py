@@ -81,10 +81,18 @@ def suite(
     from eval.report.markdown import write_table
     from eval.report.page import write_report
     from eval.suite import load_suite, run_suite, with_data_root
+    from launch.errors import NotemillError
 
-    results = run_suite(model, with_data_root(load_suite(suite_file, settings), data_root), out)
-    write_table(results, out / "results.md")
-    print(write_report(results, out / "report.html", run_dir, corpus))
+    # Hours of training would go by before the report finds a mistyped folder.
+    for folder in (run_dir, corpus):
+        if folder is not None and not folder.is_dir():
+            raise NotemillError(f"no folder {folder}; check --run and --corpus.")
+    results, failed = run_suite(model, with_data_root(load_suite(suite_file, settings), data_root), out)
+    if results:
+        write_table(results, out / "results.md")
+        print(write_report(results, out / "report.html", run_dir, corpus))
+    if failed:
+        raise NotemillError(failed)
 
 
 def report(

@@ -2,10 +2,10 @@
 
     tokens/ ──index──▶ sentence lengths ──pieces, packing, plan──▶ rows ──assemble, masking──▶ Batch
 
-Rows are numbered through the whole run, epoch after epoch. Of optimizer step s with G rows, rank r of D takes in its
-micro-batch m the rows s*G + (m*D + r)*B + i for i < B, so any layout sees the same G rows and a run that is resumed,
-on any number of ranks, sees each row once. There is no state to save: the step says everything. What does go into a
-checkpoint is `fingerprint`, to tell when the rows of a resumed run are others.
+Rows are numbered through the whole run, epoch after epoch. Of an optimizer step whose first row is f, rank r of D takes
+in its micro-batch m the rows f + (m*D + r)*B + i for i < B, so any layout sees the same rows and a run that is resumed,
+on any number of ranks and with any batch size, sees each row once. The only state to save is the number of rows seen.
+`fingerprint` goes into a checkpoint as well, to tell when the rows of a resumed run are others.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -107,17 +107,15 @@ class PackedLoader:
 
     def micro_batch(
         self,
-        step: int,
+        first_row: int,
         micro: int,
         *,
         micro_batch_size: int,
-        num_micro_batches: int,
         dp_rank: int,
         dp_size: int,
     ) -> Batch:
         """The rows of one micro-batch of one rank; see the head of this file for which they are."""
-        global_batch_rows = micro_batch_size * num_micro_batches * dp_size
-        first = step * global_batch_rows + (micro * dp_size + dp_rank) * micro_batch_size
+        first = first_row + (micro * dp_size + dp_rank) * micro_batch_size
         return self.batch_of_rows(range(first, first + micro_batch_size))
 
     def batch_of_rows(self, rows: Sequence[int]) -> Batch:
@@ -130,12 +128,19 @@ class PackedLoader:
         return self._assemble(places, keys, self._indexes)
 
     def iter_validation(
-        self, micro_batch_size: int, dp_rank: int, dp_size: int, max_rows: int = 0, split: str = "valid"
+        self,
+        micro_batch_size: int,
+        dp_rank: int,
+        dp_size: int,
+        max_rows: int = 0,
+        split: str = "valid",
+        multiple_of: int = 1,
     ) -> Iterator[Batch]:
         """This rank's share of the first `max_rows` rows (0: all) of a held-out split, the same at every call.
 
-        Rows are dealt out one by one, and every rank yields as many batches as the others: where rows run out, a batch
-        is filled with rows of padding only, which have no masked positions and no order labels.
+        Rows are dealt out one by one, and every rank yields as many batches as the others, a multiple of `multiple_of`:
+        where rows run out, a batch is filled with rows of padding only, which have no masked positions and no order
+        labels.
         """
         if not self.manifest.of_split(split):
             return
@@ -143,14 +148,11 @@ class PackedLoader:
         if not plan.tokens_per_epoch:
             return
         num_rows = min(max_rows or plan.rows_in_epoch(0), plan.rows_in_epoch(0))
-        for first in range(0, -(-num_rows // dp_size), micro_batch_size):
+        num_batches = -(-num_rows // (dp_size * micro_batch_size * multiple_of)) * multiple_of
+        for first in range(0, num_batches * micro_batch_size, micro_batch_size):
             rows = [(first + place) * dp_size + dp_rank for place in range(micro_batch_size)]
             places = [plan.locate(row)[2:] if row < num_rows else None for row in rows]
             yield self._assemble(places, [derive_key(VALIDATION_SEED, "mask", 0, row) for row in rows], indexes)
-
-    def close(self) -> None:
-        """Let go of the memory maps. Batches already made stay whole: they are copies."""
-        self._indexes = []
 
     def _open(
         self, split: str, weight_of_source: Mapping[str, float], seed: int

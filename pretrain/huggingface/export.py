@@ -9,16 +9,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from data_pipeline.files import make_private_folder, write_json, write_text
+from data_pipeline.files import make_private_folder, read_json, sha256_file, sha256_json, write_json, write_text
 from launch.console import say
 from launch.errors import NotemillError
 from pretrain.config import ParallelConfig, PretrainConfig, load_pretrain_config
+
+PARITY = "parity.json"
 
 
 def export(checkpoint: Path, out: Path) -> Path:
     """Write `out` from `checkpoint`. Raises NotemillError for no checkpoint, a taken `out`, or parity out of bounds."""
     if not checkpoint.is_dir():
         raise NotemillError(f"no checkpoint at {checkpoint}; name a folder such as RUN/checkpoints/step-00001000.")
+    weights_sha256 = _hash_of_files(checkpoint / "weights")
+    if (out / PARITY).is_file() and read_json(out / PARITY, "parity").get("weights_sha256") == weights_sha256:
+        say(f"{out} holds this checkpoint already")
+        return out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise NotemillError(f"{out} is there already and not empty; choose another --out.")
     from pretrain import megatron_on_cpu
@@ -29,13 +35,13 @@ def export(checkpoint: Path, out: Path) -> Path:
 
     info = read_info(checkpoint)
     trained = load_pretrain_config(str(checkpoint / "config.yaml"), [])
-    whole = _on_one_process(trained)
-    distributed.start(whole)
+    distributed.start(_on_one_process(trained))
     partial = out.with_name(f".{out.name}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
         make_private_folder(partial)
-        parity = _write_folder(checkpoint, whole, info.vocab_size, partial)
+        parity = _write_folder(checkpoint, trained, info.vocab_size, partial)
+        write_json(partial / PARITY, {**parity, "weights_sha256": weights_sha256})
         from pretrain.huggingface.model_card import model_card
 
         write_text(partial / "README.md", model_card(trained, info, parity))
@@ -54,12 +60,12 @@ def _on_one_process(trained: PretrainConfig) -> PretrainConfig:
     return replace(
         trained,
         model=replace(trained.model, hidden_dropout=0.0, attention_dropout=0.0),
-        train=replace(trained.train, precision="fp32", global_batch_size=trained.train.micro_batch_size),
+        train=replace(trained.train, precision="fp32", device="auto", global_batch_size=trained.train.micro_batch_size),
         parallel=ParallelConfig(),
     )
 
 
-def _write_folder(checkpoint: Path, config: PretrainConfig, vocab_size: int, folder: Path) -> dict[str, float]:
+def _write_folder(checkpoint: Path, trained: PretrainConfig, vocab_size: int, folder: Path) -> dict[str, float]:
     import torch
     from transformers import MegatronBertForPreTraining
 
@@ -68,6 +74,7 @@ def _write_folder(checkpoint: Path, config: PretrainConfig, vocab_size: int, fol
     from pretrain.huggingface.weights import to_huggingface
     from pretrain.model.build import build_model
 
+    config = _on_one_process(trained)
     chunk = build_model(config, vocab_size, torch.device("cpu"))[0]
     load_model(checkpoint, chunk)
     weights = to_huggingface(
@@ -76,7 +83,7 @@ def _write_folder(checkpoint: Path, config: PretrainConfig, vocab_size: int, fol
         num_heads=config.model.num_attention_heads,
     )
     with torch.device("meta"):
-        model = MegatronBertForPreTraining(_huggingface_config(checkpoint, config, vocab_size))
+        model = MegatronBertForPreTraining(_huggingface_config(checkpoint, trained, vocab_size))
     model.load_state_dict(weights, strict=True, assign=True)
     model.tie_weights()
     model.save_pretrained(folder)
@@ -91,8 +98,12 @@ def _write_folder(checkpoint: Path, config: PretrainConfig, vocab_size: int, fol
             f"the exported logits differ from the training model's by {parity['max_abs_logit_difference']:.1e}, over "
             f"the tolerance of {TOLERANCE}; nothing was written: please report this with the run's config.yaml."
         )
-    write_json(folder / "parity.json", parity)
     return parity
+
+
+def _hash_of_files(folder: Path) -> str:
+    """One hash of the names and bytes of a folder's files."""
+    return sha256_json([[path.name, sha256_file(path)] for path in sorted(folder.glob("*")) if path.is_file()])
 
 
 def _huggingface_config(checkpoint: Path, config: PretrainConfig, vocab_size: int) -> Any:
@@ -102,7 +113,6 @@ def _huggingface_config(checkpoint: Path, config: PretrainConfig, vocab_size: in
     from pretrain.model.bert import NUM_TOKEN_TYPES
 
     tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer" / "tokenizer.json"))
-    trained = load_pretrain_config(str(checkpoint / "config.yaml"), [])
     return MegatronBertConfig(
         vocab_size=vocab_size,
         hidden_size=config.model.hidden_size,
@@ -110,8 +120,8 @@ def _huggingface_config(checkpoint: Path, config: PretrainConfig, vocab_size: in
         num_attention_heads=config.model.num_attention_heads,
         intermediate_size=config.ffn_hidden_size,
         hidden_act="gelu",
-        hidden_dropout_prob=trained.model.hidden_dropout,
-        attention_probs_dropout_prob=trained.model.attention_dropout or trained.model.hidden_dropout,
+        hidden_dropout_prob=config.model.hidden_dropout,
+        attention_probs_dropout_prob=config.model.attention_dropout,
         max_position_embeddings=config.max_position_embeddings,
         type_vocab_size=NUM_TOKEN_TYPES,
         initializer_range=config.model.init_std,

@@ -1,1 +1,1 @@
-"""Processes and their groups: start-up, the layout, and random numbers that do not depend on it."""
+"""Processes and their groups: start-up, the ranks' places, and what a layout must satisfy."""

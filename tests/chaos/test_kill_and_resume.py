@@ -70,3 +70,25 @@ def test_checkpoint_loads_into_another_layout(tokens_dir, tmp_path):
     resumed = train(tokens_dir, run_dir, "train.steps=12", *constant)
     for ours, theirs in zip(losses(resumed), losses(straight), strict=True):
         assert ours == pytest.approx(theirs, abs=1e-5)
+
+
+def test_a_larger_batch_goes_on_with_the_next_row(tokens_dir, tmp_path):
+    from pretrain.checkpoint import complete_checkpoints, read_info
+
+    run_dir = tmp_path / "run"
+    train(tokens_dir, run_dir, "train.steps=3", "train.global_batch_size=4")
+    train(tokens_dir, run_dir, "train.steps=5", "train.global_batch_size=8")
+    assert [read_info(folder).rows_seen for folder in complete_checkpoints(run_dir)] == [3 * 4, 3 * 4 + 2 * 8]
+
+
+def test_a_run_from_a_path_goes_on_from_its_own_checkpoint_and_overwrites_none(tokens_dir, tmp_path):
+    from launch.errors import NotemillError
+    from pretrain.checkpoint import choose, folder_of
+
+    first, second = tmp_path / "first", tmp_path / "second"
+    train(tokens_dir, first, "train.steps=4", "checkpoint.every=2")
+    start = folder_of(first, 2)
+    train(tokens_dir, second, "train.steps=4", f"checkpoint.resume={start}")
+    assert choose(second, str(start)) == folder_of(second, 4)
+    with pytest.raises(NotemillError, match="write over"):
+        choose(first, str(start))

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
 from launch import doctor
-from launch.doctor import CHECKOUT, PACKAGES, Check, check_disk, check_shadowing, check_threads, check_umask, compare
+from launch.doctor import CHECKOUT, PACKAGES, Check, check_disk, check_shadowing, check_threads, compare
 
 
 def _app() -> typer.Typer:
@@ -85,16 +84,6 @@ def test_a_full_disk_is_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert check.status == "problem" and str(tmp_path) in check.detail
 
 
-def test_an_open_umask_is_told_and_left_as_it_is() -> None:
-    before = os.umask(0o022)
-    try:
-        assert check_umask().status == "warning"
-        assert os.umask(0o077) == 0o022
-        assert check_umask().status == "ok"
-    finally:
-        os.umask(before)
-
-
 def test_more_threads_than_cores_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "100000")
     assert check_threads().status == "warning"
@@ -109,7 +98,7 @@ def test_the_command_reports_this_machine_as_json() -> None:
     by_name = {check["name"]: check for check in report["checks"]}
     assert by_name["torch"]["detail"] == importlib.metadata.version("torch")
     assert by_name["gloo"]["status"] == "ok"
-    assert {"python", "cuda", "disk", "umask", "threads"} <= set(by_name)
+    assert {"python", "cuda", "disk", "threads"} <= set(by_name)
 
 
 def test_the_command_fails_on_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,8 @@ def test_resolved_config_reads_back_equal(tmp_path):
         ("parallel.tensor=3", "does not divide"),
         ("parallel.sequence=true", "needs parallel.tensor of at least 2"),
         ("engine.name=deepspeed", "engine.name=megatron"),
+        ("engine.zero_stage=3", "zero_stage 3 cannot run"),
+        ("train.clip_grad=0", "clip_grad 0.0 must be above 0"),
         ("train.steps=0", "at least 1"),
         ("steps", "section.key=value"),
     ],
@@ -39,6 +41,11 @@ def test_wrong_settings_are_told_in_one_sentence(override, said):
     with pytest.raises(NotemillError, match=said) as told:
         load_pretrain_config(None, [override])
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["0123", "12:30", "1e3", "on", "2024-06-01", "[a", "null"])
+def test_text_is_taken_as_it_is_typed(name):
+    assert load_pretrain_config(None, [f"run.dir={name}"]).run.dir == name
 
 
 def test_all_problems_are_listed_at_once():

@@ -97,10 +97,9 @@ def test_ranks_together_see_the_same_rows_for_every_layout(tokens):
             seen = torch.cat(
                 [
                     loader.micro_batch(
-                        step,
+                        step * 16,
                         micro,
                         micro_batch_size=micro_batch_size,
-                        num_micro_batches=num_micro_batches,
                         dp_rank=rank,
                         dp_size=dp_size,
                     ).input_ids.view(micro_batch_size, SEQ_LEN)

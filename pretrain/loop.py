@@ -1,0 +1,292 @@
+"""The training loop of one rank: resume, step, log, validate, save, and stop when asked.
+
+Imported after `megatron_on_cpu.install()`, which has to come before anything of megatron-core.
+"""
+
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from megatron.core.distributed import finalize_model_grads
+
+from data_pipeline.files import make_private_folder, write_json, write_text
+from launch.config import to_yaml
+from launch.console import say
+from launch.errors import NotemillError
+from pretrain import checkpoint
+from pretrain.config import PretrainConfig
+from pretrain.data.batch import Batch
+from pretrain.data.loader import PackedLoader
+from pretrain.environment import describe_environment, device_name
+from pretrain.flops import dense_peak, train_flops_per_token
+from pretrain.metrics import MetricsLog
+from pretrain.model.build import build_model
+from pretrain.optimizer import build_optimizer, set_learning_rate, wrap_for_data_parallel
+from pretrain.parallel.distributed import Ranks, seed_dropout
+from pretrain.schedule import linear_warmup_decay
+from pretrain.step import StepResult, train_step, validate
+
+
+class Trainer:
+    """One rank of a run: model, optimizer, rows and the loop over steps."""
+
+    def __init__(self, config: PretrainConfig, ranks: Ranks) -> None:
+        # megatron-core's embedding opens its random state even where no dropout is drawn, as in validation.
+        seed_dropout(config.train.seed, 0)
+        self.config, self.ranks = config, ranks
+        self.run_dir = Path(config.run.dir)
+        self.loader = PackedLoader.from_tokens(
+            Path(config.data.path),
+            seq_len=config.train.seq_len,
+            seed=config.train.seed,
+            mask_probability=config.data.mask_probability,
+        )
+        if self.loader.vocab_size % config.parallel.tensor:
+            raise NotemillError(
+                f"the vocabulary of {self.loader.vocab_size} pieces is no multiple of parallel.tensor "
+                f"{config.parallel.tensor}; train the tokenizer with a padded vocabulary."
+            )
+        self.models = wrap_for_data_parallel(
+            build_model(config, self.loader.vocab_size, ranks.device), config.train.precision
+        )
+        self.optimizer = build_optimizer(self.models, config)
+        megatron = self.models[0].config
+        megatron.finalize_model_grads_func = finalize_model_grads
+        megatron.grad_scale_func = self.optimizer.scale_loss
+        if self.models[0].ddp_config.overlap_grad_reduce:
+            no_sync = [model.no_sync for model in self.models]
+            megatron.no_sync_func = no_sync if len(no_sync) > 1 else no_sync[0]
+        self.num_micro_batches = config.train.global_batch_size // (config.train.micro_batch_size * ranks.data_size)
+        self.step, self.rows_seen, self.tokens_seen, self.stop_requested = 0, 0, 0, False
+        self.flops_per_second_at_peak = _peak_of_run(ranks)
+        self._validation_batches: list[Batch] | None = None
+
+    def run(self) -> Path:
+        """Train to `train.steps`; returns the last checkpoint. SIGTERM and SIGUSR2 save at the step's end and leave."""
+        self._resume()
+        for number in (signal.SIGTERM, signal.SIGUSR2):
+            signal.signal(number, self._request_stop)
+        metrics = self._open_run_folder()
+        last_saved = self.step if self.step else -1
+        try:
+            if self.step == 0:
+                self._validate(metrics)
+            with ThreadPoolExecutor(max_workers=1, thread_name_prefix="rows") as prefetch:
+                upcoming = prefetch.submit(self._load_rows, self.rows_seen)
+                while self.step < self.config.train.steps:
+                    begin = time.perf_counter()
+                    batches = upcoming.result()
+                    data_wait = time.perf_counter() - begin
+                    upcoming = prefetch.submit(self._load_rows, self.rows_seen + self.config.train.global_batch_size)
+                    self._train_one_step(batches, data_wait, metrics)
+                    is_last = self.step == self.config.train.steps
+                    if is_last or _is_due(self.step, self.config.train.valid_every):
+                        self._validate(metrics)
+                    stop = self._all_agree_to_stop()
+                    if is_last or stop or _is_due(self.step, self.config.checkpoint.every):
+                        self._save()
+                        last_saved = self.step
+                    if stop:
+                        break
+        finally:
+            if metrics is not None:
+                metrics.close()
+        assert last_saved == self.step, "the loop ends on a saved step"
+        return checkpoint.folder_of(self.run_dir, self.step)
+
+    def _train_one_step(self, batches: list[Batch], data_wait: float, metrics: MetricsLog | None) -> None:
+        train = self.config.train
+        begin = time.perf_counter()
+        lr = linear_warmup_decay(
+            self.step,
+            peak=train.lr,
+            floor=train.min_lr,
+            warmup_steps=self.config.warmup_steps,
+            total_steps=train.steps,
+        )
+        set_learning_rate(self.optimizer, lr)
+        seed_dropout(train.seed, self.step)
+        result = train_step(self.models, self.optimizer, batches, self.ranks.device, self.step + 1)
+        self.step += 1
+        self.rows_seen += train.global_batch_size
+        self.tokens_seen += result.real_tokens
+        seconds = time.perf_counter() - begin + data_wait
+        if metrics is not None and (_is_due(self.step, train.log_every) or self.step in (1, train.steps)):
+            self._log(metrics, result, lr, data_wait, seconds)
+
+    def _log(self, metrics: MetricsLog, result: StepResult, lr: float, data_wait: float, seconds: float) -> None:
+        speed = result.real_tokens / seconds
+        metrics.write(
+            {
+                "step": self.step,
+                "loss": result.loss,
+                "mlm_loss": result.mlm_loss,
+                "sop_loss": result.sop_loss,
+                "lr": lr,
+                "grad_norm": result.grad_norm,
+                "tokens_seen": self.tokens_seen,
+                "tokens_per_second": speed,
+                "mfu": self._mfu(speed),
+                "data_wait": data_wait / seconds,
+                "step_seconds": seconds,
+            }
+        )
+        say(
+            f"step {self.step}/{self.config.train.steps}  loss {result.loss:.4f}  mlm {result.mlm_loss:.4f}  "
+            f"sop {result.sop_loss:.4f}  lr {lr:.2e}  grad norm {result.grad_norm:.2f}  {speed:,.0f} tokens/s"
+        )
+
+    # ---- held-out rows ---------------------------------------------------------------------------------------------
+
+    def _validate(self, metrics: MetricsLog | None) -> None:
+        if self.config.train.valid_every == 0:
+            return
+        if self._validation_batches is None:
+            self._validation_batches = self._load_validation_batches()
+            if not self._validation_batches and self.ranks.is_main:
+                say("the tokens hold no held-out text, so there is nothing to validate on")
+        if not self._validation_batches:
+            return
+        result = validate(self.models, self._validation_batches, self.ranks.device)
+        if metrics is None:
+            return
+        metrics.write(
+            {
+                "step": self.step,
+                "tokens_seen": self.tokens_seen,
+                "valid_loss": result.loss,
+                "valid_mlm_loss": result.mlm_loss,
+                "valid_sop_loss": result.sop_loss,
+                "valid_mlm_accuracy": result.mlm_accuracy,
+                "valid_sop_accuracy": result.sop_accuracy,
+            }
+        )
+        say(
+            f"step {self.step}: held-out mlm loss {result.mlm_loss:.4f}, accuracy {result.mlm_accuracy:.3f}, "
+            f"sentence order accuracy {result.sop_accuracy:.3f}"
+        )
+
+    def _load_validation_batches(self) -> list[Batch]:
+        """This rank's share; the same rows at every validation, so they are packed and masked once."""
+        return list(
+            self.loader.iter_validation(
+                micro_batch_size=self.config.train.micro_batch_size,
+                dp_rank=self.ranks.data_rank,
+                dp_size=self.ranks.data_size,
+                max_rows=self.config.data.valid_rows,
+                # The interleaved schedule takes whole rounds of the pipeline only.
+                multiple_of=self.config.parallel.pipeline if self.config.parallel.virtual_stages > 1 else 1,
+            )
+        )
+
+    # ---- rows to train on ------------------------------------------------------------------------------------------
+
+    def _load_rows(self, first_row: int) -> list[Batch]:
+        return [
+            self.loader.micro_batch(
+                first_row,
+                micro,
+                micro_batch_size=self.config.train.micro_batch_size,
+                dp_rank=self.ranks.data_rank,
+                dp_size=self.ranks.data_size,
+            )
+            for micro in range(self.num_micro_batches)
+        ]
+
+    # ---- the run folder and its checkpoints ------------------------------------------------------------------------
+
+    def _resume(self) -> None:
+        found = _agree_on_checkpoint(self.run_dir, self.config.checkpoint.resume)
+        if found is None:
+            return
+        info = checkpoint.read_info(found)
+        if info.tokenizer_fingerprint != self.loader.tokenizer_fingerprint or info.vocab_size != self.loader.vocab_size:
+            raise NotemillError(
+                f"{found} was trained with another tokenizer ({info.vocab_size} pieces, fingerprint "
+                f"{info.tokenizer_fingerprint[:12]}) than {self.config.data.path} ({self.loader.vocab_size} pieces, "
+                f"{self.loader.tokenizer_fingerprint[:12]}); point data.path at the tokens it was trained on."
+            )
+        checkpoint.load(found, self.models, self.optimizer)
+        self.step, self.rows_seen, self.tokens_seen = info.step, info.rows_seen, info.tokens_seen
+        if self.ranks.is_main:
+            say(f"resumed from {found} at step {info.step}")
+            if info.data_fingerprint != self.loader.fingerprint:
+                say("the data or its settings differ from the checkpoint's: rows from here on are another sequence")
+
+    def _open_run_folder(self) -> MetricsLog | None:
+        """Make the run folder and its records on the main rank; None elsewhere."""
+        if not self.ranks.is_main:
+            return None
+        make_private_folder(self.run_dir)
+        write_text(self.run_dir / "config.yaml", to_yaml(self.config))
+        write_json(self.run_dir / "environment.json", describe_environment(self.ranks.world_size, self.ranks.device))
+        return MetricsLog(self.run_dir, resumed_step=self.step)
+
+    def _save(self) -> None:
+        info = checkpoint.CheckpointInfo(
+            version=checkpoint.VERSION,
+            step=self.step,
+            rows_seen=self.rows_seen,
+            tokens_seen=self.tokens_seen,
+            vocab_size=self.loader.vocab_size,
+            tokenizer_fingerprint=self.loader.tokenizer_fingerprint,
+            data_fingerprint=self.loader.fingerprint,
+            world_size=self.ranks.world_size,
+        )
+        folder = checkpoint.save(
+            self.run_dir, self.models, self.optimizer, info, self.config, Path(self.loader.tokenizer_dir)
+        )
+        if self.ranks.is_main:
+            say(f"saved {folder}")
+
+    def _request_stop(self, *_: object) -> None:
+        self.stop_requested = True
+
+    def _all_agree_to_stop(self) -> bool:
+        flag = torch.tensor([int(self.stop_requested)], device=self.ranks.device)
+        dist.all_reduce(flag, op=dist.ReduceOp.MAX)
+        return bool(flag.item())
+
+    def _mfu(self, tokens_per_second: float) -> float | None:
+        if self.flops_per_second_at_peak is None:
+            return None
+        flops = train_flops_per_token(
+            num_layers=self.config.model.num_layers,
+            hidden_size=self.config.model.hidden_size,
+            ffn_hidden_size=self.config.ffn_hidden_size,
+            vocab_size=self.loader.vocab_size,
+            seq_len=self.config.train.seq_len,
+            mask_probability=self.config.data.mask_probability,
+        )
+        return tokens_per_second * flops / self.flops_per_second_at_peak
+
+
+def _agree_on_checkpoint(run_dir: Path, choice: str) -> Path | None:
+    """The checkpoint to go on from, chosen by the main rank alone: others may see an older listing of a shared folder.
+
+    Raises NotemillError on every rank.
+    """
+    decision: list[tuple[str | None, str | None]] = [(None, None)]
+    if dist.get_rank() == 0:
+        try:
+            found = checkpoint.choose(run_dir, choice)
+            decision = [(None if found is None else str(found), None)]
+        except NotemillError as error:
+            decision = [(None, str(error))]
+    dist.broadcast_object_list(decision, src=0)
+    path, problem = decision[0]
+    if problem is not None:
+        raise NotemillError(problem)
+    return None if path is None else Path(path)
+
+
+def _peak_of_run(ranks: Ranks) -> float | None:
+    peak = dense_peak(device_name(ranks.device))
+    return None if peak is None else peak * ranks.world_size
+
+
+def _is_due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
