@@ -5,6 +5,7 @@ therefore complete. Files that may hold text are 0600 and folders 0700.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ from launch.errors import NotemillError
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
+LOCK_NAME = ".lock"
 _TEMPORARY_SUFFIX = ".partial"
 
 
@@ -27,6 +29,33 @@ def make_private_folder(path: Path) -> Path:
     except OSError as error:
         raise NotemillError(f"cannot make the folder {path}: {error.strerror}.") from None
     return path
+
+
+@contextlib.contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Hold `folder`, which exists, against any other process that would write it; freed however this process ends.
+
+    Raises NotemillError when it is held. Where the file system knows no locks there is none.
+    """
+    path = folder / LOCK_NAME
+    while True:
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, PRIVATE_FILE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise NotemillError(f"another process is writing {folder}; wait for it or name another folder.") from None
+        except OSError:
+            break
+        # The holder before may have removed the file between our opening and our locking of it.
+        if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
+            break
+        os.close(descriptor)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -62,7 +91,7 @@ def read_json(path: Path, what: str) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise NotemillError(f"no {what} at {path}; is this the folder that the stage before wrote?") from None
+        raise NotemillError(f"no {what} at {path}; check the folder's name.") from None
     except OSError as error:
         raise NotemillError(f"cannot read the {what} {path}: {error.strerror}.") from None
     except ValueError:

@@ -9,20 +9,17 @@ A finished seed carries the fingerprint of everything that decides its numbers (
 that holds seeds of something else is refused.
 """
 
-import contextlib
 import dataclasses
-import fcntl
-import os
 import random
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from data_pipeline.files import make_private_folder, read_json, sha256_file, sha256_json, write_json
+from data_pipeline.files import make_private_folder, only_writer, read_json, sha256_file, sha256_json, write_json
 from eval.baselines import baseline_predictions
 from eval.examples import Dataset, Example, Task
 from eval.finetune.encoder import TextEncoder, load_config_of, load_encoder, max_positions, model_hashes
@@ -66,7 +63,7 @@ def evaluate(model_dir: Path, task: Task, data: str, out_dir: Path, recipe: Reci
     summary = _summarise_data(dataset, data, name)
     hashes = model_hashes(model_dir)
     make_private_folder(out_dir)
-    with _locked(out_dir):
+    with only_writer(out_dir):
         return _evaluate(_Job(model_dir, hashes, config, dataset, summary, recipe, out_dir))
 
 
@@ -263,20 +260,3 @@ def _count_parameters(config: Any) -> int:
     with torch.device("meta"):
         model = AutoModel.from_config(config)
     return sum(p.numel() for name, p in model.named_parameters() if "pooler" not in name)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Only one run writes a folder; the lock goes with the process, however it ends."""
-    descriptor = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise NotemillError(
-            f"another evaluation is writing to {folder}; wait for it or choose another --out."
-        ) from None
-    try:
-        yield
-    finally:
-        os.close(descriptor)

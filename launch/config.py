@@ -84,6 +84,8 @@ def _yaml_layers(path: Path, seen: tuple[Path, ...] = ()) -> Iterator[tuple[Path
         raise NotemillError(f"cannot read the configuration {path}: {error.strerror}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise NotemillError(f"{path} is not YAML: {' '.join(str(error).split())}.") from None
+    except RecursionError:
+        raise NotemillError(f"{path} refers to itself; take the alias (*) out.") from None
     if layer is None:
         layer = {}
     if not isinstance(layer, dict):
@@ -97,11 +99,20 @@ def _yaml_layers(path: Path, seen: tuple[Path, ...] = ()) -> Iterator[tuple[Path
 def _merge(config: DictConfig, layer: Mapping[str, Any], schema: type, origin: str) -> DictConfig:
     _refuse_unknown(layer, schema, origin)
     try:
-        return OmegaConf.merge(config, OmegaConf.create(dict(layer)))  # type: ignore[return-value]
+        return OmegaConf.merge(config, OmegaConf.create(_as_typed(layer)))  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         first_line = str(error).splitlines()[0].rstrip(".")
         key = f"{error.full_key}: " if getattr(error, "full_key", None) else ""
         raise NotemillError(f"{key}{first_line} (from {origin}).") from None
+
+
+def _as_typed(value: Any) -> Any:
+    """The same value with "${" kept as text: a setting says what it says, and reads no variable of the machine."""
+    if isinstance(value, Mapping):
+        return {key: _as_typed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_typed(item) for item in value]
+    return value.replace("${", "\\${") if isinstance(value, str) else value
 
 
 def _refuse_unknown(layer: Mapping[str, Any], schema: type, origin: str) -> None:

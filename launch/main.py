@@ -1,8 +1,11 @@
 """The `notemill` command: collects the verbs and turns a user's mistake into one sentence and a non-zero exit."""
 
 import importlib
+import os
 import sys
+from typing import NoReturn
 
+import click
 import typer
 
 from launch.errors import NotemillError
@@ -12,6 +15,8 @@ VERBS = ("corpus", "tokenizer", "tokens", "train", "export", "evaluate", "demo",
 """The files of `launch/verbs/` in the order of the flow, which is the order of the help."""
 USER_ERROR = 2
 """Exit status of a run that bad input ended."""
+SYSTEM_ERROR = 1
+"""Exit status of a run that the machine ended: a full disk, a file taken away."""
 
 
 def build_app() -> typer.Typer:
@@ -34,15 +39,26 @@ def main() -> None:
     """Entry point of the console command."""
     prepare_process()
     try:
-        build_app()()
+        status = build_app()(standalone_mode=False)
     except NotemillError as error:
-        print(f"notemill: {error}", file=sys.stderr)
-        sys.exit(USER_ERROR)
-    except KeyboardInterrupt:
-        print("notemill: interrupted; run the same command again to go on.", file=sys.stderr)
-        sys.exit(130)
+        _stop(str(error), USER_ERROR)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _stop("interrupted; run the same command again to go on.", 130)
     except BrokenPipeError:
         sys.exit(141)
+    except OSError as error:
+        # A full disk or a vanished share, wherever it strikes; a path can hold bytes that are no text.
+        where = f" ({os.fsencode(error.filename).decode(errors='replace')})" if error.filename else ""
+        _stop(f"{error.strerror or error}{where}; mend that and run the same command again.", SYSTEM_ERROR)
+    sys.exit(status)
+
+
+def _stop(message: str, status: int) -> NoReturn:
+    print(f"notemill: {message}", file=sys.stderr)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -156,11 +156,11 @@ def load_model(checkpoint: Path, chunk: MegatronBert) -> None:
 def _load_shards(state: dict[str, Any], checkpoint: Path) -> dict[str, Any]:
     try:
         return dist_checkpointing.load(state, str(checkpoint / "weights"))
-    except (dist_checkpointing.core.CheckpointingException, OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # What a damaged file raises is for torch's readers to say: EOFError, AssertionError, …
         reason = " ".join(str(error).split())[:300]
         raise NotemillError(
-            f"the weights in {checkpoint} cannot be loaded into this model ({reason}); use the config.yaml beside "
-            "them, or another checkpoint of the run."
+            f"the weights in {checkpoint} cannot be loaded into this model ({type(error).__name__}: {reason}); they "
+            "are damaged or of another model: use the config.yaml beside them, or another checkpoint of the run."
         ) from None
 
 

@@ -4,6 +4,7 @@ Defaults are GatorTron-base's shape at a small batch. `validate` holds every che
 `parallel.distributed.check_layout` checks the layout against the world size.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -141,11 +142,11 @@ class PretrainConfig:
     @property
     def warmup_steps(self) -> int:
         if self.train.warmup_steps is not None:
-            return self.train.warmup_steps
+            return min(self.train.warmup_steps, self.train.steps)
         return max(1, self.train.steps // 100)
 
-    def validate(self) -> list[str]:
-        """Every contradiction that shows without a cluster, each with what to change."""
+    def _out_of_range(self) -> list[str]:
+        """Values that are wrong whatever the others are."""
         model, train, parallel = self.model, self.train, self.parallel
         positive = {
             "model.num_layers": model.num_layers,
@@ -159,9 +160,58 @@ class PretrainConfig:
             "parallel.pipeline": parallel.pipeline,
             "parallel.virtual_stages": parallel.virtual_stages,
         }
-        problems = [f"{key} is {value} and must be at least 1" for key, value in positive.items() if value < 1]
+        if model.ffn_hidden_size is not None:
+            positive["model.ffn_hidden_size"] = model.ffn_hidden_size
+        not_negative = {
+            "train.warmup_steps": train.warmup_steps or 0,
+            "train.valid_every": train.valid_every,
+            "train.weight_decay": train.weight_decay,
+            "train.adam_epsilon": train.adam_epsilon,
+            "train.min_lr": train.min_lr,
+            "train.seed": train.seed,
+            "data.valid_rows": self.data.valid_rows,
+            "checkpoint.every": self.checkpoint.every,
+            "checkpoint.keep": self.checkpoint.keep,
+        }
+        above_zero = {
+            "train.lr": train.lr,
+            "train.clip_grad": train.clip_grad,
+            "model.init_std": model.init_std,
+            "model.layernorm_epsilon": model.layernorm_epsilon,
+        }
+        shares = {
+            "model.hidden_dropout": model.hidden_dropout,
+            "model.attention_dropout": model.attention_dropout,
+            "train.beta1": train.beta1,
+            "train.beta2": train.beta2,
+        }
+        # Written so that nan fails as well.
+        problems = [f"{key} is {value} and must be at least 1" for key, value in positive.items() if not value >= 1]
+        problems += [
+            f"{key} is {value} and must not be negative or infinite"
+            for key, value in not_negative.items()
+            if not 0 <= value < math.inf
+        ]
+        problems += [
+            f"{key} is {value} and must be above 0 and finite"
+            for key, value in above_zero.items()
+            if not 0 < value < math.inf
+        ]
+        problems += [
+            f"{key} is {value} and must be at least 0 and below 1"
+            for key, value in shares.items()
+            if not 0 <= value < 1
+        ]
+        if train.seed >= 2**63:
+            problems.append(f"train.seed {train.seed} has more than 63 bits")
+        return problems
+
+    def validate(self) -> list[str]:
+        """Every contradiction that shows without a cluster, each with what to change."""
+        problems = self._out_of_range()
         if problems:
             return problems
+        model, train, parallel = self.model, self.train, self.parallel
         checks = [
             (
                 model.hidden_size % model.num_attention_heads == 0,
@@ -177,21 +227,11 @@ class PretrainConfig:
                 0 < self.data.mask_probability < 1,
                 f"data.mask_probability {self.data.mask_probability} is not between 0 and 1",
             ),
-            (train.clip_grad > 0, f"train.clip_grad {train.clip_grad} must be above 0"),
             (
                 self.engine.zero_stage == 1,
                 f"engine.zero_stage {self.engine.zero_stage} cannot run; Megatron's distributed optimizer is stage 1",
             ),
-            (train.lr > 0, f"train.lr {train.lr} must be above 0"),
-            (0 <= train.min_lr <= train.lr, f"train.min_lr {train.min_lr} is not between 0 and train.lr {train.lr}"),
-            (
-                0 <= self.warmup_steps <= train.steps,
-                f"train.warmup_steps {self.warmup_steps} is not between 0 and train.steps {train.steps}",
-            ),
-            (
-                all(0 <= rate < 1 for rate in (model.hidden_dropout, model.attention_dropout)),
-                "model.hidden_dropout and model.attention_dropout must be at least 0 and below 1",
-            ),
+            (train.min_lr <= train.lr, f"train.min_lr {train.min_lr} exceeds train.lr {train.lr}"),
             (
                 self.engine.name in RUNNABLE_ENGINES,
                 f"engine.name={self.engine.name} cannot run yet; use engine.name=megatron, whose distributed "

@@ -6,13 +6,14 @@ Imported after `megatron_on_cpu.install()`, which has to come before anything of
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from megatron.core.distributed import finalize_model_grads
 
-from data_pipeline.files import make_private_folder, write_json, write_text
+from data_pipeline.files import make_private_folder, only_writer, write_json, write_text
 from launch.config import to_yaml
 from launch.console import say
 from launch.errors import NotemillError
@@ -65,9 +66,16 @@ class Trainer:
         self._validation_batches: list[Batch] | None = None
 
     def run(self) -> Path:
-        """Train to `train.steps`; returns the last checkpoint. SIGTERM and SIGUSR2 save at the step's end and leave."""
-        self._resume()
-        for number in (signal.SIGTERM, signal.SIGUSR2):
+        """Train to `train.steps`; returns the last checkpoint.
+
+        SIGTERM, SIGUSR2 and a first Ctrl-C save at the end of the step and leave; a second Ctrl-C leaves at once.
+        """
+        with ExitStack() as held:
+            return self._run(held)
+
+    def _run(self, held: ExitStack) -> Path:
+        self._resume(held)
+        for number in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
             signal.signal(number, self._request_stop)
         metrics = self._open_run_folder()
         last_saved = self.step if self.step else -1
@@ -95,6 +103,10 @@ class Trainer:
             if metrics is not None:
                 metrics.close()
         assert last_saved == self.step, "the loop ends on a saved step"
+        if self.step < self.config.train.steps and self.ranks.is_main:
+            say(
+                f"stopped at step {self.step} of {self.config.train.steps} as asked; the same command goes on from here"
+            )
         return checkpoint.folder_of(self.run_dir, self.step)
 
     def _train_one_step(self, batches: list[Batch], data_wait: float, metrics: MetricsLog | None) -> None:
@@ -198,8 +210,8 @@ class Trainer:
 
     # ---- the run folder and its checkpoints ------------------------------------------------------------------------
 
-    def _resume(self) -> None:
-        found = _agree_on_checkpoint(self.run_dir, self.config.checkpoint.resume)
+    def _resume(self, held: ExitStack) -> None:
+        found = _agree_on_checkpoint(self.run_dir, self.config.checkpoint.resume, held)
         if found is None:
             return
         info = checkpoint.read_info(found)
@@ -217,10 +229,9 @@ class Trainer:
                 say("the data or its settings differ from the checkpoint's: rows from here on are another sequence")
 
     def _open_run_folder(self) -> MetricsLog | None:
-        """Make the run folder and its records on the main rank; None elsewhere."""
+        """Begin the run's records on the main rank; None elsewhere."""
         if not self.ranks.is_main:
             return None
-        make_private_folder(self.run_dir)
         write_text(self.run_dir / "config.yaml", to_yaml(self.config))
         write_json(self.run_dir / "environment.json", describe_environment(self.ranks.world_size, self.ranks.device))
         return MetricsLog(self.run_dir, resumed_step=self.step)
@@ -242,8 +253,10 @@ class Trainer:
         if self.ranks.is_main:
             say(f"saved {folder}")
 
-    def _request_stop(self, *_: object) -> None:
+    def _request_stop(self, number: int, _: object) -> None:
         self.stop_requested = True
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _all_agree_to_stop(self) -> bool:
         flag = torch.tensor([int(self.stop_requested)], device=self.ranks.device)
@@ -264,14 +277,16 @@ class Trainer:
         return tokens_per_second * flops / self.flops_per_second_at_peak
 
 
-def _agree_on_checkpoint(run_dir: Path, choice: str) -> Path | None:
+def _agree_on_checkpoint(run_dir: Path, choice: str, held: ExitStack) -> Path | None:
     """The checkpoint to go on from, chosen by the main rank alone: others may see an older listing of a shared folder.
 
-    Raises NotemillError on every rank.
+    The main rank also makes the run folder and keeps other runs out of it until `held` is closed. Raises NotemillError
+    on every rank.
     """
     decision: list[tuple[str | None, str | None]] = [(None, None)]
     if dist.get_rank() == 0:
         try:
+            held.enter_context(only_writer(make_private_folder(run_dir)))
             found = checkpoint.choose(run_dir, choice)
             decision = [(None if found is None else str(found), None)]
         except NotemillError as error:

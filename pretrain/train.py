@@ -8,9 +8,7 @@ a run that is killed and resumed gives bitwise the losses of one that was not.
 """
 
 import argparse
-import logging
 import sys
-import warnings
 from pathlib import Path
 
 from launch.errors import NotemillError
@@ -34,10 +32,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(config: PretrainConfig) -> Path:
     """Train to `train.steps` and return the last checkpoint. Raises NotemillError for bad input on every rank."""
-    _quieten()
     # Must come before anything imports megatron.core.
     from pretrain import megatron_on_cpu
 
+    megatron_on_cpu.quieten()
     megatron_on_cpu.install()
     from pretrain.loop import Trainer
     from pretrain.parallel import distributed
@@ -47,13 +45,6 @@ def run(config: PretrainConfig) -> Path:
         return Trainer(config, ranks).run()
     finally:
         distributed.stop()
-
-
-def _quieten() -> None:
-    """megatron-core warns about every optional package it does without; none is an error here."""
-    warnings.filterwarnings("ignore", module=r"megatron\..*")
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    logging.getLogger("megatron.core").setLevel(logging.ERROR)
 
 
 if __name__ == "__main__":

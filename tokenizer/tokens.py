@@ -26,7 +26,15 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from data_pipeline.files import atomic_write, make_private_folder, read_json, sha256_file, sha256_json, write_json
+from data_pipeline.files import (
+    atomic_write,
+    make_private_folder,
+    only_writer,
+    read_json,
+    sha256_file,
+    sha256_json,
+    write_json,
+)
 from data_pipeline.manifest import MANIFEST_NAME, ShardEntry, load_corpus
 from data_pipeline.patients import SPLITS
 from launch.console import say, track
@@ -99,36 +107,37 @@ def build_tokens(corpus_dir: Path, tokenizer_dir: Path, out: Path, num_workers: 
             f"{corpus_dir} ({corpus_sha256[:12]}); the tokens' manifest names both."
         )
     build = sha256_json([TOKENS_VERSION, corpus_sha256, tokenizer["fingerprint"], MAX_SENTENCE_TOKENS])
-    if (out / MANIFEST_NAME).exists():
-        there: TokensManifest = read_json(out / MANIFEST_NAME, "token manifest")
-        if there.get("build_sha256") == build:
-            say(f"{out} already holds these tokens.")
-            return there
-        raise NotemillError(f"{out} holds other tokens; remove it or give another --out.")
     make_private_folder(out)
-    parts = _parts_folder(out, build)
-    dtype = dtype_for(tokenizer["vocab_size"])
-    tasks = [
-        _ShardTask(corpus_dir / shard["path"], shard["sha256"], tokenizer_dir, parts, dtype.name)
-        for shard in corpus["shards"]
-    ]
-    for _ in track(_run(tasks, num_workers), "encoding shards", total=len(tasks)):
-        pass
-    manifest = TokensManifest(
-        version=TOKENS_VERSION,
-        build_sha256=build,
-        corpus_manifest_sha256=corpus_sha256,
-        tokenizer_fingerprint=tokenizer["fingerprint"],
-        tokenizer_corpus_manifest_sha256=tokenizer["corpus_manifest_sha256"],
-        vocab_size=tokenizer["vocab_size"],
-        dtype=dtype.name,
-        max_sentence_tokens=MAX_SENTENCE_TOKENS,
-        files=_join(corpus["shards"], parts, out, dtype),
-    )
-    _copy_tokenizer(tokenizer_dir, out / TOKENIZER_FOLDER)
-    write_json(out / MANIFEST_NAME, manifest)
-    shutil.rmtree(out / _PARTS_FOLDER)
-    return manifest
+    with only_writer(out):
+        if (out / MANIFEST_NAME).exists():
+            there: TokensManifest = read_json(out / MANIFEST_NAME, "token manifest")
+            if there.get("build_sha256") == build:
+                say(f"{out} already holds these tokens.")
+                return there
+            raise NotemillError(f"{out} holds other tokens; remove it or give another --out.")
+        parts = _parts_folder(out, build)
+        dtype = dtype_for(tokenizer["vocab_size"])
+        tasks = [
+            _ShardTask(corpus_dir / shard["path"], shard["sha256"], tokenizer_dir, parts, dtype.name)
+            for shard in corpus["shards"]
+        ]
+        for _ in track(_run(tasks, num_workers), "encoding shards", total=len(tasks)):
+            pass
+        manifest = TokensManifest(
+            version=TOKENS_VERSION,
+            build_sha256=build,
+            corpus_manifest_sha256=corpus_sha256,
+            tokenizer_fingerprint=tokenizer["fingerprint"],
+            tokenizer_corpus_manifest_sha256=tokenizer["corpus_manifest_sha256"],
+            vocab_size=tokenizer["vocab_size"],
+            dtype=dtype.name,
+            max_sentence_tokens=MAX_SENTENCE_TOKENS,
+            files=_join(corpus["shards"], parts, out, dtype),
+        )
+        _copy_tokenizer(tokenizer_dir, out / TOKENIZER_FOLDER)
+        write_json(out / MANIFEST_NAME, manifest)
+        shutil.rmtree(out / _PARTS_FOLDER)
+        return manifest
 
 
 def file_name_of_source(source: str) -> str:

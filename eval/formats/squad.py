@@ -30,8 +30,12 @@ class Squad:
                 for number, paragraph in enumerate(article["paragraphs"])
                 for question in paragraph["qas"]
             )
-        except (KeyError, TypeError) as error:
-            raise NotemillError(f"{path} is not in SQuAD's form: {error} is missing or of another kind.") from None
+        except KeyError as error:
+            raise NotemillError(f"{path} is not in SQuAD's form: {error} is missing.") from None
+        except (TypeError, AttributeError):
+            raise NotemillError(
+                f"{path} is not in SQuAD's form: data > paragraphs > qas are lists of objects, answer_start a number."
+            ) from None
 
     def write(self, folder: Path, examples: Sequence[Example], predictions: dict[str, str]) -> Path:
         path = folder / "predictions.json"

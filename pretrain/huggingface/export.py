@@ -13,6 +13,7 @@ from data_pipeline.files import make_private_folder, read_json, sha256_file, sha
 from launch.console import say
 from launch.errors import NotemillError
 from pretrain.config import ParallelConfig, PretrainConfig, load_pretrain_config
+from tokenizer.folder import read_tokenizer_manifest
 
 PARITY = "parity.json"
 
@@ -29,11 +30,18 @@ def export(checkpoint: Path, out: Path) -> Path:
         raise NotemillError(f"{out} is there already and not empty; choose another --out.")
     from pretrain import megatron_on_cpu
 
+    megatron_on_cpu.quieten()
     megatron_on_cpu.install()
     from pretrain.checkpoint import read_info
     from pretrain.parallel import distributed
 
     info = read_info(checkpoint)
+    fingerprint = read_tokenizer_manifest(checkpoint / "tokenizer")["fingerprint"]
+    if fingerprint != info.tokenizer_fingerprint:
+        raise NotemillError(
+            f"the tokenizer in {checkpoint} ({fingerprint[:12]}) is not the one that the model was trained with "
+            f"({info.tokenizer_fingerprint[:12]}); take the checkpoint from where it was first written."
+        )
     trained = load_pretrain_config(str(checkpoint / "config.yaml"), [])
     distributed.start(_on_one_process(trained))
     partial = out.with_name(f".{out.name}.partial")

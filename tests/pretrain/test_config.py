@@ -32,8 +32,12 @@ def test_resolved_config_reads_back_equal(tmp_path):
         ("parallel.sequence=true", "needs parallel.tensor of at least 2"),
         ("engine.name=deepspeed", "engine.name=megatron"),
         ("engine.zero_stage=3", "zero_stage 3 cannot run"),
-        ("train.clip_grad=0", "clip_grad 0.0 must be above 0"),
+        ("train.clip_grad=0", "clip_grad is 0.0 and must be above 0"),
         ("train.steps=0", "at least 1"),
+        ("train.lr=.inf", "train.lr is inf"),
+        ("model.init_std=.nan", "init_std is nan"),
+        ("train.beta1=2", "beta1 is 2.0"),
+        ("checkpoint.keep=-1", "keep is -1"),
         ("steps", "section.key=value"),
     ],
 )
@@ -43,7 +47,7 @@ def test_wrong_settings_are_told_in_one_sentence(override, said):
     assert "\n" not in str(told.value)
 
 
-@pytest.mark.parametrize("name", ["0123", "12:30", "1e3", "on", "2024-06-01", "[a", "null"])
+@pytest.mark.parametrize("name", ["0123", "${HOME}", "12:30", "1e3", "on", "2024-06-01", "[a", "null"])
 def test_text_is_taken_as_it_is_typed(name):
     assert load_pretrain_config(None, [f"run.dir={name}"]).run.dir == name
 
