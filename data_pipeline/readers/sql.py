@@ -119,16 +119,38 @@ def _engine(item: Input) -> Iterator[Any]:
             "postgresql+psycopg://user@host/database."
         ) from None
     if engine.dialect.name == "sqlite":
-        sqlalchemy.event.listen(engine, "connect", _keep_bad_bytes)
+        sqlalchemy.event.listen(engine, "connect", _keep_bad_bytes_of_sqlite)
+    elif engine.dialect.driver == "psycopg":
+        # Before SQLAlchemy's own look at the server, which fails on bytes.
+        sqlalchemy.event.listen(engine, "connect", _keep_bad_bytes_of_psycopg, insert=True)
     try:
         yield engine
     finally:
         engine.dispose()
 
 
-def _keep_bad_bytes(connection: Any, _: Any) -> None:
+def _keep_bad_bytes_of_sqlite(connection: Any, _: Any) -> None:
     """SQLite stores any bytes as text; its module would fail on those that are not UTF-8."""
     connection.text_factory = _text_or_bytes
+
+
+def _keep_bad_bytes_of_psycopg(connection: Any, _: Any) -> None:
+    """So does PostgreSQL where the database's encoding is SQL_ASCII; psycopg then takes no text for text."""
+    import psycopg
+
+    if connection.info.parameter_status("server_encoding") != "SQL_ASCII":
+        return
+
+    class TextOrBytes(psycopg.adapt.Loader):
+        def load(self, data: Any) -> str | bytes:
+            return _text_or_bytes(bytes(data))
+
+    class BinaryTextOrBytes(TextOrBytes):
+        format = psycopg.pq.Format.BINARY
+
+    for loader in (TextOrBytes, BinaryTextOrBytes):
+        for name in ("text", "varchar", "bpchar", "name"):
+            connection.adapters.register_loader(name, loader)
 
 
 def _text_or_bytes(data: bytes) -> str | bytes:
@@ -158,7 +180,9 @@ def _translated(item: Input, verb: str) -> Iterator[None]:
         yield
     except sqlalchemy.exc.NoSuchTableError:
         raise NotemillError(f"{item.path}: the database has no such table; write schema.table.") from None
-    except sqlalchemy.exc.SQLAlchemyError as error:
+    except NotemillError:
+        raise
+    except Exception as error:
         raise NotemillError(f"cannot {verb} {item.path}: {_reason(error, verb, item)}.") from None
 
 
@@ -168,7 +192,7 @@ def _reason(error: Exception, verb: str, item: Input) -> str:
     original = getattr(error, "orig", None) or error
     message = " ".join(str(original).split("\n")[0].split()).rstrip(".")
     state = str(getattr(original, "sqlstate", None) or getattr(original, "pgcode", None) or "")
-    if verb == "reach" or state.startswith(_TELLING_STATES) or _TELLING_SQLITE.match(message):
+    if (verb == "reach" and original is not error) or state.startswith(_TELLING_STATES) or _TELLING_SQLITE.match(message):
         password = sqlalchemy.make_url(item.path.address).password
         return message.replace(str(password), "***") if password else message
     return f"{type(original).__name__} (what the driver said may quote a note and is not shown)"
