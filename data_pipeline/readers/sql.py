@@ -192,7 +192,9 @@ def _reason(error: Exception, verb: str, item: Input) -> str:
     original = getattr(error, "orig", None) or error
     message = " ".join(str(original).split("\n")[0].split()).rstrip(".")
     state = str(getattr(original, "sqlstate", None) or getattr(original, "pgcode", None) or "")
-    if (verb == "reach" and original is not error) or state.startswith(_TELLING_STATES) or _TELLING_SQLITE.match(message):
+    is_from_driver = original is not error
+    tells_no_value = state.startswith(_TELLING_STATES) or _TELLING_SQLITE.match(message)
+    if is_from_driver and (verb == "reach" or tells_no_value):
         password = sqlalchemy.make_url(item.path.address).password
         return message.replace(str(password), "***") if password else message
     return f"{type(original).__name__} (what the driver said may quote a note and is not shown)"

@@ -4,6 +4,7 @@ import base64
 import bz2
 import csv
 import gzip
+import io
 import json
 from pathlib import Path
 
@@ -19,8 +20,6 @@ from tests.data_pipeline.test_readers import notes, read, reasons
 
 
 def table(*rows: list[str], delimiter: str = ",") -> str:
-    import io
-
     stream = io.StringIO()
     csv.writer(stream, delimiter=delimiter).writerows(rows)
     return stream.getvalue()
@@ -71,7 +70,8 @@ def test_repairs_are_counted(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes() + b'{"text": "caf\xe9"}\n')
     manifest = build(tmp_path / "corpus", f"a=jsonl:{path}")
     assert manifest["repaired"] == {"encoding": 1, "mojibake": 1}
-    assert texts(tmp_path / "corpus") == {"a-1": "Temp 37°C, “stable”, café.", "a-2": "À la carte, 37°C, ±2.", "a-3": "café"}
+    found = texts(tmp_path / "corpus")
+    assert found == {"a-1": "Temp 37°C, “stable”, café.", "a-2": "À la carte, 37°C, ±2.", "a-3": "café"}
 
 
 def test_parquet_of_any_types_and_with_bytes_under_the_name_of_text(tmp_path: Path) -> None:
@@ -79,9 +79,10 @@ def test_parquet_of_any_types_and_with_bytes_under_the_name_of_text(tmp_path: Pa
     columns = {"N": [1.0, 2.0, 3.0], "who": pa.array(["p", "q", "r"]).dictionary_encode(), "Report": bad}
     pq.write_table(pa.table(columns), tmp_path / "n.parquet")
     rows = read(f"parquet:{tmp_path}/n.parquet?id=n&patient=who&text=report")
-    assert [(note.note_id, note.patient_id, note.text) for note in notes(rows)] == [("1", "p", "café"), ("2", "q", "fine")]
+    found = [(note.note_id, note.patient_id, note.text) for note in notes(rows)]
+    assert found == [("1", "p", "café"), ("2", "q", "fine")]
     assert reasons(rows) == {"note": 2, "empty_text": 1}
-    with pytest.raises(NotemillError, match="no column 'txt' for text .after its path.; its columns are N, who, Report"):
+    with pytest.raises(NotemillError, match=r"no column 'txt' for text .*; its columns are N, who, Report"):
         read(f"parquet:{tmp_path}/n.parquet?text=txt")
 
 
@@ -134,12 +135,13 @@ def attachment(text: str | bytes, kind: str = "text/plain; charset=utf-8") -> di
 
 
 def test_fhir_documents_become_notes_or_reasons(tmp_path: Path) -> None:
+    elsewhere = {"reference": "https://x/Patient/p2/_history/1"}
     page = "<html><body><p>K &lt; 3.5</p><ul><li>one<li>two</ul><table><tr><td>Na</td><td>140</td></tr></table>"
     address = {"attachment": {"contentType": "text/plain", "url": "Binary/1"}}
     resources = [
         document(),
-        document(id="d2", content=[attachment(page, "text/html")], subject={"reference": "https://x/Patient/p2/_history/1"}),
-        document(id="d3", content=[attachment("<b>no</b>", "text/html"), attachment("Plain.")], type={"text": "Letter"}),
+        document(id="d2", content=[attachment(page, "text/html")], subject=elsewhere),
+        document(id="d3", content=[attachment("<b>no</b>", "text/html"), attachment("Plain.")], type={"text": "To GP"}),
         document(id="d4", content=[attachment("café".encode("latin-1"), "text/plain; charset=ISO-8859-1")]),
         document(id="d5", status="entered-in-error"),
         document(id="d6", status="superseded"),
@@ -159,7 +161,7 @@ def test_fhir_documents_become_notes_or_reasons(tmp_path: Path) -> None:
     assert [(note.note_id, note.patient_id, note.note_type, note.text) for note in notes(rows)] == [
         ("d1", "p1", "Progress note", "Pain since Monday."),
         ("d2", "p2", "Progress note", "K < 3.5\n\n- one\n- two\n\nNa\t140"),
-        ("d3", "p1", "Letter", "Plain."),
+        ("d3", "p1", "To GP", "Plain."),
         ("d4", "p1", "Progress note", "café"),
     ]
     expected = {"retracted": 1, "superseded": 1, "attachment_type": 1, "attachment_elsewhere": 1, "bad_base64": 1}

@@ -1,9 +1,7 @@
 """The sql reader on a real PostgreSQL server with an OMOP NOTE table, and on SQLite."""
 
-import json
 import re
 import sqlite3
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,18 +84,19 @@ def test_rows_come_through_a_server_side_cursor(server: Server) -> None:
     (item,) = parse_inputs([f"sql:{server.url('omop', PASSWORD)}?table=cdm.note"])
     rows = read_rows(item, CorpusConfig())
     next(rows)
-    with psycopg.connect(
-        f"host=127.0.0.1 port={server.port} user=reader dbname=omop", password=PASSWORD
-    ) as connection:
+    with psycopg.connect(f"host=127.0.0.1 port={server.port} user=reader dbname=omop", password=PASSWORD) as connection:
         activity = "SELECT query, state FROM pg_stat_activity WHERE query LIKE 'FETCH%'"
         running = connection.execute(activity).fetchall()
     rows.close()  # type: ignore[attr-defined]
-    assert len(running) == 1 and re.match(r"FETCH FORWARD \d{1,3} ", running[0][0]) and running[0][1].startswith("idle in")
+    ((query, state),) = running
+    assert re.match(r"FETCH FORWARD \d{1,3} ", query) and state.startswith("idle in")
 
 
 def test_a_query_as_written_and_bytes_of_an_old_database(server: Server, tmp_path: Path) -> None:
-    query = "SELECT note_id::text AS id, person_id AS mrn, note_text AS body FROM cdm.note WHERE note_text LIKE '%100%' "
-    (tmp_path / "notes.sql").write_text(query + "AND note_title <> ' :x' ORDER BY note_id LIMIT 3")
+    query = "SELECT note_id::text AS id, person_id AS mrn, note_text AS body FROM cdm.note "
+    (tmp_path / "notes.sql").write_text(
+        query + "WHERE note_text LIKE '%100%' AND note_title <> ' :x' ORDER BY note_id LIMIT 3"
+    )
     rows = read(f"sql:{server.url('omop', PASSWORD)}?query=@{tmp_path}/notes.sql&text=body&patient=mrn")
     assert [row.note_id for row in rows] == ["1", "2", "3"]
     (note,) = read(f"sql:{server.url('old', PASSWORD)}?table=notes&text=body&patient=who")
@@ -112,7 +111,9 @@ def test_the_password_is_nowhere(server: Server, tmp_path: Path, capfd: pytest.C
     by_file = f"sql:{server.url('omop')}?table=cdm.note&password_file={secret}"
     manifest = build(tmp_path / "a", by_url)
     build(tmp_path / "b", by_file)
-    assert manifest["inputs"][0]["path"] == f"postgresql+psycopg://reader:***@127.0.0.1:{server.port}/omop?table=cdm.note"
+    assert (
+        manifest["inputs"][0]["path"] == f"postgresql+psycopg://reader:***@127.0.0.1:{server.port}/omop?table=cdm.note"
+    )
     problems = [str(parse_inputs([by_url])), capfd.readouterr().err]
     for spec in (
         by_url.replace("cdm.note", "cdm.notes"),
@@ -126,7 +127,8 @@ def test_the_password_is_nowhere(server: Server, tmp_path: Path, capfd: pytest.C
             read(spec)
         assert "\n" not in str(error.value)
         problems.append(str(error.value))
-    everything = [path.read_bytes().decode("latin-1") for path in tmp_path.rglob("*") if path.is_file() and path != secret]
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and path != secret]
+    everything = [path.read_bytes().decode("latin-1") for path in files]
     for secret_form in (PASSWORD, "s3cret"):
         assert not any(secret_form in text for text in (*problems, *everything))
     secret.chmod(0o644)
@@ -136,12 +138,12 @@ def test_the_password_is_nowhere(server: Server, tmp_path: Path, capfd: pytest.C
 
 def test_what_a_driver_says_of_a_value_is_not_repeated(server: Server) -> None:
     url = server.url("omop", PASSWORD)
-    with pytest.raises(NotemillError, match="cannot (?:read|query) .*may quote a note") as error:
+    with pytest.raises(NotemillError, match=r"cannot (?:read|query) .*may quote a note") as error:
         read(f"sql:{url}?query=SELECT note_id, note_text::int AS text FROM cdm.note ORDER BY note_id")
     assert "stable" not in str(error.value)
     with pytest.raises(NotemillError, match='column "txt" does not exist'):
         read(f"sql:{url}?query=SELECT txt FROM cdm.note ORDER BY note_id")
-    with pytest.raises(NotemillError, match=r"cannot .*read-only transaction|cannot query"):
+    with pytest.raises(NotemillError, match="cannot query"):
         read(f"sql:{url}?query=DELETE FROM cdm.note")
     assert len(read(f"sql:{url}?table=cdm.note")) == NUM_NOTES + 2
 
@@ -205,4 +207,4 @@ def test_an_interrupted_build_goes_on_only_from_pieces_of_the_same_rows(
     assert {name: value for name, value in folder_hashes(tmp_path / "corpus").items() if name in fresh} == fresh
     assert texts(tmp_path / "after")["25"] == "Corrected." and manifest["counts"]["read"] == 62
     assert first["inputs"][0]["sha256"] != manifest["inputs"][0]["sha256"]
-    assert Counter(json.loads((tmp_path / "after" / "manifest.json").read_text())["counts"]["rejected"]) == {"empty_text": 1}
+    assert manifest["counts"]["rejected"] == {"empty_text": 1}
