@@ -9,6 +9,7 @@ of the files before it. Every file appears whole under its name or not at all, a
 was killed goes on from its finished pieces, and its result has the same bytes.
 """
 
+import hashlib
 import shutil
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -26,11 +27,12 @@ from data_pipeline.dedup import first_of_each
 from data_pipeline.deid.patterns import PATTERNS_VERSION
 from data_pipeline.deid.roster import Roster, RosterSummary
 from data_pipeline.files import make_private_folder, read_json, sha256_file, sha256_json, write_json
-from data_pipeline.inputs import Input, hash_inputs
+from data_pipeline.inputs import Input, hash_inputs, shown_settings
 from data_pipeline.manifest import (
     CORPUS_VERSION,
     MANIFEST_NAME,
     QUARANTINE_FOLDER,
+    REJECTED_FOLDER,
     SHARD_SCHEMA,
     SHARDS_FOLDER,
     Attestation,
@@ -47,11 +49,14 @@ from data_pipeline.patients import SPLITS, key_check
 from data_pipeline.pieces import Piece, PieceContext, PieceCounts, cut_pieces, run_piece, write_notes
 from data_pipeline.placeholders import PLACEHOLDER_CLASSES
 from data_pipeline.readers import check_input, read_rows
+from data_pipeline.rejects import REJECTED_SCHEMA, TooManyRejectsError, check_share, rejects_table
 from launch.console import say, track
 from launch.errors import NotemillError
 
 WORK_FOLDER = ".build"
 _PLAN = "plan.json"
+_REJECTED_ROWS = 1_000_000
+"""Rows in one file of rejected rows, at most."""
 WAIVER = (
     "built without a roster: patients' own identifiers were looked for by pattern only, and nothing re-read the output"
 )
@@ -80,21 +85,23 @@ def build_corpus(request: BuildRequest) -> CorpusManifest:
     if request.num_workers < 1:
         raise NotemillError(f"--workers is {request.num_workers}; it must be at least 1.")
     for item in request.inputs:
-        check_input(item, request.config.jsonl)
+        check_input(item, request.config)
     roster = Roster(request.roster, request.config.deid.roster_names).summary if request.roster else None
     inputs = hash_inputs(request.inputs)
     identity = _identity(request, inputs, roster)
     finished = _finished_corpus(request.out, identity)
     if finished is not None:
         say(f"{request.out} is already built: {finished['counts']['kept']} notes in {len(finished['shards'])} shards.")
+        if any(item.kind == "sql" for item in inputs):
+            say("its databases were not read again; build into another folder for what they hold now.")
         return finished
     existed = request.out.exists()
     work = _open_work_folder(request.out, identity)
     try:
         manifest = _build(request, inputs, roster, identity, work)
     except NotemillError as error:
-        # A dead worker is no fault of the inputs: what is finished stays for the next run.
-        if not isinstance(error, _WorkerDiedError):
+        # A dead worker is no fault of the inputs, and a limit can be raised: what is finished stays for the next run.
+        if not isinstance(error, _WorkerDiedError | TooManyRejectsError):
             _discard(request.out, remove_folder=not existed)
         raise
     shutil.rmtree(work)
@@ -109,15 +116,18 @@ def _build(
     request: BuildRequest, inputs: list[Input], roster: RosterSummary | None, identity: str, work: Path
 ) -> CorpusManifest:
     context = PieceContext(request.config, request.hmac_key, request.roster, work)
-    entries: list[InputEntry] = []
     totals: list[PieceCounts] = []
     stems: list[str] = []
+    entries = [_input_entry(item) for item in inputs]
+    rows_read = [hashlib.sha256() for _ in inputs]
     for piece, piece_counts in _run_pieces(inputs, context, request.num_workers):
-        if len(entries) <= piece.input_index:
-            entries += [_input_entry(item, rows=0) for item in inputs[len(entries) : piece.input_index + 1]]
-        entries[piece.input_index]["rows"] += piece_counts["read"]
+        _add_piece(entries[piece.input_index], piece_counts)
+        rows_read[piece.input_index].update(piece_counts["rows_sha256"].encode())
         totals.append(piece_counts)
         stems.append(piece.stem)
+    for entry, digest in zip(entries, rows_read, strict=True):
+        # What a query stands for is known only now.
+        entry["sha256"] = digest.hexdigest() if entry["kind"] == "sql" else entry["sha256"]
     masks = first_of_each([work / f"{stem}.digests" for stem in stems])
     rejected = _sum(totals, "rejected")
     counts = Counts(
@@ -134,8 +144,13 @@ def _build(
         raise NotemillError(
             f"no note is left of {counts['read']} rows ({reasons}, {counts['quarantined']} quarantined)."
         )
-    for folder in (SHARDS_FOLDER, QUARANTINE_FOLDER):
+    for folder in (SHARDS_FOLDER, QUARANTINE_FOLDER, REJECTED_FOLDER):
         shutil.rmtree(request.out / folder, ignore_errors=True)
+    lost = (_read(path, REJECTED_SCHEMA) for stem in stems if (path := work / f"{stem}.rejected.parquet").exists())
+    rejected_rows = _write_rejected(request.out, lost)
+    if rejected:
+        say(rejects_table(entries))
+    check_share(entries, request.config.rejects, f"the ids in {request.out / REJECTED_FOLDER}")
     tables = (_read(work / f"{stem}.parquet").filter(pa.array(mask)) for stem, mask in zip(stems, masks, strict=True))
     shards = _write_shards(request.out, tables, request.config.shards.max_rows)
     held = (_read(path) for stem in stems if (path := work / f"{stem}.quarantine.parquet").exists())
@@ -149,6 +164,7 @@ def _build(
         inputs=entries,
         shards=shards,
         quarantine=quarantine,
+        rejected=rejected_rows,
         counts=counts,
         repaired=_sum(totals, "repaired"),
         phi_replaced={name: phi_replaced[name] for name in PLACEHOLDER_CLASSES if name in phi_replaced},
@@ -189,15 +205,15 @@ def _run_pieces(inputs: list[Input], context: PieceContext, num_workers: int) ->
 def _read_pieces(inputs: list[Input], config: CorpusConfig) -> Iterator[Piece]:
     for index, item in enumerate(inputs):
         num_pieces = 0
-        for piece in cut_pieces(read_rows(item, config.jsonl), index, config):
+        for piece in cut_pieces(read_rows(item, config), index, config):
             num_pieces += 1
             yield piece
-        if num_pieces == 0:
+        if num_pieces == 0 and item.is_named:
             raise NotemillError(f"{item.path} holds no notes; leave it out or check that it is the right file.")
 
 
 def _without_rows(piece: Piece) -> Piece:
-    return Piece(piece.input_index, piece.index, [])
+    return Piece(piece.input_index, piece.index, [], piece.first_row)
 
 
 def _result(item: tuple[Piece, "Future[PieceCounts]"]) -> tuple[Piece, PieceCounts]:
@@ -226,12 +242,20 @@ def _write_quarantine(out: Path, tables: Iterator[pa.Table], max_rows: int) -> l
     return writer.finish()
 
 
+def _write_rejected(out: Path, tables: Iterator[pa.Table]) -> list[ShardEntry]:
+    writer = _ShardWriter(out, f"{REJECTED_FOLDER}/rows", "rejected", _REJECTED_ROWS, REJECTED_SCHEMA)
+    for table in tables:
+        make_private_folder(out / REJECTED_FOLDER)
+        writer.add(table)
+    return writer.finish()
+
+
 class _ShardWriter:
     """Collects notes and writes a shard whenever `max_rows` are there."""
 
-    def __init__(self, out: Path, prefix: str, split: str, max_rows: int) -> None:
+    def __init__(self, out: Path, prefix: str, split: str, max_rows: int, schema: pa.Schema = SHARD_SCHEMA) -> None:
         self._out, self._prefix, self._split, self._max_rows = out, prefix, split, max_rows
-        self._pending: pa.Table = SHARD_SCHEMA.empty_table()
+        self._pending: pa.Table = schema.empty_table()
         self._entries: list[ShardEntry] = []
 
     def add(self, table: pa.Table) -> None:
@@ -257,18 +281,32 @@ class _ShardWriter:
         )
 
 
-def _read(path: Path) -> pa.Table:
+def _read(path: Path, schema: pa.Schema = SHARD_SCHEMA) -> pa.Table:
     import pyarrow.parquet as pq
 
     # A name such as 00000-0000001.parquet would otherwise be searched for partitions.
-    return pq.read_table(path, schema=SHARD_SCHEMA, partitioning=None)
+    return pq.read_table(path, schema=schema, partitioning=None)
 
 
 # ---- manifest --------------------------------------------------------------------------------------------------------
 
 
-def _input_entry(item: Input, rows: int) -> InputEntry:
-    return InputEntry(path=str(item.path), kind=item.kind, source=item.source, sha256=item.sha256, rows=rows)
+def _input_entry(item: Input) -> InputEntry:
+    return InputEntry(
+        path=str(item.path),
+        kind=item.kind,
+        source=item.source,
+        sha256=item.sha256,
+        rows=0,
+        rejected={},
+        settings=shown_settings(item),
+    )
+
+
+def _add_piece(entry: InputEntry, counts: PieceCounts) -> None:
+    entry["rows"] += counts["read"]
+    for reason, number in counts["rejected"].items():
+        entry["rejected"][reason] = entry["rejected"].get(reason, 0) + number
 
 
 def _sum(counts: list[PieceCounts], name: str) -> dict[str, int]:
@@ -311,7 +349,7 @@ def _identity(request: BuildRequest, inputs: list[Input], roster: RosterSummary 
         "version": CORPUS_VERSION,
         "patterns": PATTERNS_VERSION,
         "config": request.config.sha256,
-        "inputs": [[item.kind, item.source, item.sha256] for item in inputs],
+        "inputs": [[item.kind, item.source, item.sha256, shown_settings(item)] for item in inputs],
         "roster": roster.sha256 if roster else None,
         "key": key_check(request.hmac_key),
     }
@@ -355,7 +393,7 @@ def _open_work_folder(out: Path, identity: str) -> Path:
 
 def _discard(out: Path, remove_folder: bool) -> None:
     """Remove what an unfinished build left: only what builds write, never the folder of someone else."""
-    for name in (SHARDS_FOLDER, QUARANTINE_FOLDER, WORK_FOLDER):
+    for name in (SHARDS_FOLDER, QUARANTINE_FOLDER, REJECTED_FOLDER, WORK_FOLDER):
         shutil.rmtree(out / name, ignore_errors=True)
     if remove_folder and out.is_dir() and not any(out.iterdir()):
         out.rmdir()

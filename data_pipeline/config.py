@@ -6,21 +6,37 @@ from typing import Any, Literal
 
 from data_pipeline.files import sha256_json
 
+COLUMN_ROLES = ("id", "text", "patient", "type", "source")
+"""What a column or key of an input can be to us; also the settings that may follow an input's path."""
+
 
 @dataclass(frozen=True)
-class JsonlColumns:
-    """Which keys of a JSON line hold what; unset ones are looked for under their usual names."""
+class Columns:
+    """Which columns or keys of one kind of input hold what; unset ones are looked for under their usual names.
+
+    What follows the path of one input, as in `csv:notes.csv?text=body`, goes before.
+    """
 
     id: str | None = None
-    """Key of the note's id; else id, note_id, row_id; else the line number."""
+    """The note's id; else id, note_id, row_id; else the input's name and the number of the row."""
     text: str | None = None
-    """Key of the text; else text, note_text, content."""
+    """The text; else text, note_text, content, body."""
     patient: str | None = None
-    """Key of the patient; else patient_id, subject_id, person_id, patient; else the note's id stands for a patient."""
+    """The patient; else patient_id, subject_id, person_id, patient, mrn; else each note is its own patient. Once named,
+    a row without a value is rejected as missing_patient."""
     type: str | None = None
-    """Key of the note's type; else note_type, type, category."""
+    """The note's type; else note_type, type, category, note_title, note_type_concept_id."""
     source: str | None = None
-    """Key whose value becomes the source column; unset means the name of the input."""
+    """Its value becomes the source column; unset means the name of the input."""
+
+
+@dataclass(frozen=True)
+class RejectsConfig:
+    """When too many rows are lost. It decides whether a build ends well, not what it contains."""
+
+    max_share: float = 0.25
+    """Share of all rows that may be rejected before the build fails at its end, with a table by input and reason. Rows
+    that the source itself takes back (retracted, superseded) or that settings filter out do not count."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +77,16 @@ class ShardConfig:
 class CorpusConfig:
     """Settings of `notemill corpus build`."""
 
-    jsonl: JsonlColumns = field(default_factory=JsonlColumns)
-    """Key names for jsonl inputs."""
+    jsonl: Columns = field(default_factory=Columns)
+    """Keys of jsonl inputs."""
+    csv: Columns = field(default_factory=Columns)
+    """Columns of csv inputs."""
+    parquet: Columns = field(default_factory=Columns)
+    """Columns of parquet inputs."""
+    sql: Columns = field(default_factory=Columns)
+    """Columns of sql inputs."""
+    rejects: RejectsConfig = field(default_factory=RejectsConfig)
+    """Rows that become no note."""
     deid: DeidConfig = field(default_factory=DeidConfig)
     """De-identification."""
     split: SplitConfig = field(default_factory=SplitConfig)
@@ -79,6 +103,8 @@ class CorpusConfig:
         for name in ("max_rows", "piece_rows", "piece_chars"):
             if getattr(self.shards, name) < 1:
                 problems.append(f"shards.{name} is {getattr(self.shards, name)} and must be at least 1")
+        if not 0 <= self.rejects.max_share <= 1:
+            problems.append(f"rejects.max_share is {self.rejects.max_share} and must lie between 0 and 1")
         return problems
 
     def as_dict(self) -> dict[str, Any]:
@@ -87,5 +113,8 @@ class CorpusConfig:
 
     @property
     def sha256(self) -> str:
-        """Hash of every setting."""
-        return sha256_json(self.as_dict())
+        """Hash of every setting that decides a byte of the corpus."""
+        deciding = self.as_dict()
+        # So that a build that failed for its rejects goes on from its finished pieces with another limit.
+        del deciding["rejects"]
+        return sha256_json(deciding)

@@ -4,6 +4,7 @@
       manifest.json                  written last: without it the folder is no corpus
       shards/train-00000.parquet     columns of SHARD_SCHEMA, zstd
       quarantine/notes-00000.parquet only where the verifier held notes back; same columns, no stage reads it
+      rejected/rows-00000.parquet    only where rows became no note: which and why, without text, see `rejects`
 
 Invariant: read == kept + Σ rejected + exact_duplicates + near_duplicates + quarantined, and kept is the
 rows of the shards.
@@ -23,19 +24,26 @@ CORPUS_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 SHARDS_FOLDER = "shards"
 QUARANTINE_FOLDER = "quarantine"
+REJECTED_FOLDER = "rejected"
 SHARD_COLUMNS = ("note_id", "patient_key", "source", "split", "note_type", "text")
 SHARD_SCHEMA = pa.schema([pa.field(name, pa.string(), nullable=False) for name in SHARD_COLUMNS])
 _READ_ROWS = 1024
 
 
 class InputEntry(TypedDict):
-    """One input file. `rows` counts every record, also those that became no note."""
+    """One input. `rows` counts every record, also those that became no note, which `rejected` counts by reason.
+
+    `sha256` is the hash of the file's bytes, of a `text` input's files, or of the rows that an `sql` input gave.
+    `settings` is what followed its path.
+    """
 
     path: str
     kind: str
     source: str
     sha256: str
     rows: int
+    rejected: dict[str, int]
+    settings: dict[str, str]
 
 
 class ShardEntry(TypedDict):
@@ -93,6 +101,7 @@ class CorpusManifest(TypedDict):
     inputs: list[InputEntry]
     shards: list[ShardEntry]
     quarantine: list[ShardEntry]
+    rejected: list[ShardEntry]
     counts: Counts
     repaired: dict[str, int]
     phi_replaced: dict[str, int]
@@ -191,7 +200,7 @@ def _read_manifest(corpus_dir: Path) -> CorpusManifest:
 
 
 def _files(manifest: CorpusManifest) -> list[ShardEntry]:
-    return [*manifest["shards"], *manifest["quarantine"]]
+    return [*manifest["shards"], *manifest["quarantine"], *manifest["rejected"]]
 
 
 def _arithmetic(manifest: CorpusManifest) -> list[str]:
@@ -205,6 +214,8 @@ def _arithmetic(manifest: CorpusManifest) -> list[str]:
         problems.append("its shards have another number of rows than were kept")
     if sum(entry["rows"] for entry in manifest["quarantine"]) != counts["quarantined"]:
         problems.append("its quarantine has another number of rows than were quarantined")
+    if sum(entry["rows"] for entry in manifest["rejected"]) != sum(counts["rejected"].values()):
+        problems.append("its list of rejected rows has another length than were rejected")
     if manifest["attestation"]["shards_sha256"] != shards_sha256(manifest["shards"]):
         problems.append("its attestation speaks of other shards than it lists")
     return problems

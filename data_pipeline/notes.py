@@ -3,8 +3,21 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-RejectionReason = Literal["retracted", "empty_text", "broken_row", "bad_json", "missing_patient"]
+RejectionReason = Literal[
+    "retracted",
+    "superseded",
+    "other_resource",
+    "empty_text",
+    "broken_row",
+    "bad_json",
+    "missing_patient",
+    "bad_base64",
+    "attachment_type",
+    "attachment_elsewhere",
+]
 REJECTION_REASONS: tuple[RejectionReason, ...] = get_args(RejectionReason)
+EXPECTED_REASONS: frozenset[str] = frozenset({"retracted", "superseded", "other_resource"})
+"""Reasons that the source itself or the user's settings give; the others are losses, see `config.RejectsConfig`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +30,9 @@ class Note:
     source: str
     text: str
     repaired_encoding: bool = False
-    """True where bytes that are not UTF-8 were read as CP-1252."""
+    """True where bytes were not UTF-8."""
+    is_id_private: bool = False
+    """True where the id was not given as one, as the name of a file, and may name a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +40,28 @@ class Rejection:
     """A row that cannot become a note. It counts as read."""
 
     reason: RejectionReason
+    note_id: str = ""
+    """Known only where the row could be read: a cell of a broken record may be anything, even text."""
+    patient_id: str = ""
+    is_id_private: bool = False
 
 
 Row: TypeAlias = Note | Rejection
 
 
 def make_note(
-    note_id: str, patient_id: str, note_type: str, source: str, text: str, repaired_encoding: bool = False
+    note_id: str,
+    patient_id: str,
+    note_type: str,
+    source: str,
+    text: str,
+    repaired_encoding: bool = False,
+    is_id_private: bool = False,
 ) -> Row:
     """A Note, or the Rejection that the fields call for; surrounding spaces of ids are dropped."""
+    note_id, patient_id = note_id.strip(), patient_id.strip()
     if not text.strip("\0 \t\r\n\xa0"):
-        return Rejection("empty_text")
-    if not patient_id.strip():
-        return Rejection("missing_patient")
-    return Note(note_id.strip(), patient_id.strip(), note_type.strip(), source, text, repaired_encoding)
+        return Rejection("empty_text", note_id, patient_id, is_id_private)
+    if not patient_id:
+        return Rejection("missing_patient", note_id, is_id_private=is_id_private)
+    return Note(note_id, patient_id, note_type.strip(), source, text, repaired_encoding, is_id_private)

@@ -1,15 +1,24 @@
-"""Rows of a CSV file as dictionaries, in a stream: embedded newlines, quotes, NULs, CRLF and fields of any length."""
+"""Rows of a CSV file as dictionaries, in a stream: embedded newlines, quotes, NULs, CRLF and fields of any length.
+
+The delimiter is what the header holds most of: comma, tab, semicolon or bar. `delimiter=`, `quoting=none` and `escape=`
+after the path of an input say otherwise.
+"""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
+from data_pipeline.inputs import Input
+from data_pipeline.locations import Location, local
 from data_pipeline.readers.streams import DecodedLines
 from launch.errors import NotemillError
 
 MAX_FIELD_CHARS = 64_000_000
 """A longer field is a quote that was never closed; the record is broken, and reading goes on behind it."""
+_DELIMITERS = ",\t;|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +29,18 @@ class TableRow:
     repaired_encoding: bool
 
 
-def csv_header(path: Path) -> list[str]:
-    """Column names in lower case. Raises NotemillError for a file with nothing in it."""
-    header = next(_records(DecodedLines(path)), None)
+def csv_header(item: Input | Path) -> list[str]:
+    """Column names in lower case; none for an empty file of a folder. Raises NotemillError for one that was named."""
+    item = _as_input(item)
+    header = next(_records(_lines(item), item), None)
     if not header:
-        raise NotemillError(f"{path} is empty or no CSV file; it should hold a header and notes.")
+        if not item.is_named:
+            return []
+        raise NotemillError(f"{item.path} is empty or no CSV file; it should hold a header and notes.")
     return [name.strip().lower() for name in header]
 
 
-def require_columns(path: Path, found: Sequence[str], needed: Sequence[str], kind: str) -> None:
+def require_columns(path: Location, found: Sequence[str], needed: Sequence[str], kind: str) -> None:
     """Raise NotemillError naming the columns that are missing."""
     missing = [name for name in needed if name not in found]
     if missing:
@@ -37,10 +49,11 @@ def require_columns(path: Path, found: Sequence[str], needed: Sequence[str], kin
         )
 
 
-def csv_rows(path: Path) -> Iterator[TableRow]:
+def csv_rows(item: Input | Path) -> Iterator[TableRow]:
     """Records after the header, with lower-case column names; empty lines are no records."""
-    lines = DecodedLines(path)
-    records = _records(lines)
+    item = _as_input(item)
+    lines = _lines(item)
+    records = _records(lines, item)
     header = [name.strip().lower() for name in next(records, None) or []]
     repaired_before = lines.repaired
     for record in records:
@@ -51,10 +64,21 @@ def csv_rows(path: Path) -> Iterator[TableRow]:
         repaired_before = lines.repaired
 
 
-def _records(lines: DecodedLines) -> Iterator[list[str] | None]:
+def _as_input(item: Input | Path) -> Input:
+    """A table that is no input, such as the roster, has no settings."""
+    return Input("csv", local(item), "csv") if isinstance(item, Path) else item
+
+
+def _lines(item: Input) -> DecodedLines:
+    return DecodedLines(item.path, item.settings.get("encoding"))
+
+
+def _records(lines: DecodedLines, item: Input) -> Iterator[list[str] | None]:
     """Fields of each record; None for one that the parser refuses, after which it starts afresh on the next line."""
     csv.field_size_limit(MAX_FIELD_CHARS)
-    reader = csv.reader(lines)
+    header = next(lines, "")
+    source: Iterable[str] = chain((header,), lines) if header else ()
+    reader = csv.reader(source, **_dialect(item, header))
     while True:
         try:
             yield next(reader)
@@ -62,3 +86,14 @@ def _records(lines: DecodedLines) -> Iterator[list[str] | None]:
             return
         except csv.Error:
             yield None
+
+
+def _dialect(item: Input, header: str) -> dict[str, Any]:
+    dialect: dict[str, Any] = {"delimiter": max(_DELIMITERS, key=header.count)}
+    if "delimiter" in item.settings:
+        dialect["delimiter"] = item.settings["delimiter"].replace("\\t", "\t")
+    if item.settings.get("quoting") == "none":
+        dialect["quoting"] = csv.QUOTE_NONE
+    if "escape" in item.settings:
+        dialect |= {"escapechar": item.settings["escape"], "doublequote": False}
+    return dialect

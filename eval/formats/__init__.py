@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 from data_pipeline.files import make_private_folder
 from eval.examples import Dataset, Example, Task
@@ -21,6 +20,7 @@ from eval.formats.pairs import Pairs
 from eval.formats.squad import Squad
 from eval.formats.tables import KNOWN_COLUMNS
 from launch.errors import NotemillError
+from launch.specs import split_settings
 
 FORMATS: tuple[Format, ...] = (
     Brat(),
@@ -83,9 +83,5 @@ def _parse_spec(task: Task, spec: str) -> tuple[str, Path, dict[str, str]]:
     name, colon, rest = spec.partition(":")
     if not colon or not rest:
         raise NotemillError(f"'{spec}' is not FORMAT:PATH; formats for {task} are {', '.join(formats_of(task))}.")
-    path, _, query = rest.partition("?")
-    columns = dict(parse_qsl(query))
-    unknown = [key for key in columns if key not in KNOWN_COLUMNS]
-    if unknown:
-        raise NotemillError(f"unknown column role '{unknown[0]}' in '{spec}'; roles are {', '.join(KNOWN_COLUMNS)}.")
+    path, columns = split_settings(rest, KNOWN_COLUMNS)
     return name, Path(path), columns

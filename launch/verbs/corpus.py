@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "notemill corpus build --input noteevents:NOTEEVENTS.csv.gz --out corpus --roster patients.csv",
             "notemill corpus build --input omop:note/ --input letters=jsonl:letters.jsonl.zst --out corpus --workers 8",
-            "notemill corpus build --input jsonl:notes.jsonl --out corpus jsonl.text=body",
+            "notemill corpus build --input 'csv:notes/*.csv.gz?text=body&patient=mrn' --out corpus",
         ),
     )(build)
     group.command(
@@ -52,9 +52,10 @@ def build(
         list[str],
         typer.Option(
             "--input",
-            metavar="[NAME=]KIND:PATH",
-            help="File or folder to read; KIND is noteevents, omop or jsonl. Repeat for several. "
-            "NAME fills the source column.",
+            metavar="[NAME=]KIND:PATH[?key=value&...]",
+            help="File, folder, glob or address to read; KIND is noteevents, omop, jsonl, csv, parquet, text, sql or "
+            "fhir. Repeat for several. NAME fills the source column; keys say which column is the text, id, patient, "
+            "type or source.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder of the corpus.")],

@@ -1,5 +1,6 @@
 """Small inputs of every kind and the calls that build corpora from them, for the tests of this folder."""
 
+import bz2
 import csv
 import gzip
 import hashlib
@@ -42,6 +43,8 @@ def write_jsonl(path: Path, lines: Iterable[dict | str]) -> Path:
     data = "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines).encode()
     if path.name.endswith(".gz"):
         data = gzip.compress(data)
+    if path.name.endswith(".bz2"):
+        data = bz2.compress(data)
     if path.name.endswith(".zst"):
         data = zstandard.ZstdCompressor().compress(data)
     path.write_bytes(data)

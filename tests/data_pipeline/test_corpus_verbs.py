@@ -90,7 +90,7 @@ def test_unknown_settings_name_the_nearest(app: typer.Typer, tmp_path: Path, not
 
 def test_no_note_text_in_the_output_of_a_run(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "n.jsonl", [{"id": 1, "text": "Zyxwvut has pain."}, '{"id": 2, "text": "Zyxwvut'])
-    arguments = ["corpus", "build", "--input", f"jsonl:{path}", "--out", str(tmp_path / "c")]
+    arguments = ["corpus", "build", "--input", f"jsonl:{path}", "--out", str(tmp_path / "c"), "rejects.max_share=0.5"]
     result = subprocess.run(
         [sys.executable, "-c", CLI, *arguments, "--key-file", str(tmp_path / "key")], capture_output=True, text=True
     )

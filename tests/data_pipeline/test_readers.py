@@ -6,20 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.config import JsonlColumns
+from data_pipeline.config import CorpusConfig
 from data_pipeline.inputs import parse_inputs
 from data_pipeline.notes import Note, Row
 from data_pipeline.readers import check_input, read_rows
+from launch.config import load_config
 from launch.errors import NotemillError
 from tests.data_pipeline.corpora import noteevents_row, write_jsonl, write_noteevents, write_omop
 
 
-def read(spec: str, columns: JsonlColumns | None = None) -> list[Row]:
-    columns = columns or JsonlColumns()
+def read(spec: str, *settings: str) -> list[Row]:
+    config = load_config(CorpusConfig, None, settings)
     rows: list[Row] = []
     for item in parse_inputs([spec]):
-        check_input(item, columns)
-        rows += read_rows(item, columns)
+        check_input(item, config)
+        rows += read_rows(item, config)
     return rows
 
 
@@ -90,7 +91,7 @@ def test_omop_parquet_csv_and_folder(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "jsonl.zst"])
+@pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "jsonl.zst", "jsonl.bz2"])
 def test_jsonl_with_usual_keys_and_without_a_patient(tmp_path: Path, ending: str) -> None:
     path = write_jsonl(
         tmp_path / f"notes.{ending}",
@@ -113,8 +114,12 @@ def test_jsonl_with_usual_keys_and_without_a_patient(tmp_path: Path, ending: str
 
 def test_jsonl_keys_by_name(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "n.jsonl", [{"k": 1, "body": "One.", "who": "p", "from": "ward 3/b", "text": "no"}])
-    (note,) = notes(read(f"jsonl:{path}", JsonlColumns(id="k", text="body", patient="who", source="from")))
-    assert (note.note_id, note.text, note.patient_id, note.source) == ("1", "One.", "p", "ward_3_b")
+    for rows in (
+        read(f"jsonl:{path}", "jsonl.id=k", "jsonl.text=body", "jsonl.patient=who", "jsonl.source=from"),
+        read(f"jsonl:{path}?id=k&text=body&patient=who&source=from", "jsonl.text=k"),
+    ):
+        (note,) = notes(rows)
+        assert (note.note_id, note.text, note.patient_id, note.source) == ("1", "One.", "p", "ward_3_b")
 
 
 def test_a_name_fills_the_source_column(tmp_path: Path) -> None:
@@ -122,7 +127,7 @@ def test_a_name_fills_the_source_column(tmp_path: Path) -> None:
     assert [note.source for note in notes(read(f"letters=jsonl:{path}"))] == ["letters"]
 
 
-@pytest.mark.parametrize("ending", ["csv.gz", "jsonl.gz", "jsonl.zst"])
+@pytest.mark.parametrize("ending", ["csv.gz", "jsonl.gz", "jsonl.zst", "jsonl.bz2"])
 def test_a_cut_file_is_an_error_however_far_it_reads(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"notes.{ending}"
     if ending.startswith("csv"):
@@ -149,7 +154,7 @@ def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "wrong.csv").write_text("a,b\n1,2\n")
     (tmp_path / "empty.jsonl").write_text("")
     (tmp_path / "not.parquet").write_text("no parquet")
-    (tmp_path / "keys.jsonl").write_text('{"body": "One."}\n')
+    (tmp_path / "keys.jsonl").write_text('{"note": "One."}\n')
     (tmp_path / "plain.csv.gz").write_bytes(b"ROW_ID,TEXT\n")
     (tmp_path / "folder").mkdir()
     (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(b"ROW_ID")[:12])
@@ -159,7 +164,7 @@ def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
         f"noteevents:{tmp_path}/cut.csv.gz": "ends in the middle",
         f"omop:{tmp_path}/not.parquet": "not a readable Parquet",
         f"jsonl:{tmp_path}/empty.jsonl": "is empty",
-        f"jsonl:{tmp_path}/keys.jsonl": "no key 'text'; name it with jsonl.text=KEY; its keys are body",
+        f"jsonl:{tmp_path}/keys.jsonl": r"no column 'text'; name it with \?text=COLUMN .*; its columns are note",
         f"jsonl:{tmp_path}/absent.jsonl": "no input at",
         f"jsonl:{tmp_path}/folder": "holds no jsonl file",
         f"hl7:{tmp_path}/wrong.csv": "unknown input kind 'hl7'.*known kinds are noteevents, omop, jsonl",

@@ -1,0 +1,143 @@
+"""FHIR R4 bulk export: NDJSON of DocumentReference resources whose attachments carry their text as base64.
+
+Several contents of one document are one text in several forms: plain text is taken before HTML. A document that was
+entered in error is retracted, one with a successor superseded. An attachment that is only an address, or is neither
+text nor HTML, is rejected under a reason of its own, so that the counts tell what an export lacks.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from data_pipeline.config import Columns
+from data_pipeline.encodings import decode
+from data_pipeline.inputs import Input
+from data_pipeline.notes import Rejection, RejectionReason, Row, make_note
+from data_pipeline.readers.html_text import html_to_text
+from data_pipeline.readers.json_lines import BAD_JSON, first_objects, json_lines
+from launch.errors import NotemillError
+
+_HTML_TYPES = ("text/html", "application/xhtml+xml")
+_NO_PLAIN_TEXT = ("text/xml", "text/rtf", "text/richtext")
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?([^\s;\"']+)", re.IGNORECASE)
+_LOOKS_LIKE_HTML = re.compile(r"\s*<(?:!doctype html|html|head|body|div|p|span|table|h[1-6])\b", re.IGNORECASE)
+_OTHER_MAGIC = ("{\\rtf", "%PDF", "<?xml", "<ClinicalDocument")
+_PATIENT = re.compile(r"(?:^|/)Patient/([^/|#?]+)")
+
+
+class _RejectedError(Exception):
+    def __init__(self, reason: RejectionReason) -> None:
+        self.reason = reason
+
+
+def check(item: Input, columns: Columns) -> None:
+    """Raise NotemillError when none of the first lines is a DocumentReference."""
+    objects = first_objects(item)
+    found = sorted({str(parsed.get("resourceType")) for parsed in objects})
+    if objects and "DocumentReference" not in found:
+        raise NotemillError(
+            f"{item.path} holds no DocumentReference in its first {len(objects)} lines, but {', '.join(found)}."
+        )
+
+
+def read(item: Input, columns: Columns) -> Iterator[Row]:
+    """Every resource of the file."""
+    for line in json_lines(item):
+        if line.value is BAD_JSON:
+            yield Rejection("bad_json")
+        elif not isinstance(line.value, dict):
+            yield Rejection("broken_row")
+        else:
+            yield _row(item, line.value, line.repaired)
+
+
+def _row(item: Input, resource: dict[str, Any], line_repaired: bool) -> Row:
+    note_id, patient_id = str(resource.get("id") or ""), _patient(resource.get("subject"))
+    try:
+        text, repaired = _text(resource)
+    except _RejectedError as error:
+        return Rejection(error.reason, note_id, patient_id)
+    return make_note(
+        note_id, patient_id, _type(resource.get("type")), item.source, text, repaired_encoding=line_repaired or repaired
+    )
+
+
+def _text(resource: dict[str, Any]) -> tuple[str, bool]:
+    if resource.get("resourceType") != "DocumentReference":
+        raise _RejectedError("other_resource")
+    if "entered-in-error" in (resource.get("status"), resource.get("docStatus")):
+        raise _RejectedError("retracted")
+    if resource.get("status") == "superseded":
+        raise _RejectedError("superseded")
+    attachments = [
+        content["attachment"]
+        for content in resource.get("content") or ()
+        if isinstance(content, dict) and isinstance(content.get("attachment"), dict)
+    ]
+    inline = [attachment for attachment in attachments if isinstance(attachment.get("data"), str)]
+    if not inline:
+        raise _RejectedError("attachment_elsewhere" if attachments else "empty_text")
+    readable = [attachment for attachment in inline if _form(attachment) is not None]
+    if not readable:
+        raise _RejectedError("attachment_type")
+    return _decoded(min(readable, key=lambda attachment: ("plain", "unknown", "html").index(_form(attachment) or "")))
+
+
+def _form(attachment: dict[str, Any]) -> str | None:
+    """plain, html, unknown where the type is not said, or None for what is neither."""
+    content_type = str(attachment.get("contentType") or "").partition(";")[0].strip().lower()
+    if not content_type:
+        return "unknown"
+    if content_type in _HTML_TYPES:
+        return "html"
+    return "plain" if content_type.startswith("text/") and content_type not in _NO_PLAIN_TEXT else None
+
+
+def _decoded(attachment: dict[str, Any]) -> tuple[str, bool]:
+    try:
+        data = base64.b64decode("".join(attachment["data"].split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise _RejectedError("bad_base64") from None
+    charset = _CHARSET.search(str(attachment.get("contentType") or ""))
+    text, repaired = _in_charset(data, charset[1] if charset else "utf-8")
+    form = _form(attachment)
+    if form == "unknown" and text.lstrip().startswith(_OTHER_MAGIC):
+        raise _RejectedError("attachment_type")
+    is_html = form == "html" or (form == "unknown" and _LOOKS_LIKE_HTML.match(text) is not None)
+    text = text.replace("\0", "").removeprefix("\ufeff")
+    return (html_to_text(text) if is_html else text), repaired
+
+
+def _in_charset(data: bytes, charset: str) -> tuple[str, bool]:
+    if charset.lower() not in ("utf-8", "utf8", "us-ascii", "ascii"):
+        try:
+            return data.decode(charset), not data.isascii()
+        except (UnicodeDecodeError, LookupError):
+            pass
+    return decode(data)
+
+
+def _patient(subject: Any) -> str:
+    """The id in `Patient/123`, in a whole address, or a `urn:uuid:`; else the identifier's value."""
+    if not isinstance(subject, dict):
+        return ""
+    reference = str(subject.get("reference") or "")
+    match = _PATIENT.search(reference)
+    if match:
+        return match[1]
+    if reference.startswith("urn:"):
+        return reference.rpartition(":")[2]
+    identifier = subject.get("identifier")
+    return str(identifier.get("value") or "") if isinstance(identifier, dict) else ""
+
+
+def _type(concept: Any) -> str:
+    """What the type of document is called: its text, or the first name or code of its codings."""
+    if not isinstance(concept, dict):
+        return ""
+    if concept.get("text"):
+        return str(concept["text"])
+    codings = [coding for coding in concept.get("coding") or () if isinstance(coding, dict)]
+    return next((str(coding[key]) for key in ("display", "code") for coding in codings if coding.get(key)), "")
