@@ -3,7 +3,18 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-RejectionReason = Literal["retracted", "empty_text", "broken_row", "bad_json", "missing_patient"]
+RejectionReason = Literal[
+    "retracted",
+    "empty_text",
+    "broken_row",
+    "bad_json",
+    "missing_patient",
+    "too_short",
+    "other_language",
+    "boilerplate",
+    "contaminated",
+    "copied_forward",
+]
 REJECTION_REASONS: tuple[RejectionReason, ...] = get_args(RejectionReason)
 
 
@@ -18,6 +29,8 @@ class Note:
     text: str
     repaired_encoding: bool = False
     """True where bytes that are not UTF-8 were read as CP-1252."""
+    date: str = ""
+    """As the source has it; only the order within a patient is read from it. Empty where unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +44,17 @@ Row: TypeAlias = Note | Rejection
 
 
 def make_note(
-    note_id: str, patient_id: str, note_type: str, source: str, text: str, repaired_encoding: bool = False
+    note_id: str,
+    patient_id: str,
+    note_type: str,
+    source: str,
+    text: str,
+    repaired_encoding: bool = False,
+    date: str = "",
 ) -> Row:
     """A Note, or the Rejection that the fields call for; surrounding spaces of ids are dropped."""
     if not text.strip("\0 \t\r\n\xa0"):
         return Rejection("empty_text")
     if not patient_id.strip():
         return Rejection("missing_patient")
-    return Note(note_id.strip(), patient_id.strip(), note_type.strip(), source, text, repaired_encoding)
+    return Note(note_id.strip(), patient_id.strip(), note_type.strip(), source, text, repaired_encoding, date)

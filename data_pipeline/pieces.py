@@ -1,14 +1,15 @@
 """The pure step: a run of input rows becomes one piece on disk, whoever runs it and however often.
 
 A piece is some files under one stem in the work folder: `.parquet` with the notes that passed (shard columns),
-`.digests` with 16 bytes a note for deduplication, `.quarantine.parquet` where notes were held back, and `.json` with
-the counts, written last. A piece with a `.json` is complete, so a rerun takes it as it is.
+`.digests` with 16 bytes a note for exact duplicates, what `sketches` and `paragraphs` write for near-copies and
+copied paragraphs, `.quarantine.parquet` where notes were held back, and `.json` with the counts, written last. A
+piece with a `.json` is complete, so a rerun takes it as it is.
 """
 
 import functools
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict
 
@@ -16,13 +17,19 @@ import pyarrow as pa
 
 from data_pipeline.cleaning import clean
 from data_pipeline.config import CorpusConfig
+from data_pipeline.decontamination import Contamination, load_index
 from data_pipeline.dedup import text_digest
 from data_pipeline.deid.detect import deidentify
 from data_pipeline.deid.roster import Roster
 from data_pipeline.files import atomic_write, read_json, write_json
+from data_pipeline.filters import filter_note
 from data_pipeline.manifest import SHARD_COLUMNS, SHARD_SCHEMA
+from data_pipeline.note_order import order_of
 from data_pipeline.notes import Note, Rejection, Row
-from data_pipeline.patients import note_key, patient_key, safe_note_id, split_of
+from data_pipeline.paragraphs import write_paragraphs
+from data_pipeline.patients import SPLITS, note_key, patient_key, safe_note_id, split_of
+from data_pipeline.sketches import NoteKeys, write_sketches
+from data_pipeline.wraps import rejoin
 
 _ROW_GROUP_ROWS = 1024
 _ZSTD_LEVEL = 3
@@ -36,6 +43,8 @@ class PieceContext:
     hmac_key: bytes
     roster_path: Path | None
     folder: Path
+    evaluation: Path | None = None
+    """Index of the evaluation sets whose passages are looked for."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,8 @@ class PieceCounts(TypedDict):
     quarantined: int
     repaired: dict[str, int]
     phi_replaced: dict[str, int]
+    contaminated: dict[str, Contamination]
+    """By the name of the evaluation set."""
 
 
 def cut_pieces(rows: Iterator[Row], input_index: int, config: CorpusConfig) -> Iterator[Piece]:
@@ -89,7 +100,10 @@ def run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
     rejected: Counter[str] = Counter()
     repaired: Counter[str] = Counter()
     replaced: Counter[str] = Counter()
-    for row in piece.rows:
+    keys: list[NoteKeys] = []
+    rows = [row if isinstance(row, Rejection) else _clean(row, context.config, repaired) for row in piece.rows]
+    rows, contaminated = _without_contaminated(rows, context)
+    for row in rows:
         note = row if isinstance(row, Rejection) else _finish(row, context, roster)
         if isinstance(note, Rejection):
             rejected[note.reason] += 1
@@ -98,13 +112,19 @@ def run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
         (quarantined if note.leaks else kept).append(note.columns)
         if not note.leaks:
             replaced.update(note.replaced)
+            keys.append(note.keys)
     write_notes(context.folder / f"{piece.stem}.parquet", pa.Table.from_pylist(kept, SHARD_SCHEMA))
     if quarantined:
         write_notes(
             context.folder / f"{piece.stem}.quarantine.parquet", pa.Table.from_pylist(quarantined, SHARD_SCHEMA)
         )
+    texts = [columns["text"] for columns in kept]
     with atomic_write(context.folder / f"{piece.stem}.digests") as temporary:
-        temporary.write_bytes(b"".join(text_digest(columns["text"]) for columns in kept))
+        temporary.write_bytes(b"".join(map(text_digest, texts)))
+    if context.config.dedup.near:
+        write_sketches(context.folder / piece.stem, texts, keys, context.config.dedup)
+    if context.config.dedup.remove_copied_paragraphs:
+        write_paragraphs(context.folder / piece.stem, texts, keys)
     counts = PieceCounts(
         read=len(piece.rows),
         kept=len(kept),
@@ -112,6 +132,7 @@ def run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
         quarantined=len(quarantined),
         repaired=dict(sorted(repaired.items())),
         phi_replaced=dict(sorted(replaced.items())),
+        contaminated=contaminated,
     )
     assert counts["read"] == counts["kept"] + sum(rejected.values()) + counts["quarantined"]
     write_json(counts_file, counts)
@@ -136,30 +157,58 @@ def write_notes(path: Path, table: pa.Table) -> None:
 @dataclass(frozen=True)
 class _Finished:
     columns: dict[str, str]
+    keys: NoteKeys
     replaced: Counter[str]
     leaks: bool
 
 
-def _finish(note: Note, context: PieceContext, roster: Roster | None) -> _Finished | Rejection:
-    text = clean(note.text)
+def _clean(note: Note, config: CorpusConfig, repaired: Counter[str]) -> Row:
+    """The note with its text made regular and filtered; what was mended is added to `repaired`."""
+    text = clean(note.text, config.cleaning.unicode_form)
     if not text:
         return Rejection("empty_text")
-    result = deidentify(text, note.patient_id, roster)
+    if config.cleaning.rejoin_lines:
+        joined = rejoin(text)
+        repaired["rejoined_lines"] += joined is not text
+        text = joined
+    filtered = filter_note(text, config.filters)
+    repaired["boilerplate_lines"] += filtered.removed_lines
+    return Rejection(filtered.reason) if filtered.reason else replace(note, text=filtered.text)
+
+
+def _without_contaminated(rows: list[Row], context: PieceContext) -> tuple[list[Row], dict[str, Contamination]]:
+    """Looks before de-identification: an evaluation set has its own way of hiding names."""
+    if context.evaluation is None:
+        return rows, {}
+    places = [index for index, row in enumerate(rows) if isinstance(row, Note)]
+    texts = [row.text for row in rows if isinstance(row, Note)]
+    found = load_index(context.evaluation).find(texts, context.config.decontamination)
+    if context.config.decontamination.action == "drop":
+        for place, is_contaminated in zip(places, found.notes, strict=True):
+            rows[place] = Rejection("contaminated") if is_contaminated else rows[place]
+    return rows, found.by_set
+
+
+def _finish(note: Note, context: PieceContext, roster: Roster | None) -> _Finished:
+    result = deidentify(note.text, note.patient_id, roster)
     # The type of a note is free text in some sources, and a person may have typed into it.
     note_type = deidentify(clean(note.note_type), note.patient_id, roster)
     note_id = safe_note_id(context.hmac_key, clean(note.note_id), note.patient_id)
     if roster is not None and roster.leaks(note_id, note.patient_id):
         # An id that stands for the patient too is not looked at above, but a roster knows it for what it is.
         note_id = note_key(context.hmac_key, note_id)
+    split = split_of(context.hmac_key, note.patient_id, context.config.split)
     columns = {
         "note_id": note_id,
         "patient_key": patient_key(context.hmac_key, note.patient_id),
         "source": note.source,
-        "split": split_of(context.hmac_key, note.patient_id, context.config.split),
+        "split": split,
         "note_type": note_type.text,
         "text": result.text,
     }
-    return _Finished(columns, Counter(result.replaced), result.leaks or note_type.leaks)
+    order = order_of(note.date, context.hmac_key, note.patient_id)
+    keys = NoteKeys(columns["patient_key"], order, SPLITS.index(split))
+    return _Finished(columns, keys, Counter(result.replaced), result.leaks or note_type.leaks)
 
 
 @functools.lru_cache(maxsize=1)

@@ -19,6 +19,7 @@ _USUAL = {
     "patient": ("patient_id", "subject_id", "person_id", "patient"),
     "type": ("note_type", "type", "category"),
     "source": (),
+    "date": ("date", "note_date", "charttime", "chartdate"),
 }
 _CHECKED_LINES = 100
 _NOT_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -72,6 +73,7 @@ def _row(item: Input, parsed: Any, keys: dict[str, tuple[str, ...]], number: int
         source=_NOT_IN_FILE_NAMES.sub("_", _scalar(_first(parsed, keys["source"])))[:64] or item.source,
         text=text or "",
         repaired_encoding=repaired_encoding,
+        date=_scalar(_first(parsed, keys["date"])),
     )
     # A line that had a patient key with nothing in it is still one note of one unknown patient.
     return row if isinstance(row, Note) or row.reason != "missing_patient" else Rejection("broken_row")

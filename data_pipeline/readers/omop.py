@@ -10,6 +10,7 @@ from data_pipeline.readers.tables import csv_header, csv_rows, require_columns
 from launch.errors import NotemillError
 
 _NEEDED = ("note_id", "person_id", "note_text")
+_USED = ("note_title", "note_type_concept_id", "note_date", "note_datetime")
 _BATCH_ROWS = 512
 
 
@@ -36,6 +37,7 @@ def _note(item: Input, values: dict[str, Any], repaired_encoding: bool) -> Row:
         source=item.source,
         text=_text(values["note_text"]),
         repaired_encoding=repaired_encoding,
+        date=_text(values.get("note_datetime")) or _text(values.get("note_date")),
     )
 
 
@@ -70,7 +72,7 @@ def _read_parquet(item: Input) -> Iterator[Row]:
     import pyarrow.parquet as pq
 
     own_names = _parquet_columns(item)
-    wanted = [name for name in (*_NEEDED, "note_title", "note_type_concept_id") if name in own_names]
+    wanted = [name for name in (*_NEEDED, *_USED) if name in own_names]
     try:
         with pq.ParquetFile(item.path) as file:
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=[own_names[name] for name in wanted]):

@@ -1,0 +1,223 @@
+"""Near-copies: which notes go because another, that stays or stands before, is the same for the most part.
+
+    .notes + .bands of all pieces ── partitions by patient ──> within each patient, from the latest note back
+        what stays ── partitions by band hash ──> across patients, from the first note on
+
+Within a patient a note goes when a later note *that stays* is a near-copy of it, so a chain of daily notes that
+drifts keeps a note wherever it has drifted far enough. Across patients a note goes when the first note, in the order
+of the inputs, of those that share a band with it is a near-copy, or another that no earlier one resembles. No two
+notes that stay and share a band are near-copies; so a cluster never stands in two splits. With
+`across_patients=other_splits` a note goes only where the earlier one is in another split.
+
+Grouping is out of core: partitions of a fixed size are loaded one at a time, and for the whole corpus one byte a note
+stays in memory. The order of the inputs decides everything; partitions are independent of each other and may be
+worked on by several processes.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from data_pipeline.config import DedupConfig
+from data_pipeline.partitions import PARTITION_BYTES, Partitions
+from data_pipeline.sketches import SketchStore, are_near_copies, bands_for, read_bands, read_notes
+
+MAX_COMPARED = 256
+"""A note is held against this many notes at most for each band it shares; beyond, against the nearest."""
+
+_BAND_DTYPE = np.dtype([("hash", "<u8"), ("position", "<u8")])
+_PATIENTS_FOLDER, _BANDS_FOLDER = "patients", "bands"
+
+Mask = npt.NDArray[np.bool_]
+Positions = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class NearCopies:
+    """Masks over the notes of all pieces, True for a note that goes; no note is in both."""
+
+    within_patient: Mask
+    across_patients: Mask
+
+
+def find_near_copies(
+    stems: Sequence[Path],
+    is_candidate: Mask,
+    config: DedupConfig,
+    scratch: Path,
+    num_workers: int = 1,
+    partition_bytes: int = PARTITION_BYTES,
+) -> NearCopies:
+    """Near-copies among the notes of `is_candidate` [N]; `stems` are the pieces in the order of the inputs.
+
+    `scratch` is a folder of its own, removed at the end. Neither `num_workers` nor `partition_bytes` changes the
+    result.
+    """
+    shutil.rmtree(scratch, ignore_errors=True)
+    within, across = np.zeros_like(is_candidate), np.zeros_like(is_candidate)
+    work = partial(_run, num_workers=num_workers)
+    if config.within_patient:
+        patients = _partition_by_patient(stems, is_candidate, config, scratch / _PATIENTS_FOLDER, partition_bytes)
+        for positions in work(partial(_within_patients, stems=stems, config=config), patients.paths):
+            within[positions] = True
+        patients.remove()
+    bands = _partition_by_band(stems, is_candidate & ~within, config, scratch / _BANDS_FOLDER, partition_bytes)
+    for positions in work(partial(_across_patients, stems=stems, config=config), bands.paths):
+        across[positions] = True
+    shutil.rmtree(scratch)
+    return NearCopies(within, across)
+
+
+def _run(function: "partial[Positions]", paths: Sequence[Path], num_workers: int) -> Iterator[Positions]:
+    if num_workers == 1 or len(paths) == 1:
+        yield from map(function, paths)
+        return
+    with ProcessPoolExecutor(min(num_workers, len(paths)), mp_context=get_context("spawn")) as pool:
+        yield from pool.map(function, paths)
+
+
+# ---- within a patient ------------------------------------------------------------------------------------------------
+
+
+def _patient_dtype(config: DedupConfig) -> np.dtype:
+    bands, _ = bands_for(config.jaccard)
+    return np.dtype([("patient", "<u8"), ("order", "<i8"), ("position", "<u8"), ("bands", "<u8", (bands,))])
+
+
+def _partition_by_patient(
+    stems: Sequence[Path], is_candidate: Mask, config: DedupConfig, folder: Path, partition_bytes: int
+) -> Partitions:
+    dtype = _patient_dtype(config)
+    partitions = Partitions(folder, dtype, int(is_candidate.sum()), partition_bytes)
+    for stem, first, rows in _candidate_rows(stems, is_candidate):
+        notes = read_notes(stem)[rows]
+        records = np.empty(len(rows), dtype)
+        records["patient"], records["order"] = notes["patient"], notes["order"]
+        records["position"] = rows + first
+        records["bands"] = read_bands(stem, config)[rows]
+        partitions.add(records["patient"], records)
+    partitions.flush()
+    return partitions
+
+
+def _within_patients(path: Path, stems: Sequence[Path], config: DedupConfig) -> Positions:
+    """Positions of the notes that go, in one partition of patients."""
+    records = np.fromfile(path, _patient_dtype(config))
+    records = records[_shares_a_band(records)]
+    # Latest first; of notes with the same date, or none, the one that the inputs hold last.
+    records = records[np.lexsort((records["position"], records["order"]))[::-1]]
+    records = records[np.argsort(records["patient"], kind="stable")]
+    bounds = np.flatnonzero(np.diff(records["patient"], prepend=~records["patient"][:1])).tolist()
+    store = SketchStore(stems)
+    gone = [
+        position
+        for low, high in pairwise([*bounds, len(records)])
+        for position in _earlier_copies(records[low:high], store, config)
+    ]
+    store.close()
+    return np.array(gone, np.int64)
+
+
+def _shares_a_band(records: np.ndarray) -> Mask:
+    """True for a note with a band that another note of its patient has too."""
+    if not len(records):
+        return np.empty(0, np.bool_)
+    spread = records["patient"] * np.uint64(0x9E3779B97F4A7C15)
+    keys = (records["bands"] ^ spread[:, None]).ravel()
+    ordered = np.sort(keys)
+    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+    is_shared = _is_in(keys, repeated).reshape(records["bands"].shape) & (records["bands"] != 0)
+    return is_shared.any(axis=1)
+
+
+def _is_in(values: npt.NDArray[np.uint64], ordered: npt.NDArray[np.uint64]) -> Mask:
+    if not len(ordered):
+        return np.zeros(len(values), np.bool_)
+    places = np.searchsorted(ordered, values)
+    places[places == len(ordered)] = 0
+    return ordered[places] == values
+
+
+def _earlier_copies(records: np.ndarray, store: SketchStore, config: DedupConfig) -> Iterator[int]:
+    """Of one patient's notes, latest first: those of which a later one that stays is a near-copy."""
+    staying: dict[int, list[int]] = {}
+    for position, bands in zip(records["position"].tolist(), records["bands"].tolist(), strict=True):
+        rivals = {rival: None for band in bands if band for rival in staying.get(band, ())[-MAX_COMPARED:]}
+        if any(are_near_copies(store[position][1], store[rival][1], config) for rival in rivals):
+            yield position
+            continue
+        for band in bands:
+            if band:
+                staying.setdefault(band, []).append(position)
+
+
+# ---- across patients -------------------------------------------------------------------------------------------------
+
+
+def _partition_by_band(
+    stems: Sequence[Path], is_candidate: Mask, config: DedupConfig, folder: Path, partition_bytes: int
+) -> Partitions:
+    bands, _ = bands_for(config.jaccard)
+    partitions = Partitions(folder, _BAND_DTYPE, int(is_candidate.sum()) * bands, partition_bytes)
+    for stem, first, rows in _candidate_rows(stems, is_candidate):
+        records = np.empty((len(rows), bands), _BAND_DTYPE)
+        records["hash"] = read_bands(stem, config)[rows]
+        records["position"] = (rows + first)[:, None]
+        flat = records.ravel()
+        flat = flat[flat["hash"] != 0]
+        partitions.add(flat["hash"], flat)
+    partitions.flush()
+    return partitions
+
+
+def _across_patients(path: Path, stems: Sequence[Path], config: DedupConfig) -> Positions:
+    """Positions of the notes that go, in one partition of bands."""
+    records = np.fromfile(path, _BAND_DTYPE)
+    # Records were added in the order of the inputs, which a stable sort keeps.
+    order = np.argsort(records["hash"], kind="stable")
+    hashes, positions = records["hash"][order], records["position"][order].astype(np.int64)
+    is_first = np.diff(hashes, prepend=~hashes[:1]) != 0
+    bounds = np.append(np.flatnonzero(is_first), len(hashes))
+    store = SketchStore(stems)
+    gone: set[int] = set()
+    for group in np.flatnonzero(np.diff(bounds) > 1):
+        gone.update(_later_copies(positions[bounds[group] : bounds[group + 1]].tolist(), store, config))
+    store.close()
+    return np.array(sorted(gone), np.int64)
+
+
+def _later_copies(positions: Iterable[int], store: SketchStore, config: DedupConfig) -> Iterator[int]:
+    """Of notes that share a band, first ones first: those of which an earlier one is a near-copy."""
+    only_other_splits = config.across_patients == "other_splits"
+    staying: list[int] = []
+    for position in positions:
+        note, sketch = store[position]
+        for rival in staying[-MAX_COMPARED:]:
+            other, rival_sketch = store[rival]
+            if other["patient"] == note["patient"] or (only_other_splits and other["split"] == note["split"]):
+                continue
+            if are_near_copies(sketch, rival_sketch, config):
+                yield position
+                break
+        else:
+            staying.append(position)
+
+
+def _candidate_rows(stems: Sequence[Path], is_candidate: Mask) -> Iterator[tuple[Path, int, Positions]]:
+    """For each piece the position of its first note, and the rows of its candidates."""
+    first = 0
+    for stem in stems:
+        size = len(read_notes(stem))
+        rows = np.flatnonzero(is_candidate[first : first + size])
+        if len(rows):
+            yield stem, first, rows
+        first += size
+    assert first == len(is_candidate), (first, len(is_candidate))
