@@ -126,14 +126,12 @@ def _build(
     duplicates = find_duplicates(work, stems, request.config.dedup, work / _SCRATCH_FOLDER, request.num_workers)
     found = duplicates.counts
     rejected = _sum(totals, "rejected")
-    if found["copied_forward"]:
-        rejected = dict(sorted((rejected | {"copied_forward": found["copied_forward"]}).items()))
     counts = Counts(
         read=sum(item["read"] for item in totals),
         kept=int(sum(mask.sum() for mask in duplicates.stays)),
         rejected=rejected,
         exact_duplicates=found["exact"],
-        near_duplicates=found["near_within_patient"] + found["near_across_patients"],
+        near_duplicates=found["near_within_patient"] + found["near_across_patients"] + found["copied_forward"],
         quarantined=sum(item["quarantined"] for item in totals),
     )
     assert check_arithmetic(counts), counts

@@ -83,8 +83,8 @@ class DedupConfig:
     shingle_words: int = 3
     """Words in a run."""
     remove_copied_paragraphs: bool = False
-    """Remove paragraphs that stand in an earlier note of the same patient. Notes of which nothing is left are
-    rejected as copied_forward."""
+    """Remove paragraphs that stand in an earlier note of the same patient. A note of which every
+    paragraph does so counts as a near-copy."""
     copied_paragraph_words: int = 12
     """Shorter paragraphs are left where they are."""
 

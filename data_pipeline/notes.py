@@ -13,7 +13,6 @@ RejectionReason = Literal[
     "other_language",
     "boilerplate",
     "contaminated",
-    "copied_forward",
 ]
 REJECTION_REASONS: tuple[RejectionReason, ...] = get_args(RejectionReason)
 

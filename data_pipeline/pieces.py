@@ -25,7 +25,7 @@ from data_pipeline.files import atomic_write, read_json, write_json
 from data_pipeline.filters import filter_note
 from data_pipeline.manifest import SHARD_COLUMNS, SHARD_SCHEMA
 from data_pipeline.note_order import order_of
-from data_pipeline.notes import Note, Rejection, Row
+from data_pipeline.notes import Note, Rejection, RejectionReason, Row
 from data_pipeline.paragraphs import write_paragraphs
 from data_pipeline.patients import SPLITS, note_key, patient_key, safe_note_id, split_of
 from data_pipeline.sketches import NoteKeys, write_sketches
@@ -166,27 +166,32 @@ def _clean(note: Note, config: CorpusConfig, repaired: Counter[str]) -> Row:
     """The note with its text made regular and filtered; what was mended is added to `repaired`."""
     text = clean(note.text, config.cleaning.unicode_form)
     if not text:
-        return Rejection("empty_text")
+        return _reject(note, "empty_text")
     if config.cleaning.rejoin_lines:
         joined = rejoin(text)
         repaired["rejoined_lines"] += joined is not text
         text = joined
     filtered = filter_note(text, config.filters)
     repaired["boilerplate_lines"] += filtered.removed_lines
-    return Rejection(filtered.reason) if filtered.reason else replace(note, text=filtered.text)
+    return _reject(note, filtered.reason) if filtered.reason else replace(note, text=filtered.text)
+
+
+def _reject(note: Note, reason: RejectionReason) -> Rejection:
+    return Rejection(reason)
 
 
 def _without_contaminated(rows: list[Row], context: PieceContext) -> tuple[list[Row], dict[str, Contamination]]:
     """Looks before de-identification: an evaluation set has its own way of hiding names."""
     if context.evaluation is None:
         return rows, {}
-    places = [index for index, row in enumerate(rows) if isinstance(row, Note)]
-    texts = [row.text for row in rows if isinstance(row, Note)]
-    found = load_index(context.evaluation).find(texts, context.config.decontamination)
-    if context.config.decontamination.action == "drop":
-        for place, is_contaminated in zip(places, found.notes, strict=True):
-            rows[place] = Rejection("contaminated") if is_contaminated else rows[place]
-    return rows, found.by_set
+    notes = [row for row in rows if isinstance(row, Note)]
+    found = load_index(context.evaluation).find([note.text for note in notes], context.config.decontamination)
+    if context.config.decontamination.action == "report":
+        return rows, found.by_set
+    dropped = iter(found.notes)
+    return [
+        _reject(row, "contaminated") if isinstance(row, Note) and next(dropped) else row for row in rows
+    ], found.by_set
 
 
 def _finish(note: Note, context: PieceContext, roster: Roster | None) -> _Finished:

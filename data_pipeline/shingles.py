@@ -52,7 +52,7 @@ def hash_words(texts: Sequence[str]) -> Words:
     in_word[joins] = True
     edges = np.flatnonzero(np.diff(in_word, prepend=False))
     starts, ends = edges[::2], edges[1::2]
-    powers, inverses = _powers(1 << len(data).bit_length())
+    powers, inverses = _powers(max(2 * BATCH_BYTES, 1 << len(data).bit_length()))
     sums = np.zeros(len(data) + 1, np.uint64)
     np.cumsum((_LOWER[data] * powers[: len(data)]), out=sums[1:])
     hashes = _mix((sums[ends] - sums[starts]) * inverses[starts])
@@ -119,7 +119,7 @@ def _mix(values: Hashes) -> Hashes:
     return values
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _powers(length: int) -> tuple[Hashes, Hashes]:
     """Powers of an odd base modulo 2^64, and of its inverse: hashes of words become differences of one running sum."""
     inverse = pow(_BASE, -1, 1 << 64)
