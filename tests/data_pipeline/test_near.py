@@ -41,7 +41,9 @@ def key(patient: int, order: int = 0, split: int = 0) -> NoteKeys:
     return NoteKeys(f"{patient * 0x9E3779B97F4A7C15 % 2**64:016x}{'0' * 16}", order, split)
 
 
-def find(folder: Path, notes: Sequence[tuple[str, NoteKeys]], config: DedupConfig = CONFIG, **options: int) -> list[str]:
+def find(
+    folder: Path, notes: Sequence[tuple[str, NoteKeys]], config: DedupConfig = CONFIG, **options: int
+) -> list[str]:
     """For each note "within", "across" or "stays"."""
     texts, keys = zip(*notes, strict=True)
     stems = write(folder, texts, keys, 7, config)
@@ -152,7 +154,9 @@ def test_sketches_read_back_what_was_written(tmp_path: Path) -> None:
     for position in (19, 0, 7, 6):
         record, sketch = store[position]
         words = texts[position].split()
-        assert record["order"] == position and len(sketch.shingles) == max(0, len(set(zip(words, words[1:], words[2:]))))
+        assert record["order"] == position and len(sketch.shingles) == max(
+            0, len(set(zip(words, words[1:], words[2:])))
+        )
         assert len(sketch.numbers) == 1 and (np.diff(sketch.shingles.astype(np.int64)) > 0).all()
     store.close()
 

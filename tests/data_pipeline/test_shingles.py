@@ -22,7 +22,9 @@ def shingle_set(text: str, num_words: int = 3) -> set[int]:
 
 
 _TEXTS = st.lists(
-    st.sampled_from(["K 3.1", "BP 120/80", "at 08:30", "Pain", "PAIN", "1,200", "3.", ".5", "é", "µg", "“x”", "\n", "a_b"])
+    st.sampled_from(
+        ["K 3.1", "BP 120/80", "at 08:30", "Pain", "PAIN", "1,200", "3.", ".5", "é", "µg", "“x”", "\n", "a_b"]
+    )
     | st.text(st.characters(codec="utf-8", exclude_characters="_"), max_size=5),
     max_size=12,
 ).map(" ".join)
