@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "notemill corpus build --input noteevents:NOTEEVENTS.csv.gz --out corpus --roster patients.csv",
             "notemill corpus build --input omop:note/ --input letters=jsonl:letters.jsonl.zst --out corpus --workers 8",
-            "notemill corpus build --input jsonl:notes.jsonl --out corpus --decontaminate brat:n2c2_2018 jsonl.text=body",
+            "notemill corpus build --input jsonl:notes.jsonl --out corpus --decontaminate brat:n2c2 jsonl.text=body",
         ),
     )(build)
     group.command(
