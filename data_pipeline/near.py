@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from data_pipeline.config import DedupConfig
 from data_pipeline.partitions import PARTITION_BYTES, Partitions
-from data_pipeline.sketches import SketchStore, are_near_copies, bands_for, read_bands, read_notes
+from data_pipeline.sketches import SketchStore, bands_for, read_bands, read_notes
 
 MAX_COMPARED = 256
 """A note is held against this many notes at most for each band it shares; beyond, against the nearest."""
@@ -151,7 +151,7 @@ def _earlier_copies(records: np.ndarray, store: SketchStore, config: DedupConfig
     staying: dict[int, list[int]] = {}
     for position, bands in zip(records["position"].tolist(), records["bands"].tolist(), strict=True):
         rivals = {rival: None for band in bands if band for rival in staying.get(band, ())[-MAX_COMPARED:]}
-        if any(are_near_copies(store[position][1], store[rival][1], config) for rival in rivals):
+        if any(store.are_near_copies(position, rival, config) for rival in rivals):
             yield position
             continue
         for band in bands:
@@ -199,12 +199,12 @@ def _later_copies(positions: Iterable[int], store: SketchStore, config: DedupCon
     only_other_splits = config.across_patients == "other_splits"
     staying: list[int] = []
     for position in positions:
-        note, sketch = store[position]
+        note, _ = store[position]
         for rival in staying[-MAX_COMPARED:]:
-            other, rival_sketch = store[rival]
+            other, _ = store[rival]
             if other["patient"] == note["patient"] or (only_other_splits and other["split"] == note["split"]):
                 continue
-            if are_near_copies(sketch, rival_sketch, config):
+            if store.are_near_copies(position, rival, config):
                 yield position
                 break
         else:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from data_pipeline.files import PRIVATE_FILE, make_private_folder
 
-PARTITION_BYTES = 1 << 26
+PARTITION_BYTES = 1 << 25
 """Size of a partition, about, where keys are spread evenly; what works on one needs a few times as much memory."""
 
 

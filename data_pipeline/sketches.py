@@ -40,6 +40,7 @@ _SEED = 20220103
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _MAX_OPEN_FILES = 128
 _CACHE_BYTES = 1 << 26
+_MAX_KNOWN = 200_000
 
 
 @dataclass(frozen=True)
@@ -131,9 +132,10 @@ class SketchStore:
         self._stems = stems
         sizes = [stem.with_name(f"{stem.name}.notes").stat().st_size // NOTE_DTYPE.itemsize for stem in stems]
         self.starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        self._files: OrderedDict[Path, int] = OrderedDict()
+        self._files: OrderedDict[tuple[int, str], int] = OrderedDict()
         self._cache: OrderedDict[int, tuple[np.void, Sketch]] = OrderedDict()
         self._cached_bytes = 0
+        self._known: dict[tuple[int, int], bool] = {}
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -151,28 +153,37 @@ class SketchStore:
             self._cached_bytes -= _size(self._cache.popitem(last=False)[1])
         return found
 
+    def are_near_copies(self, one: int, other: int, config: DedupConfig) -> bool:
+        """The same as the function of this name; near-copies share many bands, so answers are kept for a while."""
+        found = self._known.get((one, other))
+        if found is None:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            found = self._known[one, other] = are_near_copies(self[one][1], self[other][1], config)
+        return found
+
     def close(self) -> None:
+        """Close the files; a store that is asked again opens them again."""
         while self._files:
             os.close(self._files.popitem()[1])
 
     def _read(self, position: int) -> tuple[np.void, Sketch]:
         piece = int(np.searchsorted(self.starts, position, side="right")) - 1
-        stem = self._stems[piece]
         row = position - int(self.starts[piece])
-        data = os.pread(self._file(stem, "notes"), NOTE_DTYPE.itemsize, row * NOTE_DTYPE.itemsize)
+        data = os.pread(self._file(piece, "notes"), NOTE_DTYPE.itemsize, row * NOTE_DTYPE.itemsize)
         record = np.frombuffer(data, NOTE_DTYPE)[0]
         count = int(record["num_shingles"]) + int(record["num_numbers"])
-        values = np.frombuffer(os.pread(self._file(stem, "shingles"), 4 * count, 4 * int(record["start"])), np.uint32)
+        values = np.frombuffer(os.pread(self._file(piece, "shingles"), 4 * count, 4 * int(record["start"])), np.uint32)
         return record, Sketch(values[: record["num_shingles"]], values[record["num_shingles"] :])
 
-    def _file(self, stem: Path, ending: str) -> int:
-        path = stem.with_name(f"{stem.name}.{ending}")
-        descriptor = self._files.get(path)
+    def _file(self, piece: int, ending: str) -> int:
+        descriptor = self._files.get((piece, ending))
         if descriptor is None:
-            descriptor = self._files[path] = os.open(path, os.O_RDONLY)
+            stem = self._stems[piece]
+            descriptor = self._files[piece, ending] = os.open(stem.with_name(f"{stem.name}.{ending}"), os.O_RDONLY)
             if len(self._files) > _MAX_OPEN_FILES:
                 os.close(self._files.popitem(last=False)[1])
-        self._files.move_to_end(path)
+        self._files.move_to_end((piece, ending))
         return descriptor
 
 
@@ -200,7 +211,7 @@ def _num_common(one: npt.NDArray[np.uint32], other: npt.NDArray[np.uint32]) -> i
         one, other = other, one
     if not len(one):
         return 0
-    places = np.searchsorted(other, one)
+    places = other.searchsorted(one)
     places[places == len(other)] = 0
     return int(np.count_nonzero(other[places] == one))
 

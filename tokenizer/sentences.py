@@ -19,8 +19,9 @@ WRAPPED_LINE_CHARS = 50
 """A line this long may have been broken by an editor rather than by its writer."""
 
 _ABBREVIATIONS_BEFORE_A_WORD = """
-dr drs mr mrs ms prof rev st mt ft pt pts vs v no nos fig figs approx appt ca cf eg ie e.g i.e viz al incl dept ext tel
-ref vol art sec hosp gen jan feb apr jun jul aug sept oct nov dec hx dx rx tx sx fx h/o s/p w/o lt rt bilat resp temp wt ht hr bp dob mrn
+dr drs mr mrs ms prof rev st mt ft pt pts vs v no nos fig figs approx appt ca cf eg ie e.g i.e viz al incl dept ext
+tel ref vol art sec hosp gen jan feb apr jun jul aug sept oct nov dec hx dx rx tx sx fx h/o s/p w/o lt rt bilat resp
+temp wt ht hr bp dob mrn
 """
 _UNITS_AND_PRESCRIPTION_LATIN = """
 mg mcg g gm gms kg ml cc dl l cm mm meq units u iu tab tabs cap caps inj susp sol oz lb lbs hr hrs min mins sec wk wks
@@ -49,8 +50,9 @@ _INITIAL = re.compile(r"[A-Z]\Z")
 _STARTS_LIKE_SENTENCE = re.compile(r"""["'“‘(\[]*(?:[A-Z0-9]|[^\W\d_a-z]|\*\*[A-Z])""")
 _CAPITALISED_WORD = re.compile(r"""["'“‘(\[]*(?:[A-Z][a-z]|[A-Z]{2,}|\*\*[A-Z]|[AI]\s+[a-z0-9]|\d{1,3}[.)]\s)""")
 _STARTERS = """
-The He She His Her It Its They We This That These There Patient Pt In On At As If For From With After Before Then When While
-Upon During Due Given Of No Not Will Was Is Has Had Please Also Currently However Unfortunately Additionally Overall Today
+The He She His Her It Its They We This That These There Patient Pt In On At As If For From With After Before Then When
+While Upon During Due Given Of No Not Will Was Is Has Had Please Also Currently However Unfortunately Additionally
+Overall Today
 """
 _STARTS_SENTENCE = re.compile(rf"(?:{'|'.join(_STARTERS.split())})\b")
 """What follows an initial or the letter of a type or vitamin only where a sentence begins: "by Dr. X. The patient"."""
