@@ -2,8 +2,8 @@
 
     python -m benchmarks.dedup_memory --notes 50000 200000 800000
 
-Each size is a process of its own, so that its peak is its own. A quarter of the notes are near-copies of another: half of
-these of the same patient's, as copied forward, half of another's, as templates are. Prints a JSON object a line.
+Each size is a process of its own, so that its peak is its own. A quarter of the notes are near-copies of another: half
+of these of the same patient's, as copied forward, half of another's, as templates are. Prints a JSON object a line.
 """
 
 import argparse

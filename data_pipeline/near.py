@@ -4,21 +4,21 @@
         what stays ── partitions by band hash ──> across patients, from the first note on
 
 Within a patient a note goes when a later note *that stays* is a near-copy of it, so a chain of daily notes that
-drifts keeps a note wherever it has drifted far enough. Across patients a note goes when the first note, in the order
-of the inputs, of those that share a band with it is a near-copy, or another that no earlier one resembles. No two
-notes that stay and share a band are near-copies; so a cluster never stands in two splits. With
-`across_patients=other_splits` a note goes only where the earlier one is in another split.
+drifts keeps a note wherever it has drifted far enough. Across patients a note goes when an earlier note, in the order
+of the inputs, is a near-copy of it and has not gone itself so far. In the end no two notes that share a band are
+near-copies, so a cluster never stands in two splits. With `across_patients=other_splits` a note goes only where the
+earlier one is in another split.
 
 Grouping is out of core: partitions of a fixed size are loaded one at a time, and for the whole corpus one byte a note
-stays in memory. The order of the inputs decides everything; partitions are independent of each other and may be
-worked on by several processes.
+stays in memory. Patients are independent of each other and may be shared out among processes. Bands are gone through in
+the order of their hashes: near-copies share many, and after the first of them one of the two is gone and is not read
+again, which saves more than processes could.
 """
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
@@ -38,6 +38,9 @@ _PATIENTS_FOLDER, _BANDS_FOLDER = "patients", "bands"
 
 Mask = npt.NDArray[np.bool_]
 Positions = npt.NDArray[np.int64]
+
+_opened: tuple[SketchStore, DedupConfig]
+"""What a process that works on patients has opened."""
 
 
 @dataclass(frozen=True)
@@ -63,25 +66,18 @@ def find_near_copies(
     """
     shutil.rmtree(scratch, ignore_errors=True)
     within, across = np.zeros_like(is_candidate), np.zeros_like(is_candidate)
-    work = partial(_run, num_workers=num_workers)
     if config.within_patient:
         patients = _partition_by_patient(stems, is_candidate, config, scratch / _PATIENTS_FOLDER, partition_bytes)
-        for positions in work(partial(_within_patients, stems=stems, config=config), patients.paths):
+        for positions in _run_within_patients(patients.paths, stems, config, num_workers):
             within[positions] = True
         patients.remove()
     bands = _partition_by_band(stems, is_candidate & ~within, config, scratch / _BANDS_FOLDER, partition_bytes)
-    for positions in work(partial(_across_patients, stems=stems, config=config), bands.paths):
-        across[positions] = True
+    store = SketchStore(stems)
+    for path in bands.paths:
+        _drop_across_patients(path, store, across, config)
+    store.close()
     shutil.rmtree(scratch)
     return NearCopies(within, across)
-
-
-def _run(function: "partial[Positions]", paths: Sequence[Path], num_workers: int) -> Iterator[Positions]:
-    if num_workers == 1 or len(paths) == 1:
-        yield from map(function, paths)
-        return
-    with ProcessPoolExecutor(min(num_workers, len(paths)), mp_context=get_context("spawn")) as pool:
-        yield from pool.map(function, paths)
 
 
 # ---- within a patient ------------------------------------------------------------------------------------------------
@@ -108,15 +104,34 @@ def _partition_by_patient(
     return partitions
 
 
-def _within_patients(path: Path, stems: Sequence[Path], config: DedupConfig) -> Positions:
+def _run_within_patients(
+    paths: Sequence[Path], stems: Sequence[Path], config: DedupConfig, num_workers: int
+) -> Iterator[Positions]:
+    if num_workers == 1 or len(paths) == 1:
+        _open_store(stems, config)
+        yield from map(_within_patients, paths)
+        return
+    # The list of pieces may be long: each process is told it once, and then only names of partitions.
+    context = get_context("spawn")
+    workers = min(num_workers, len(paths))
+    with ProcessPoolExecutor(workers, context, initializer=_open_store, initargs=(stems, config)) as pool:
+        yield from pool.map(_within_patients, paths)
+
+
+def _open_store(stems: Sequence[Path], config: DedupConfig) -> None:
+    global _opened
+    _opened = (SketchStore(stems), config)
+
+
+def _within_patients(path: Path) -> Positions:
     """Positions of the notes that go, in one partition of patients."""
+    store, config = _opened
     records = np.fromfile(path, _patient_dtype(config))
     records = records[_shares_a_band(records)]
     # Latest first; of notes with the same date, or none, the one that the inputs hold last.
     records = records[np.lexsort((records["position"], records["order"]))[::-1]]
     records = records[np.argsort(records["patient"], kind="stable")]
     bounds = np.flatnonzero(np.diff(records["patient"], prepend=~records["patient"][:1])).tolist()
-    store = SketchStore(stems)
     gone = [
         position
         for low, high in pairwise([*bounds, len(records)])
@@ -178,34 +193,34 @@ def _partition_by_band(
     return partitions
 
 
-def _across_patients(path: Path, stems: Sequence[Path], config: DedupConfig) -> Positions:
-    """Positions of the notes that go, in one partition of bands."""
+def _drop_across_patients(path: Path, store: SketchStore, gone: Mask, config: DedupConfig) -> None:
+    """Mark what goes, in one partition of bands, in `gone` [N]."""
     records = np.fromfile(path, _BAND_DTYPE)
     # Records were added in the order of the inputs, which a stable sort keeps.
     order = np.argsort(records["hash"], kind="stable")
     hashes, positions = records["hash"][order], records["position"][order].astype(np.int64)
-    is_first = np.diff(hashes, prepend=~hashes[:1]) != 0
-    bounds = np.append(np.flatnonzero(is_first), len(hashes))
-    store = SketchStore(stems)
-    gone: set[int] = set()
-    for group in np.flatnonzero(np.diff(bounds) > 1):
-        gone.update(_later_copies(positions[bounds[group] : bounds[group + 1]].tolist(), store, config))
-    store.close()
-    return np.array(sorted(gone), np.int64)
+    del records, order
+    bounds = np.append(np.flatnonzero(np.diff(hashes, prepend=~hashes[:1]) != 0), len(hashes))
+    groups = np.flatnonzero(np.diff(bounds) > 1)
+    for low, high in zip(bounds[groups].tolist(), bounds[groups + 1].tolist(), strict=True):
+        _drop_later_copies(positions[low:high], store, gone, config)
 
 
-def _later_copies(positions: Iterable[int], store: SketchStore, config: DedupConfig) -> Iterator[int]:
-    """Of notes that share a band, first ones first: those of which an earlier one is a near-copy."""
+def _drop_later_copies(positions: Positions, store: SketchStore, gone: Mask, config: DedupConfig) -> None:
+    """The same for notes that share a band, first ones first."""
+    positions = positions[~gone[positions]]
+    if len(positions) < 2:
+        return
     only_other_splits = config.across_patients == "other_splits"
     staying: list[int] = []
-    for position in positions:
-        note, _ = store[position]
+    for position in positions.tolist():
+        note = store.record(position)
         for rival in staying[-MAX_COMPARED:]:
-            other, _ = store[rival]
+            other = store.record(rival)
             if other["patient"] == note["patient"] or (only_other_splits and other["split"] == note["split"]):
                 continue
             if store.are_near_copies(position, rival, config):
-                yield position
+                gone[position] = True
                 break
         else:
             staying.append(position)

@@ -140,6 +140,10 @@ class SketchStore:
     def __len__(self) -> int:
         return int(self.starts[-1])
 
+    def record(self, position: int) -> np.void:
+        """The record of a note."""
+        return self[position][0]
+
     def __getitem__(self, position: int) -> tuple[np.void, Sketch]:
         """The record and the sketch of a note."""
         found = self._cache.get(position)
