@@ -1,7 +1,7 @@
 """Build a corpus: inputs → pieces → duplicates → shards → manifest.
 
     inputs ── one reader, in order ──> pieces (many workers) ──> .build/00000-0000000.{parquet,digests,json}
-    .build/*.digests ── first_of_each ──> which notes stay
+    .build/*.{digests,notes,bands,shingles,paragraphs} ── find_duplicates ──> which notes stay
     .build/*.parquet ── in order, those that stay ──> shards/{split}-{index}.parquet ──> manifest.json
 
 Nothing here depends on the clock, the number of workers or what an earlier attempt left behind: each step is a function
@@ -12,7 +12,7 @@ was killed goes on from its finished pieces, and its result has the same bytes.
 import hashlib
 import shutil
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -23,9 +23,10 @@ from typing import Any
 import pyarrow as pa
 
 from data_pipeline.config import CorpusConfig
-from data_pipeline.dedup import first_of_each
+from data_pipeline.decontamination import EvaluationSet, contamination_table, sets_sha256, write_index
 from data_pipeline.deid.patterns import PATTERNS_VERSION
 from data_pipeline.deid.roster import Roster, RosterSummary
+from data_pipeline.duplicates import find_duplicates
 from data_pipeline.files import make_private_folder, read_json, sha256_file, sha256_json, write_json
 from data_pipeline.inputs import Input, hash_inputs, shown_settings
 from data_pipeline.manifest import (
@@ -57,6 +58,7 @@ WORK_FOLDER = ".build"
 _PLAN = "plan.json"
 _REJECTED_ROWS = 1_000_000
 """Rows in one file of rejected rows, at most."""
+_SCRATCH_FOLDER = "scratch"
 WAIVER = (
     "built without a roster: patients' own identifiers were looked for by pattern only, and nothing re-read the output"
 )
@@ -75,6 +77,8 @@ class BuildRequest:
     hmac_key: bytes
     roster: Path | None = None
     num_workers: int = 1
+    evaluation_sets: Sequence[EvaluationSet] = ()
+    """Sets whose passages are looked for in the notes."""
 
 
 def build_corpus(request: BuildRequest) -> CorpusManifest:
@@ -115,7 +119,8 @@ class _WorkerDiedError(NotemillError):
 def _build(
     request: BuildRequest, inputs: list[Input], roster: RosterSummary | None, identity: str, work: Path
 ) -> CorpusManifest:
-    context = PieceContext(request.config, request.hmac_key, request.roster, work)
+    evaluation = _write_evaluation_index(request, work)
+    context = PieceContext(request.config, request.hmac_key, request.roster, work, evaluation)
     totals: list[PieceCounts] = []
     stems: list[str] = []
     entries = [_input_entry(item) for item in inputs]
@@ -128,14 +133,15 @@ def _build(
     for entry, digest in zip(entries, rows_read, strict=True):
         # What a query stands for is known only now.
         entry["sha256"] = digest.hexdigest() if entry["kind"] == "sql" else entry["sha256"]
-    masks = first_of_each([work / f"{stem}.digests" for stem in stems])
+    duplicates = find_duplicates(work, stems, request.config.dedup, work / _SCRATCH_FOLDER, request.num_workers)
+    found = duplicates.counts
     rejected = _sum(totals, "rejected")
     counts = Counts(
         read=sum(item["read"] for item in totals),
-        kept=int(sum(mask.sum() for mask in masks)),
+        kept=int(sum(mask.sum() for mask in duplicates.stays)),
         rejected=rejected,
-        exact_duplicates=int(sum((~mask).sum() for mask in masks)),
-        near_duplicates=0,
+        exact_duplicates=found["exact"],
+        near_duplicates=found["near_within_patient"] + found["near_across_patients"] + found["copied_forward"],
         quarantined=sum(item["quarantined"] for item in totals),
     )
     assert check_arithmetic(counts), counts
@@ -151,7 +157,7 @@ def _build(
     if rejected:
         say(rejects_table(entries))
     check_share(entries, request.config.rejects, f"the ids in {request.out / REJECTED_FOLDER}")
-    tables = (_read(work / f"{stem}.parquet").filter(pa.array(mask)) for stem, mask in zip(stems, masks, strict=True))
+    tables = duplicates.apply(_read(work / f"{stem}.parquet") for stem in stems)
     shards = _write_shards(request.out, tables, request.config.shards.max_rows)
     held = (_read(path) for stem in stems if (path := work / f"{stem}.quarantine.parquet").exists())
     quarantine = _write_quarantine(request.out, held, request.config.shards.max_rows)
@@ -166,12 +172,27 @@ def _build(
         quarantine=quarantine,
         rejected=rejected_rows,
         counts=counts,
+        duplicates=found,
+        decontamination=contamination_table(
+            evaluation, [item["contaminated"] for item in totals], request.config.decontamination
+        )
+        if evaluation is not None
+        else None,
         repaired=_sum(totals, "repaired"),
         phi_replaced={name: phi_replaced[name] for name in PLACEHOLDER_CLASSES if name in phi_replaced},
         attestation=_attest(shards, roster, counts["quarantined"]),
     )
     write_json(request.out / MANIFEST_NAME, manifest)
     return load_corpus(request.out)
+
+
+def _write_evaluation_index(request: BuildRequest, work: Path) -> Path | None:
+    if not request.evaluation_sets:
+        return None
+    # Named by its content, because processes keep an index that they loaded.
+    path = work / f"evaluation-{sets_sha256(request.evaluation_sets)[:16]}.index"
+    write_index(path, request.evaluation_sets, request.config.decontamination.ngram_words)
+    return path
 
 
 # ---- pieces ----------------------------------------------------------------------------------------------------------
@@ -353,6 +374,8 @@ def _identity(request: BuildRequest, inputs: list[Input], roster: RosterSummary 
         "roster": roster.sha256 if roster else None,
         "key": key_check(request.hmac_key),
     }
+    if request.evaluation_sets:
+        identity["evaluation_sets"] = sets_sha256(request.evaluation_sets)
     return sha256_json(identity)
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from data_pipeline.files import sha256_json
 
-COLUMN_ROLES = ("id", "text", "patient", "type", "source")
+COLUMN_ROLES = ("id", "text", "patient", "type", "source", "date")
 """What a column or key of an input can be to us; also the settings that may follow an input's path."""
 
 
@@ -28,6 +28,9 @@ class Columns:
     """The note's type; else note_type, type, category, note_title, note_type_concept_id."""
     source: str | None = None
     """Its value becomes the source column; unset means the name of the input."""
+    date: str | None = None
+    """The note's date; else date, note_date, charttime, chartdate, note_datetime. It tells which of two near-copies is
+    later."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,71 @@ class DeidConfig:
     """Where a single first or last name of the roster is replaced: in every note, or only in notes of that patient.
     Full names, numbers and addresses are replaced everywhere. Take 'own' for rosters beyond some thousand patients,
     whose surnames cover much of the dictionary."""
+
+
+@dataclass(frozen=True)
+class CleaningConfig:
+    """What is made regular in a text beyond characters and line ends."""
+
+    unicode_form: Literal["NFC", "NFKC"] = "NFC"
+    """Normal form. NFKC also turns ligatures, full-width letters and superscripts into plain signs: m² becomes m2."""
+    rejoin_lines: bool = True
+    """Join lines that an editor wrapped at a fixed width. Lines of tables, lists and headings stay."""
+
+
+@dataclass(frozen=True)
+class FilterConfig:
+    """Notes and lines to leave out. All of these are off unless set, and each note left out is counted by its
+    reason."""
+
+    min_words: int = 0
+    """Notes with fewer words are rejected as too_short."""
+    language: str = ""
+    """Notes that are clearly in another language are rejected as other_language: en, de, es, fr, it, nl or pt. Notes
+    too short or too telegraphic to tell are kept."""
+    boilerplate: list[str] = field(default_factory=list)
+    """Regular expressions (RE2); lines that match one, from end to end and in any case, are removed. A note with
+    nothing else is rejected as boilerplate."""
+    max_repeated_lines: float = 1.0
+    """Share of a note's characters that may stand in lines that stood in it before; beyond, it is rejected as
+    boilerplate. 1 lets everything pass."""
+
+
+@dataclass(frozen=True)
+class DedupConfig:
+    """Near-copies: notes whose runs of words are the same for the most part. Exact copies always go."""
+
+    near: bool = True
+    """Look for near-copies at all."""
+    within_patient: bool = True
+    """Of near-copies among one patient's notes, keep the latest."""
+    across_patients: Literal["drop", "other_splits"] = "drop"
+    """Of near-copies among different patients' notes, keep only the first in the order of the inputs; or keep all that
+    are in the split of the first."""
+    jaccard: float = 0.8
+    """Near-copies share at least this much: distinct runs of words in both, of all that are in either."""
+    numbers: float = 0.8
+    """And at least this share of the numbers of the note with fewer numbers. 1: a note in which any number was
+    changed is another note; 0: numbers are looked at like words only."""
+    shingle_words: int = 3
+    """Words in a run."""
+    remove_copied_paragraphs: bool = False
+    """Remove paragraphs that stand in an earlier note of the same patient. A note of which every
+    paragraph does so counts as a near-copy."""
+    copied_paragraph_words: int = 12
+    """Shorter paragraphs are left where they are."""
+
+
+@dataclass(frozen=True)
+class DecontaminationConfig:
+    """Notes that hold passages of the evaluation sets named by --decontaminate."""
+
+    action: Literal["drop", "report"] = "drop"
+    """Reject such notes as contaminated, or only count them in the manifest."""
+    ngram_words: int = 13
+    """Words of a passage. Evaluation texts with fewer words cannot be found."""
+    min_shared: int = 1
+    """Passages that a note must share with one set."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +157,14 @@ class CorpusConfig:
     """Rows that become no note."""
     deid: DeidConfig = field(default_factory=DeidConfig)
     """De-identification."""
+    cleaning: CleaningConfig = field(default_factory=CleaningConfig)
+    """Cleaning."""
+    filters: FilterConfig = field(default_factory=FilterConfig)
+    """Notes to leave out."""
+    dedup: DedupConfig = field(default_factory=DedupConfig)
+    """Near-copies."""
+    decontamination: DecontaminationConfig = field(default_factory=DecontaminationConfig)
+    """Evaluation sets."""
     split: SplitConfig = field(default_factory=SplitConfig)
     """Train, valid and test."""
     shards: ShardConfig = field(default_factory=ShardConfig)
@@ -105,7 +181,20 @@ class CorpusConfig:
                 problems.append(f"shards.{name} is {getattr(self.shards, name)} and must be at least 1")
         if not 0 <= self.rejects.max_share <= 1:
             problems.append(f"rejects.max_share is {self.rejects.max_share} and must lie between 0 and 1")
-        return problems
+        for name in ("dedup.jaccard", "dedup.numbers", "filters.max_repeated_lines"):
+            section, key = name.split(".")
+            share = getattr(getattr(self, section), key)
+            if not 0 <= share <= 1:
+                problems.append(f"{name} is {share} and must be between 0 and 1")
+        if self.dedup.jaccard < 0.5:
+            problems.append(f"dedup.jaccard is {self.dedup.jaccard} and must be at least 0.5")
+        for name in ("dedup.shingle_words", "decontamination.ngram_words", "decontamination.min_shared"):
+            section, key = name.split(".")
+            if getattr(getattr(self, section), key) < 1:
+                problems.append(f"{name} is {getattr(getattr(self, section), key)} and must be at least 1")
+        from data_pipeline.filters import problems_of
+
+        return problems + problems_of(self.filters)
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values, for the manifest."""

@@ -4,7 +4,7 @@ A text's digest ignores case and spacing and nothing else: numbers count, "K 3.1
 from the de-identified text, so that what is equal in the output is equal here, and no text can stand in two splits.
 
 Digests lie on disk, 16 bytes a note. They are compared in bands of their first byte that fit in memory together; what
-stays in memory for the whole corpus is one bit a note.
+stays in memory for the whole corpus is one byte a note.
 """
 
 import hashlib

@@ -16,6 +16,8 @@ from typing import Any, TypedDict
 
 import pyarrow as pa
 
+from data_pipeline.decontamination import DecontaminationTable
+from data_pipeline.duplicates import DuplicateCounts
 from data_pipeline.files import PRIVATE_FILE, read_json, sha256_file, sha256_json
 from data_pipeline.patients import SPLITS
 from launch.errors import NotemillError
@@ -103,6 +105,8 @@ class CorpusManifest(TypedDict):
     quarantine: list[ShardEntry]
     rejected: list[ShardEntry]
     counts: Counts
+    duplicates: DuplicateCounts
+    decontamination: DecontaminationTable | None
     repaired: dict[str, int]
     phi_replaced: dict[str, int]
     attestation: Attestation

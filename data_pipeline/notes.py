@@ -14,9 +14,15 @@ RejectionReason = Literal[
     "bad_base64",
     "attachment_type",
     "attachment_elsewhere",
+    "too_short",
+    "other_language",
+    "boilerplate",
+    "contaminated",
 ]
 REJECTION_REASONS: tuple[RejectionReason, ...] = get_args(RejectionReason)
-EXPECTED_REASONS: frozenset[str] = frozenset({"retracted", "superseded", "other_resource"})
+EXPECTED_REASONS: frozenset[str] = frozenset(
+    {"retracted", "superseded", "other_resource", "too_short", "other_language", "boilerplate", "contaminated"}
+)
 """Reasons that the source itself or the user's settings give; the others are losses, see `config.RejectsConfig`."""
 
 
@@ -33,6 +39,8 @@ class Note:
     """True where bytes were not UTF-8."""
     is_id_private: bool = False
     """True where the id was not given as one, as the name of a file, and may name a person."""
+    date: str = ""
+    """As the source has it; only the order within a patient is read from it. Empty where unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,7 @@ def make_note(
     text: str,
     repaired_encoding: bool = False,
     is_id_private: bool = False,
+    date: str = "",
 ) -> Row:
     """A Note, or the Rejection that the fields call for; surrounding spaces of ids are dropped."""
     note_id, patient_id = note_id.strip(), patient_id.strip()
@@ -64,4 +73,4 @@ def make_note(
         return Rejection("empty_text", note_id, patient_id, is_id_private)
     if not patient_id:
         return Rejection("missing_patient", note_id, is_id_private=is_id_private)
-    return Note(note_id, patient_id, note_type.strip(), source, text, repaired_encoding, is_id_private)
+    return Note(note_id, patient_id, note_type.strip(), source, text, repaired_encoding, is_id_private, date)

@@ -1,9 +1,10 @@
 """The pure step: a run of input rows becomes one piece on disk, whoever runs it and however often.
 
 A piece is some files under one stem in the work folder: `.parquet` with the notes that passed (shard columns),
-`.digests` with 16 bytes a note for deduplication, `.quarantine.parquet` where notes were held back, `.rejected.parquet`
-where rows became no note, and `.json` with the counts, written last. A piece with a `.json` is complete; a rerun takes
-it as it is if it was made of the very rows that are read now. Of a file they always are; a database may have moved on.
+`.digests` with 16 bytes a note for exact duplicates, what `sketches` and `paragraphs` write for near-copies and copied
+paragraphs, `.quarantine.parquet` where notes were held back, `.rejected.parquet` where rows became no note, and `.json`
+with the counts, written last. A piece with a `.json` is complete; a rerun takes it as it is if it was made of the very
+rows that are read now. Of a file they always are; a database may have moved on.
 """
 
 import dataclasses
@@ -11,7 +12,7 @@ import functools
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict
 
@@ -19,15 +20,21 @@ import pyarrow as pa
 
 from data_pipeline.cleaning import clean
 from data_pipeline.config import CorpusConfig
+from data_pipeline.decontamination import Contamination, load_index
 from data_pipeline.dedup import text_digest
 from data_pipeline.deid.detect import deidentify
 from data_pipeline.deid.roster import Roster
 from data_pipeline.encodings import undo_mojibake
 from data_pipeline.files import atomic_write, read_json, write_json
+from data_pipeline.filters import filter_note
 from data_pipeline.manifest import SHARD_SCHEMA
-from data_pipeline.notes import Note, Rejection, Row
-from data_pipeline.patients import patient_key, split_of
+from data_pipeline.note_order import order_of
+from data_pipeline.notes import Note, Rejection, RejectionReason, Row
+from data_pipeline.paragraphs import write_paragraphs
+from data_pipeline.patients import SPLITS, patient_key, split_of
 from data_pipeline.rejects import REJECTED_SCHEMA, kept_id
+from data_pipeline.sketches import NoteKeys, write_sketches
+from data_pipeline.wraps import rejoin
 
 _ROW_GROUP_ROWS = 1024
 _ZSTD_LEVEL = 3
@@ -42,6 +49,8 @@ class PieceContext:
     hmac_key: bytes
     roster_path: Path | None
     folder: Path
+    evaluation: Path | None = None
+    """Index of the evaluation sets whose passages are looked for."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +80,8 @@ class PieceCounts(TypedDict):
     quarantined: int
     repaired: dict[str, int]
     phi_replaced: dict[str, int]
+    contaminated: dict[str, Contamination]
+    """By the name of the evaluation set."""
 
 
 def cut_pieces(rows: Iterator[Row], input_index: int, config: CorpusConfig) -> Iterator[Piece]:
@@ -107,17 +118,20 @@ def run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
     rejected: list[dict[str, str | int]] = []
     repaired: Counter[str] = Counter()
     replaced: Counter[str] = Counter()
-    for number, row in enumerate(piece.rows, start=piece.first_row):
+    keys: list[NoteKeys] = []
+    rows = [row if isinstance(row, Rejection) else _clean(row, context.config, repaired) for row in piece.rows]
+    rows, contaminated = _without_contaminated(rows, context)
+    for number, row in enumerate(rows, start=piece.first_row):
         note = row if isinstance(row, Rejection) else _finish(row, context, roster)
         if isinstance(note, Rejection):
             note_id = kept_id(context.hmac_key, clean(row.note_id), row, roster)
             rejected.append({"input": piece.input_index, "row": number, "note_id": note_id, "reason": note.reason})
             continue
         repaired["encoding"] += isinstance(row, Note) and row.repaired_encoding
-        repaired["mojibake"] += note.was_mojibake
         (quarantined if note.leaks else kept).append(note.columns)
         if not note.leaks:
             replaced.update(note.replaced)
+            keys.append(note.keys)
     write_notes(context.folder / f"{piece.stem}.parquet", pa.Table.from_pylist(kept, SHARD_SCHEMA))
     if quarantined:
         write_notes(
@@ -125,8 +139,13 @@ def run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
         )
     if rejected:
         write_notes(context.folder / f"{piece.stem}.rejected.parquet", pa.Table.from_pylist(rejected, REJECTED_SCHEMA))
+    texts = [columns["text"] for columns in kept]
     with atomic_write(context.folder / f"{piece.stem}.digests") as temporary:
-        temporary.write_bytes(b"".join(text_digest(columns["text"]) for columns in kept))
+        temporary.write_bytes(b"".join(map(text_digest, texts)))
+    if context.config.dedup.near:
+        write_sketches(context.folder / piece.stem, texts, keys, context.config.dedup)
+    if context.config.dedup.remove_copied_paragraphs:
+        write_paragraphs(context.folder / piece.stem, texts, keys)
     counts = PieceCounts(
         rows_sha256=rows_sha256,
         read=len(piece.rows),
@@ -135,6 +154,7 @@ def run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
         quarantined=len(quarantined),
         repaired=dict(sorted(repaired.items())),
         phi_replaced=dict(sorted(replaced.items())),
+        contaminated=contaminated,
     )
     assert counts["read"] == counts["kept"] + len(rejected) + counts["quarantined"]
     write_json(counts_file, counts)
@@ -159,28 +179,61 @@ def write_notes(path: Path, table: pa.Table) -> None:
 @dataclass(frozen=True)
 class _Finished:
     columns: dict[str, str]
+    keys: NoteKeys
     replaced: Counter[str]
     leaks: bool
-    was_mojibake: bool
 
 
-def _finish(note: Note, context: PieceContext, roster: Roster | None) -> _Finished | Rejection:
+def _clean(note: Note, config: CorpusConfig, repaired: Counter[str]) -> Row:
+    """The note with its text made regular and filtered; what was mended is added to `repaired`."""
     decoded = undo_mojibake(note.text)
-    text = clean(decoded)
+    repaired["mojibake"] += decoded != note.text
+    text = clean(decoded, config.cleaning.unicode_form)
     if not text:
-        return Rejection("empty_text")
-    result = deidentify(text, note.patient_id, roster)
+        return _reject(note, "empty_text")
+    if config.cleaning.rejoin_lines:
+        joined = rejoin(text)
+        repaired["rejoined_lines"] += joined is not text
+        text = joined
+    filtered = filter_note(text, config.filters)
+    repaired["boilerplate_lines"] += filtered.removed_lines
+    return _reject(note, filtered.reason) if filtered.reason else replace(note, text=filtered.text)
+
+
+def _reject(note: Note, reason: RejectionReason) -> Rejection:
+    return Rejection(reason, note.note_id, note.patient_id, note.is_id_private)
+
+
+def _without_contaminated(rows: list[Row], context: PieceContext) -> tuple[list[Row], dict[str, Contamination]]:
+    """Looks before de-identification: an evaluation set has its own way of hiding names."""
+    if context.evaluation is None:
+        return rows, {}
+    notes = [row for row in rows if isinstance(row, Note)]
+    found = load_index(context.evaluation).find([note.text for note in notes], context.config.decontamination)
+    if context.config.decontamination.action == "report":
+        return rows, found.by_set
+    dropped = iter(found.notes)
+    return [
+        _reject(row, "contaminated") if isinstance(row, Note) and next(dropped) else row for row in rows
+    ], found.by_set
+
+
+def _finish(note: Note, context: PieceContext, roster: Roster | None) -> _Finished:
+    result = deidentify(note.text, note.patient_id, roster)
     # The type of a note is free text in some sources, and a person may have typed into it.
     note_type = deidentify(clean(undo_mojibake(note.note_type)), note.patient_id, roster)
+    split = split_of(context.hmac_key, note.patient_id, context.config.split)
     columns = {
         "note_id": kept_id(context.hmac_key, clean(note.note_id), note, roster),
         "patient_key": patient_key(context.hmac_key, note.patient_id),
         "source": note.source,
-        "split": split_of(context.hmac_key, note.patient_id, context.config.split),
+        "split": split,
         "note_type": note_type.text,
         "text": result.text,
     }
-    return _Finished(columns, Counter(result.replaced), result.leaks or note_type.leaks, decoded != note.text)
+    order = order_of(note.date, context.hmac_key, note.patient_id)
+    keys = NoteKeys(columns["patient_key"], order, SPLITS.index(split))
+    return _Finished(columns, keys, Counter(result.replaced), result.leaks or note_type.leaks)
 
 
 def _hash_rows(rows: list[Row]) -> str:

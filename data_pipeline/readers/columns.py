@@ -17,6 +17,7 @@ USUAL: Mapping[str, tuple[str, ...]] = {
     "patient": ("patient_id", "subject_id", "person_id", "patient", "mrn"),
     "type": ("note_type", "type", "category", "note_title", "note_type_concept_id"),
     "source": (),
+    "date": ("date", "note_date", "charttime", "chartdate", "note_datetime"),
 }
 """Names that are looked for where the user names none, best first, in lower case."""
 
@@ -87,6 +88,7 @@ def note_of(item: Input, choice: Choice, values: Mapping[str, Any], number: int,
         source=source_name(as_text(values.get("source"))[0]) or item.source,
         text=text,
         repaired_encoding=repaired or was_repaired,
+        date=as_text(values.get("date"))[0],
     )
 
 

@@ -60,7 +60,13 @@ def _row(item: Input, resource: dict[str, Any], line_repaired: bool) -> Row:
     except _RejectedError as error:
         return Rejection(error.reason, note_id, patient_id)
     return make_note(
-        note_id, patient_id, _type(resource.get("type")), item.source, text, repaired_encoding=line_repaired or repaired
+        note_id,
+        patient_id,
+        _type(resource.get("type")),
+        item.source,
+        text,
+        repaired_encoding=line_repaired or repaired,
+        date=str(resource.get("date") or ""),
     )
 
 

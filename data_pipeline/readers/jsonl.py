@@ -47,6 +47,7 @@ def _row(item: Input, line: JsonLine, keys: dict[str, tuple[str, ...]], patient_
         source=source_name(_scalar(_first(line.value, keys["source"]))) or item.source,
         text=text or "",
         repaired_encoding=line.repaired,
+        date=_scalar(_first(line.value, keys["date"])),
     )
 
 

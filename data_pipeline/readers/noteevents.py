@@ -37,4 +37,5 @@ def read(item: Input, columns: Columns) -> Iterator[Row]:
             source=item.source,
             text=values["text"],
             repaired_encoding=row.repaired_encoding,
+            date=values.get("charttime") or values.get("chartdate", ""),
         )

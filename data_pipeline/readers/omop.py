@@ -12,6 +12,7 @@ from data_pipeline.readers.tables import csv_header, csv_rows, require_columns
 
 _NEEDED = ("note_id", "person_id", "note_text")
 _TYPE = ("note_title", "note_type_concept_id")
+_DATE = ("note_datetime", "note_date")
 
 
 def check(item: Input, columns: Columns) -> None:
@@ -35,11 +36,16 @@ def _note(item: Input, values: Mapping[str, Any], repaired_encoding: bool) -> Ro
     return make_note(
         note_id=as_text(values["note_id"])[0],
         patient_id=as_text(values["person_id"])[0],
-        note_type=next((found for name in _TYPE if (found := as_text(values.get(name))[0])), ""),
+        note_type=_first(values, _TYPE),
         source=item.source,
         text=text,
         repaired_encoding=repaired_encoding or is_repaired,
+        date=_first(values, _DATE),
     )
+
+
+def _first(values: Mapping[str, Any], names: tuple[str, ...]) -> str:
+    return next((found for name in names if (found := as_text(values.get(name))[0])), "")
 
 
 def _is_parquet(item: Input) -> bool:
@@ -53,6 +59,6 @@ def _own_names(item: Input) -> dict[str, str]:
 
 def _read_parquet(item: Input) -> Iterator[Row]:
     own_names = _own_names(item)
-    wanted = [name for name in (*_NEEDED, *_TYPE) if name in own_names]
+    wanted = [name for name in (*_NEEDED, *_TYPE, *_DATE) if name in own_names]
     for values in parquet_rows(item.path, [own_names[name] for name in wanted]):
         yield _note(item, dict(zip(wanted, values, strict=True)), repaired_encoding=False)

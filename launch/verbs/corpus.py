@@ -25,7 +25,8 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "notemill corpus build --input noteevents:NOTEEVENTS.csv.gz --out corpus --roster patients.csv",
             "notemill corpus build --input omop:note/ --input letters=jsonl:letters.jsonl.zst --out corpus --workers 8",
-            "notemill corpus build --input 'csv:notes/*.csv.gz?text=body&patient=mrn' --out corpus",
+            "notemill corpus build --input 'csv:notes/*.csv.gz?text=body&patient=mrn' --out corpus "
+            "--decontaminate brat:n2c2",
         ),
     )(build)
     group.command(
@@ -55,7 +56,7 @@ def build(
             metavar="[NAME=]KIND:PATH[?key=value&...]",
             help="File, folder, glob or address to read; KIND is noteevents, omop, jsonl, csv, parquet, text, sql or "
             "fhir. Repeat for several. NAME fills the source column; keys say which column is the text, id, patient, "
-            "type or source.",
+            "type, date or source.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder of the corpus.")],
@@ -66,6 +67,14 @@ def build(
     ] = None,
     num_workers: Annotated[int, typer.Option("--workers", help="Processes; the result does not depend on it.")] = 1,
     config_file: Annotated[Path | None, typer.Option("--config", help="YAML file of settings.")] = None,
+    decontaminate: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--decontaminate",
+            metavar="FORMAT:PATH",
+            help="Evaluation set, as for eval run; notes that hold passages of it are left out. Repeat for several.",
+        ),
+    ] = None,
     key_file: Annotated[
         Path | None,
         typer.Option(
@@ -79,23 +88,41 @@ def build(
     """Read notes, clean, de-identify and deduplicate them, and write Parquet shards with a manifest."""
     from data_pipeline.build import WAIVER, BuildRequest, build_corpus
     from data_pipeline.config import CorpusConfig
+    from data_pipeline.decontamination import EvaluationSet
     from data_pipeline.inputs import parse_inputs
     from data_pipeline.patients import load_or_create_key
     from launch.config import load_config
     from launch.console import say
 
-    config = load_config(CorpusConfig, config_file, overrides or ())
+    overrides, specs = _sets_among(overrides or [], decontaminate or [])
+    config = load_config(CorpusConfig, config_file, overrides)
     files = parse_inputs(inputs)
     key = load_or_create_key(_outside(key_file or _default_key_file(), out))
     if roster is None:
         say(f"no --roster: {WAIVER}.")
-    manifest = build_corpus(BuildRequest(files, out, config, key, roster, num_workers))
+    sets = [EvaluationSet(spec, _evaluation_texts(spec)) for spec in specs]
+    manifest = build_corpus(BuildRequest(files, out, config, key, roster, num_workers, sets))
     counts = manifest["counts"]
     rejected = ", ".join(f"{number} {reason}" for reason, number in counts["rejected"].items()) or "0"
     say(
-        f"{counts['read']} rows read: {counts['kept']} kept, {counts['exact_duplicates']} exact duplicates, "
-        f"{counts['quarantined']} quarantined, rejected: {rejected}."
+        f"{counts['read']} rows read: {counts['kept']} kept, {counts['exact_duplicates']} exact and "
+        f"{counts['near_duplicates']} near duplicates, {counts['quarantined']} quarantined, rejected: {rejected}."
     )
+
+
+def _sets_among(arguments: list[str], specs: list[str]) -> tuple[list[str], list[str]]:
+    """Settings and evaluation sets: in `--decontaminate brat:a squad:b` the second stands where settings do."""
+    if not specs:
+        return arguments, specs
+    more = [item for item in arguments if ":" in item.partition("=")[0] and "." not in item.partition(":")[0]]
+    return [item for item in arguments if item not in more], [*specs, *more]
+
+
+def _evaluation_texts(spec: str) -> list[str]:
+    from data_pipeline.cleaning import clean
+    from eval.formats.texts import read_texts
+
+    return [clean(text) for text in read_texts(spec)]
 
 
 def verify(corpus: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the corpus.")]) -> None:

@@ -112,6 +112,38 @@ def test_no_text_or_patient_is_in_two_splits(tmp_path: Path, specs: list[str]) -
     assert Counter(map(len, split_of_patient)) == {32: len(split_of_patient)}
 
 
+def test_near_copies_are_counted_and_never_in_two_splits(tmp_path: Path) -> None:
+    rng = random.Random(8)
+
+    def changed(text: str) -> str:
+        words = text.split()
+        words[rng.randrange(len(words))] = rng.choice(["stable", "improved", "unchanged"])
+        return " ".join(words)
+
+    templates = [" ".join(f"word{rng.randrange(3000)}" for _ in range(90)) for _ in range(8)]
+    rows = [noteevents_row(n, n % 40, changed(rng.choice(templates))) for n in range(120)]
+    rows += [noteevents_row(500, 1, "short"), noteevents_row(501, 2, f"see below {templates[0]}\n{'word9 ' * 20}")]
+    path = write_noteevents(tmp_path / "n.csv", rows)
+    shares = ["split.train=0.4", "split.valid=0.3", "split.test=0.3", "shards.piece_rows=25"]
+    every = ["filters.min_words=2", "filters.language=en", "dedup.remove_copied_paragraphs=true"]
+    for mode, kept in (("drop", 9), ("other_splits", 60)):
+        settings = [*shares, *every, f"dedup.across_patients={mode}"]
+        manifest = build(tmp_path / mode, f"noteevents:{path}", settings=settings)
+        counts, found = manifest["counts"], manifest["duplicates"]
+        assert counts["rejected"] == {"too_short": 1} and counts["exact_duplicates"] == found["exact"]
+        parts = [found["near_within_patient"], found["near_across_patients"], found["copied_forward"]]
+        assert counts["near_duplicates"] == sum(parts) and min(parts[:2]) > 0
+        assert counts["kept"] == 122 - 1 - found["exact"] - sum(parts) <= kept
+        split_of_template: dict[str, set[str]] = {}
+        for split in SPLITS:
+            for note in iter_notes(tmp_path / mode, split):
+                name = max(templates, key=lambda text: len({*text.split()} & {*note["text"].split()}))
+                split_of_template.setdefault(name, set()).add(split)
+        assert len(split_of_template) == 8 and all(len(splits) == 1 for splits in split_of_template.values())
+        build(tmp_path / f"{mode}2", f"noteevents:{path}", settings=settings, workers=2)
+        assert folder_hashes(tmp_path / mode) == folder_hashes(tmp_path / f"{mode}2")
+
+
 def test_notes_can_be_read_by_split_and_column(tmp_path: Path, specs: list[str]) -> None:
     build(tmp_path / "corpus", *specs, settings=SMALL)
     assert {tuple(note) for note in iter_notes(tmp_path / "corpus", "train", columns=["text", "source"])} == {
@@ -172,15 +204,15 @@ def test_finished_pieces_are_not_made_again(tmp_path: Path, specs: list[str], mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "first_of_each", stop)
+        patch.setattr(module, "find_duplicates", stop)
         with pytest.raises(KeyboardInterrupt):
             build(tmp_path / "corpus", *specs, settings=SMALL)
-    pieces = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "corpus" / ".build").iterdir()}
+    pieces = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "corpus" / ".build").glob("*.*")}
     assert len(pieces) > 20
     with monkeypatch.context() as patch:
         patch.setattr(module.shutil, "rmtree", lambda *_, **__: None)
         build(tmp_path / "corpus", *specs, settings=SMALL)
-    assert pieces == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "corpus" / ".build").iterdir()}
+    assert pieces == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "corpus" / ".build").glob("*.*")}
 
 
 def test_a_finished_corpus_is_recognised_and_another_is_refused(

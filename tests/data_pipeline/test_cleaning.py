@@ -21,10 +21,17 @@ from data_pipeline.cleaning import clean
         ("Ame\u0301lie", "Amélie"),
         ("tab\tkept  \nspaces  inside kept   \n\n\n", "tab\tkept\nspaces  inside kept"),
         ("\ud800 alone", "\ufffd alone"),
+        ("page one\fpage two\x0bé\x85end", "page one\npage two\né\nend"),
+        ("a &#13;&#10; b &nbsp;c&nbsp;", "a\n b  c"),
     ],
 )
 def test_what_is_changed_and_what_stays(raw: str, cleaned: str) -> None:
     assert clean(raw) == cleaned
+
+
+def test_normal_forms() -> None:
+    assert clean("5 m² ﬁne ①") == "5 m² ﬁne ①"
+    assert clean("5 m² ﬁne ①", "NFKC") == "5 m2 fine 1"
 
 
 @given(st.text(st.characters(codec=None, exclude_categories=()), max_size=300))

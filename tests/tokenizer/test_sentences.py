@@ -23,6 +23,11 @@ def sentences(text: str) -> list[str]:
         "e.g. beta blockers",
         "The pain radiates to the left arm and is made worse by exertion\nand relieved by rest.",
         "The patient came to the emergency department and was seen by Dr.\nJones.",
+        "Dr.Smith saw p.Arg147Leufs and e.g.Foo at www.hospital.Org",
+        "Plavix b.i.d.,Tylenol p.r.n.,Motrin",
+        "Seen by J. Watson and Dr. X. Petty for follow-up.",
+        "Omeprazole 20 mg p.o. q. day",
+        "4.\nSaphenous vein graft",
     ],
 )
 def test_one_sentence(text):
@@ -51,6 +56,15 @@ def test_one_sentence(text):
             "The pain radiates to the left arm and is made worse by exertion\nPLAN: rest",
             ["The pain radiates to the left arm and is made worse by exertion", "PLAN: rest"],
         ),
+        ("No pain.He left the room.", ["No pain.", "He left the room."]),
+        ("Placed in the bone.,The wound was closed.", ["Placed in the bone.,", "The wound was closed."]),
+        ("Seen on 8/14/95.,Evaluation at", ["Seen on 8/14/95.,", "Evaluation at"]),
+        ("Referred by Dr. X. The patient left.", ["Referred by Dr. X.", "The patient left."]),
+        ("Loss was 1 L. The patient woke.", ["Loss was 1 L.", "The patient woke."]),
+        ("Interval 54 ms. Corrected 458 ms.", ["Interval 54 ms.", "Corrected 458 ms."]),
+        ("Removal of osteophytes, etc. The wound healed.", ["Removal of osteophytes, etc.", "The wound healed."]),
+        ("Measured 13 mm. A 32 sizer was used.", ["Measured 13 mm.", "A 32 sizer was used."]),
+        ("1.\nAspirin\n2.\nPlavix", ["1.\nAspirin", "2.\nPlavix"]),
         ("  leading and trailing \n", ["leading and trailing"]),
         ("", []),
         (" \n\t", []),
@@ -62,7 +76,26 @@ def test_several_sentences(text, expected):
 
 _CLINICAL = st.lists(
     st.sampled_from(
-        ["Dr.", "mg.", "q.d.", "No.", "The", "pt.", "1.", "-", "\n", "\n\n", " ", "\r\n", "[**NAME**]", "?!"]
+        [
+            "Dr.",
+            "mg.",
+            "q.d.",
+            "bone.,The",
+            "pain.He",
+            "2.\n",
+            "Dr. X. The",
+            "No.",
+            "The",
+            "pt.",
+            "1.",
+            "-",
+            "\n",
+            "\n\n",
+            " ",
+            "\r\n",
+            "[**NAME**]",
+            "?!",
+        ]
     )
     | st.text(max_size=6),
     max_size=40,
@@ -87,7 +120,13 @@ def test_long_unbroken_text_takes_linear_time():
     import time
 
     # Wrapped lines that never end a sentence, a megabyte of periods, a megabyte of newlines.
-    for text in (("word " * 14 + "and\n") * 14_000, ". " * 500_000, "\n" * 1_000_000, "a. " * 300_000):
+    for text in (
+        ("word " * 14 + "and\n") * 14_000,
+        ". " * 500_000,
+        "\n" * 1_000_000,
+        "a. " * 300_000,
+        "pain.He" * 100_000,
+    ):
         begin = time.process_time()
         split_sentences(text)
         assert time.process_time() - begin < 5
