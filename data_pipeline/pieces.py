@@ -1,8 +1,8 @@
 """The pure step: a run of input rows becomes one piece on disk, whoever runs it and however often.
 
 A piece is some files under one stem in the work folder: `.parquet` with the notes that passed (shard columns),
-`.digests` with 16 bytes a note for deduplication, `.quarantine.parquet` where notes were held back, and `.json` with
-the counts, written last. A piece with a `.json` is complete, so a rerun takes it as it is.
+`.digests` with 16 bytes a note for deduplication, `.quarantine.parquet` (or `.aes`) where notes were held back, and
+`.json` with the counts, written last. A piece with a `.json` is complete, so a rerun takes it as it is.
 """
 
 import functools
@@ -20,9 +20,13 @@ from data_pipeline.dedup import text_digest
 from data_pipeline.deid.detect import deidentify
 from data_pipeline.deid.roster import Roster
 from data_pipeline.files import atomic_write, read_json, write_json
+from data_pipeline.gate.quarantine import QUARANTINE_SCHEMA, quarantine_name, write_held
+from data_pipeline.gate.verifier import Verifier, verifier_for
 from data_pipeline.manifest import SHARD_COLUMNS, SHARD_SCHEMA
 from data_pipeline.notes import Note, Rejection, Row
 from data_pipeline.patients import note_key, patient_key, safe_note_id, split_of
+from data_pipeline.private_process import without_values
+from launch.errors import NotemillError
 
 _ROW_GROUP_ROWS = 1024
 _ZSTD_LEVEL = 3
@@ -36,6 +40,18 @@ class PieceContext:
     hmac_key: bytes
     roster_path: Path | None
     folder: Path
+    staff_path: Path | None = None
+    quarantine_key: bytes | None = None
+
+    def held_path(self, stem: str) -> Path:
+        """Where a piece's held notes lie, if it has any."""
+        return self.folder / quarantine_name(f"{stem}.quarantine", self.quarantine_key)
+
+    def verifier(self) -> Verifier:
+        """The gate's verifier, which knows the output and the lists of people alone."""
+        gate, deid = self.config.gate, self.config.deid
+        single_names = deid.roster_names if gate.single_names == "as_deid" else gate.single_names
+        return verifier_for(self.roster_path, self.staff_path, single_names, gate.shapes, self.hmac_key)
 
 
 @dataclass(frozen=True)
@@ -53,12 +69,13 @@ class Piece:
 
 
 class PieceCounts(TypedDict):
-    """Where the rows of a piece went. read == kept + Σ rejected + quarantined."""
+    """Where the rows of a piece went. read == kept + Σ rejected + quarantined; `held` counts quarantined by check."""
 
     read: int
     kept: int
     rejected: dict[str, int]
     quarantined: int
+    held: dict[str, int]
     repaired: dict[str, int]
     phi_replaced: dict[str, int]
 
@@ -78,7 +95,22 @@ def cut_pieces(rows: Iterator[Row], input_index: int, config: CorpusConfig) -> I
 
 
 def run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
-    """Clean, de-identify, verify, key and digest the rows of a piece; write it unless it is there already."""
+    """Clean, de-identify, verify, key and digest the rows of a piece; write it unless it is there already.
+
+    An unexpected error is told by its place alone: its message might quote a note.
+    """
+    try:
+        return _run_piece(piece, context)
+    except NotemillError:
+        raise
+    except Exception as error:
+        raise NotemillError(
+            f"piece {piece.stem} failed with an unexpected {without_values(error)}; its message is left out because it "
+            "may hold note text."
+        ) from None
+
+
+def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
     counts_file = context.folder / f"{piece.stem}.json"
     if counts_file.exists():
         counts: PieceCounts = read_json(counts_file, "piece")
@@ -86,6 +118,8 @@ def run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
     roster = _roster(context.roster_path, context.config.deid.roster_names)
     kept: list[dict[str, str]] = []
     quarantined: list[dict[str, str]] = []
+    verifier = context.verifier()
+    held: Counter[str] = Counter()
     rejected: Counter[str] = Counter()
     repaired: Counter[str] = Counter()
     replaced: Counter[str] = Counter()
@@ -95,14 +129,17 @@ def run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
             rejected[note.reason] += 1
             continue
         repaired["encoding"] += isinstance(row, Note) and row.repaired_encoding
-        (quarantined if note.leaks else kept).append(note.columns)
-        if not note.leaks:
+        checks = sorted(verifier.check(note.columns) | ({"detectors' roster"} if note.leaks else set()))
+        if checks:
+            held.update(checks)
+            quarantined.append(note.columns | {"checks": "; ".join(checks)})
+        else:
+            kept.append(note.columns)
             replaced.update(note.replaced)
     write_notes(context.folder / f"{piece.stem}.parquet", pa.Table.from_pylist(kept, SHARD_SCHEMA))
     if quarantined:
-        write_notes(
-            context.folder / f"{piece.stem}.quarantine.parquet", pa.Table.from_pylist(quarantined, SHARD_SCHEMA)
-        )
+        held_notes = pa.Table.from_pylist(quarantined, QUARANTINE_SCHEMA)
+        write_held(context.held_path(piece.stem), held_notes, context.quarantine_key)
     with atomic_write(context.folder / f"{piece.stem}.digests") as temporary:
         temporary.write_bytes(b"".join(text_digest(columns["text"]) for columns in kept))
     counts = PieceCounts(
@@ -110,6 +147,7 @@ def run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
         kept=len(kept),
         rejected=dict(sorted(rejected.items())),
         quarantined=len(quarantined),
+        held=dict(sorted(held.items())),
         repaired=dict(sorted(repaired.items())),
         phi_replaced=dict(sorted(replaced.items())),
     )
@@ -148,12 +186,13 @@ def _finish(note: Note, context: PieceContext, roster: Roster | None) -> _Finish
     # The type of a note is free text in some sources, and a person may have typed into it.
     note_type = deidentify(clean(note.note_type), note.patient_id, roster)
     note_id = safe_note_id(context.hmac_key, clean(note.note_id), note.patient_id)
-    if roster is not None and roster.leaks(note_id, note.patient_id):
+    own_key = patient_key(context.hmac_key, note.patient_id)
+    if (roster is not None and roster.leaks(note_id, note.patient_id)) or context.verifier().check_id(note_id, own_key):
         # An id that stands for the patient too is not looked at above, but a roster knows it for what it is.
         note_id = note_key(context.hmac_key, note_id)
     columns = {
         "note_id": note_id,
-        "patient_key": patient_key(context.hmac_key, note.patient_id),
+        "patient_key": own_key,
         "source": note.source,
         "split": split_of(context.hmac_key, note.patient_id, context.config.split),
         "note_type": note_type.text,

@@ -6,10 +6,13 @@ import sys
 
 import typer
 
+from data_pipeline.private_process import keep_memory_private, without_values
 from launch.errors import NotemillError
 
 VERBS = ("corpus", "tokenizer", "tokens", "train", "export", "evaluate", "demo", "doctor")
 """The files of `launch/verbs/` in the order of the flow, which is the order of the help."""
+VERBS_WITH_NOTES = ("corpus", "tokenizer", "tokens")
+"""An unexpected error of these is told without its message, which might quote a note."""
 USER_ERROR = 2
 """Exit status of a run that bad input ended."""
 
@@ -42,16 +45,27 @@ def main() -> None:
     ):
         os.environ.setdefault(name, "1")
     os.umask(0o077)
+    holds_notes = sys.argv[1:2] and sys.argv[1] in VERBS_WITH_NOTES
+    if holds_notes:
+        keep_memory_private()
     try:
         build_app()()
+    except BrokenPipeError:
+        sys.exit(141)
     except NotemillError as error:
         print(f"notemill: {error}", file=sys.stderr)
         sys.exit(USER_ERROR)
+    except Exception as error:
+        if not holds_notes:
+            raise
+        print(
+            f"notemill: an unexpected {without_values(error)}; its message is left out because it may hold note text.",
+            file=sys.stderr,
+        )
+        sys.exit(1)
     except KeyboardInterrupt:
         print("notemill: interrupted; run the same command again to go on.", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(141)
 
 
 if __name__ == "__main__":
