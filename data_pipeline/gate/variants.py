@@ -91,7 +91,7 @@ def _names(person: Person, check: Check, single_names: Literal["every", "own"]) 
     ]
     full += [split for value in parts["full"] if (split := _split_full(value)) is not None]
     for given, middle, surname in full:
-        yield from _full_name(_words(given), _words(middle), _words(surname), check)
+        yield from _full_name(_words(given), _words(middle), surname, check)
     singles = [*parts["given"], *parts["surname"], *(name for value in parts["full"] for name in value.split())]
     for word in dict.fromkeys(part for name in singles for part in _single_forms(name)):
         yield from _single_name(word, check, single_names)
@@ -107,14 +107,16 @@ def _split_full(value: str) -> tuple[str, str, str] | None:
     return (words[0], " ".join(words[1:-1]), words[-1]) if len(words) > 1 else None
 
 
-def _full_name(given: list[str], middle: list[str], surname: list[str], check: Check) -> Iterator[Variant]:
-    surname = [word for word in surname if word not in _SUFFIXES] or surname
+def _full_name(given: list[str], middle: list[str], family: str, check: Check) -> Iterator[Variant]:
+    words = _words(family)
+    surname = [word for word in words if word not in _SUFFIXES] or words
     if not given or not surname:
         return
     first, last = " ".join(given), " ".join(surname)
     # Of a double name each half is used alone with the given name, and both are written as one word. What only adds a
     # word at the end ("Hill, Ann M.") needs no form of its own.
-    lasts = dict.fromkeys([last, "".join(surname), *(part for part in surname if len(part) >= MIN_NAME_LETTERS)])
+    halves = [form for form in _single_forms(family) if len(form) >= MIN_NAME_LETTERS and form not in _SUFFIXES]
+    lasts = dict.fromkeys([last, "".join(surname), *halves])
     firsts = dict.fromkeys([first, *(part for part in given if len(part) >= MIN_NAME_LETTERS)])
     initials = "".join(word[0] for word in middle)
     for one, other in itertools.product(firsts, lasts):
@@ -139,9 +141,10 @@ def _full_name(given: list[str], middle: list[str], surname: list[str], check: C
 
 
 def _single_forms(name: str) -> list[str]:
-    """ "O'Brien" → o brien, obrien; "Lee-Hill" → lee hill, leehill, lee, hill."""
-    words = _words(name)
-    return [" ".join(words), "".join(words), *(word for word in words if len(word) >= MIN_NAME_LETTERS)]
+    """ "O'Brien-Lee" → o brien lee, obrienlee, o brien, obrien, lee, brien."""
+    parts = [name, *re.split(r"[-\u2010-\u2014\s]+", name)]
+    forms = [form for part in parts if (words := _words(part)) for form in (" ".join(words), "".join(words))]
+    return [*forms, *(word for word in _words(name) if len(word) >= MIN_NAME_LETTERS)]
 
 
 def _single_name(word: str, check: Check, single_names: Literal["every", "own"]) -> Iterator[Variant]:
