@@ -1,6 +1,7 @@
-"""Build a corpus: inputs → pieces → duplicates → shards → manifest.
+"""Build a corpus: inputs → pieces → gate → duplicates → shards → manifest.
 
     inputs ── one reader, in order ──> pieces (many workers) ──> .build/00000-0000000.{parquet,digests,json}
+    the share of each piece that the gate held back ── judge ──> go on, or fail with quarantine/ written
     .build/*.{digests,notes,bands,shingles,paragraphs} ── find_duplicates ──> which notes stay
     .build/*.parquet ── in order, those that stay ──> shards/{split}-{index}.parquet ──> manifest.json
 
@@ -28,6 +29,11 @@ from data_pipeline.deid.patterns import PATTERNS_VERSION
 from data_pipeline.deid.roster import Roster, RosterSummary
 from data_pipeline.duplicates import find_duplicates
 from data_pipeline.files import make_private_folder, read_json, sha256_file, sha256_json, write_json
+from data_pipeline.gate.people import open_people
+from data_pipeline.gate.quarantine import QUARANTINE_SCHEMA, quarantine_name, read_held, write_held
+from data_pipeline.gate.review import REVIEW_FOLDER, draw_sample
+from data_pipeline.gate.threshold import PieceLeaks, judge
+from data_pipeline.gate.verifier import VERIFIER_VERSION
 from data_pipeline.inputs import Input, hash_inputs, shown_settings
 from data_pipeline.manifest import (
     CORPUS_VERSION,
@@ -39,9 +45,11 @@ from data_pipeline.manifest import (
     Attestation,
     CorpusManifest,
     Counts,
+    GateEntry,
     InputEntry,
     RosterEntry,
     ShardEntry,
+    Waiver,
     check_arithmetic,
     load_corpus,
     shards_sha256,
@@ -49,8 +57,11 @@ from data_pipeline.manifest import (
 from data_pipeline.patients import SPLITS, key_check
 from data_pipeline.pieces import Piece, PieceContext, PieceCounts, cut_pieces, run_piece, write_notes
 from data_pipeline.placeholders import PLACEHOLDER_CLASSES
+from data_pipeline.private_process import keep_memory_private
+from data_pipeline.profile import profile_shards
 from data_pipeline.readers import check_input, read_rows
 from data_pipeline.rejects import REJECTED_SCHEMA, TooManyRejectsError, check_share, rejects_table
+from data_pipeline.report.page import REPORT_NAME, write_report
 from launch.console import say, track
 from launch.errors import NotemillError
 
@@ -60,10 +71,11 @@ _REJECTED_ROWS = 1_000_000
 """Rows in one file of rejected rows, at most."""
 _SCRATCH_FOLDER = "scratch"
 WAIVER = (
-    "built without a roster: patients' own identifiers were looked for by pattern only, and nothing re-read the output"
+    "built without a roster: patients' own identifiers were looked for by pattern only, before and after replacement"
 )
 STATEMENT = (
-    "Counts of what was replaced automatically; no human has reviewed these notes and this is no legal determination."
+    "Counts of what was replaced and checked automatically. What people found in the sample stands in the report. This "
+    "is no legal determination."
 )
 
 
@@ -79,6 +91,10 @@ class BuildRequest:
     num_workers: int = 1
     evaluation_sets: Sequence[EvaluationSet] = ()
     """Sets whose passages are looked for in the notes."""
+    staff: Path | None = None
+    waiver_reason: str | None = None
+    """Why there is no roster, in the user's words, for the attestation."""
+    quarantine_key: bytes | None = None
 
 
 def build_corpus(request: BuildRequest) -> CorpusManifest:
@@ -88,6 +104,7 @@ def build_corpus(request: BuildRequest) -> CorpusManifest:
     """
     if request.num_workers < 1:
         raise NotemillError(f"--workers is {request.num_workers}; it must be at least 1.")
+    _check_lists_of_people(request)
     for item in request.inputs:
         check_input(item, request.config)
     roster = Roster(request.roster, request.config.deid.roster_names).summary if request.roster else None
@@ -100,12 +117,13 @@ def build_corpus(request: BuildRequest) -> CorpusManifest:
             say("its databases were not read again; build into another folder for what they hold now.")
         return finished
     existed = request.out.exists()
-    work = _open_work_folder(request.out, identity)
+    work = _open_work_folder(request.out, _pieces_identity(request, inputs, roster))
     try:
         manifest = _build(request, inputs, roster, identity, work)
     except NotemillError as error:
         # A dead worker is no fault of the inputs, and a limit can be raised: what is finished stays for the next run.
-        if not isinstance(error, _WorkerDiedError | TooManyRejectsError):
+        # After the gate's refusal someone must look at what was held back, too.
+        if not isinstance(error, _WorkerDiedError | TooManyRejectsError | GateError):
             _discard(request.out, remove_folder=not existed)
         raise
     shutil.rmtree(work)
@@ -116,11 +134,38 @@ class _WorkerDiedError(NotemillError):
     """A worker process was killed, most often for memory."""
 
 
+class GateError(NotemillError):
+    """The gate held back too much for the corpus to be released."""
+
+
+def _check_lists_of_people(request: BuildRequest) -> None:
+    if request.staff is not None:
+        open_people(request.staff, "staff")
+    if request.roster is not None and request.waiver_reason is not None:
+        raise NotemillError(
+            "--waive-roster gives a reason for having no roster, and --roster names one; take one of them."
+        )
+    if request.config.gate.require_roster and request.roster is None and not (request.waiver_reason or "").strip():
+        raise NotemillError(
+            "gate.require_roster is set and there is no --roster; name one, or record why there is none with "
+            "--waive-roster REASON."
+        )
+
+
 def _build(
     request: BuildRequest, inputs: list[Input], roster: RosterSummary | None, identity: str, work: Path
 ) -> CorpusManifest:
     evaluation = _write_evaluation_index(request, work)
-    context = PieceContext(request.config, request.hmac_key, request.roster, work, evaluation)
+    context = PieceContext(
+        request.config,
+        request.hmac_key,
+        request.roster,
+        work,
+        evaluation=evaluation,
+        staff_path=request.staff,
+        quarantine_key=request.quarantine_key,
+    )
+    self_test = context.verifier().self_test()
     totals: list[PieceCounts] = []
     stems: list[str] = []
     entries = [_input_entry(item) for item in inputs]
@@ -133,6 +178,18 @@ def _build(
     for entry, digest in zip(entries, rows_read, strict=True):
         # What a query stands for is known only now.
         entry["sha256"] = digest.hexdigest() if entry["kind"] == "sql" else entry["sha256"]
+    verdict = judge(
+        [_leaks(entries, stem, item) for stem, item in zip(stems, totals, strict=True)], request.config.gate
+    )
+    for folder in (SHARDS_FOLDER, QUARANTINE_FOLDER, REJECTED_FOLDER, REVIEW_FOLDER):
+        shutil.rmtree(request.out / folder, ignore_errors=True)
+    held_stems = [stem for stem, item in zip(stems, totals, strict=True) if item["quarantined"]]
+    quarantine = _write_quarantine(request, (context.held_path(stem) for stem in held_stems))
+    if verdict.failed:
+        raise GateError(
+            f"{verdict.sentence()}; read what was held with notemill corpus quarantine {request.out}, then mend the "
+            "roster or the detectors, or raise gate.max_held_share and run the same command again."
+        )
     duplicates = find_duplicates(work, stems, request.config.dedup, work / _SCRATCH_FOLDER, request.num_workers)
     found = duplicates.counts
     rejected = _sum(totals, "rejected")
@@ -150,8 +207,6 @@ def _build(
         raise NotemillError(
             f"no note is left of {counts['read']} rows ({reasons}, {counts['quarantined']} quarantined)."
         )
-    for folder in (SHARDS_FOLDER, QUARANTINE_FOLDER, REJECTED_FOLDER):
-        shutil.rmtree(request.out / folder, ignore_errors=True)
     lost = (_read(path, REJECTED_SCHEMA) for stem in stems if (path := work / f"{stem}.rejected.parquet").exists())
     rejected_rows = _write_rejected(request.out, lost)
     if rejected:
@@ -159,8 +214,6 @@ def _build(
     check_share(entries, request.config.rejects, f"the ids in {request.out / REJECTED_FOLDER}")
     tables = duplicates.apply(_read(work / f"{stem}.parquet") for stem in stems)
     shards = _write_shards(request.out, tables, request.config.shards.max_rows)
-    held = (_read(path) for stem in stems if (path := work / f"{stem}.quarantine.parquet").exists())
-    quarantine = _write_quarantine(request.out, held, request.config.shards.max_rows)
     phi_replaced = _sum(totals, "phi_replaced")
     manifest = CorpusManifest(
         version=CORPUS_VERSION,
@@ -180,8 +233,28 @@ def _build(
         else None,
         repaired=_sum(totals, "repaired"),
         phi_replaced={name: phi_replaced[name] for name in PLACEHOLDER_CLASSES if name in phi_replaced},
-        attestation=_attest(shards, roster, counts["quarantined"]),
+        profile=dict(profile_shards(request.out, shards)),
+        attestation=_attest(
+            request,
+            shards,
+            roster,
+            counts["quarantined"],
+            GateEntry(
+                verifier_version=VERIFIER_VERSION,
+                roster=context.verifier().entries.get("patient"),
+                staff=context.verifier().entries.get("staff"),
+                single_names=context.verifier().single_names,
+                checks=context.verifier().checks(),
+                self_test=self_test,
+                held=_sum(totals, "held"),
+                threshold=verdict.entry,
+                quarantine_encrypted=request.quarantine_key is not None,
+            ),
+            draw_sample(request.out, shards, request.hmac_key, request.config.gate.review_notes),
+        ),
     )
+    # Without a manifest the folder is no corpus, so the report may stand there before it.
+    write_report(request.out, manifest)
     write_json(request.out / MANIFEST_NAME, manifest)
     return load_corpus(request.out)
 
@@ -205,7 +278,7 @@ def _run_pieces(inputs: list[Input], context: PieceContext, num_workers: int) ->
         for piece in pieces:
             yield _without_rows(piece), run_piece(piece, context)
         return
-    with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"), initializer=keep_memory_private) as pool:
         waiting: deque[tuple[Piece, Future[PieceCounts]]] = deque()
         try:
             for piece in pieces:
@@ -255,12 +328,31 @@ def _write_shards(out: Path, tables: Iterator[pa.Table], max_rows: int) -> list[
     return [entry for writer in writers.values() for entry in writer.finish()]
 
 
-def _write_quarantine(out: Path, tables: Iterator[pa.Table], max_rows: int) -> list[ShardEntry]:
-    writer = _ShardWriter(out, f"{QUARANTINE_FOLDER}/notes", "quarantine", max_rows)
-    for table in tables:
-        make_private_folder(out / QUARANTINE_FOLDER)
-        writer.add(table)
-    return writer.finish()
+def _write_quarantine(request: BuildRequest, pieces: Iterator[Path]) -> list[ShardEntry]:
+    """Join what the pieces held back; at most one file is in memory."""
+    max_rows = request.config.shards.max_rows
+    entries: list[ShardEntry] = []
+    pending: pa.Table = QUARANTINE_SCHEMA.empty_table()
+
+    def write(table: pa.Table) -> None:
+        name = f"{QUARANTINE_FOLDER}/{quarantine_name(f'notes-{len(entries):05d}', request.quarantine_key)}"
+        path = request.out / name
+        make_private_folder(path.parent)
+        write_held(path, table, request.quarantine_key)
+        entries.append(_entry(path, name, table.num_rows, "quarantine"))
+
+    for piece in pieces:
+        pending = pa.concat_tables([pending, read_held(piece, request.quarantine_key)])
+        while pending.num_rows >= max_rows:
+            write(pending.slice(0, max_rows))
+            pending = pending.slice(max_rows)
+    if pending.num_rows:
+        write(pending)
+    return entries
+
+
+def _entry(path: Path, name: str, rows: int, split: str) -> ShardEntry:
+    return ShardEntry(path=name, rows=rows, bytes=path.stat().st_size, sha256=sha256_file(path), split=split)
 
 
 def _write_rejected(out: Path, tables: Iterator[pa.Table]) -> list[ShardEntry]:
@@ -295,11 +387,7 @@ class _ShardWriter:
         path = self._out / name
         # The chunks a table was put together from show in the file; one chunk a column does not.
         write_notes(path, table.combine_chunks())
-        self._entries.append(
-            ShardEntry(
-                path=name, rows=table.num_rows, bytes=path.stat().st_size, sha256=sha256_file(path), split=self._split
-            )
-        )
+        self._entries.append(_entry(path, name, table.num_rows, self._split))
 
 
 def _read(path: Path, schema: pa.Schema = SHARD_SCHEMA) -> pa.Table:
@@ -337,7 +425,21 @@ def _sum(counts: list[PieceCounts], name: str) -> dict[str, int]:
     return dict(sorted((key, number) for key, number in total.items() if number))
 
 
-def _attest(shards: list[ShardEntry], roster: RosterSummary | None, quarantined: int) -> Attestation:
+def _leaks(entries: list[InputEntry], stem: str, counts: PieceCounts) -> PieceLeaks:
+    source = entries[int(stem.split("-")[0])]["source"]
+    return PieceLeaks(
+        piece=stem, source=source, notes=counts["kept"] + counts["quarantined"], held=counts["quarantined"]
+    )
+
+
+def _attest(
+    request: BuildRequest,
+    shards: list[ShardEntry],
+    roster: RosterSummary | None,
+    quarantined: int,
+    gate: GateEntry,
+    sample_sha256: str,
+) -> Attestation:
     entry = None
     if roster is not None:
         entry = RosterEntry(
@@ -354,11 +456,31 @@ def _attest(shards: list[ShardEntry], roster: RosterSummary | None, quarantined:
         patterns_version=PATTERNS_VERSION,
         roster=entry,
         waiver=None if roster else WAIVER,
+        waivers=_waivers(request),
         verifier="roster over the output" if roster else None,
+        gate=gate,
+        review_sample_sha256=sample_sha256,
         quarantined=quarantined,
         not_checked=not_checked,
         statement=STATEMENT,
     )
+
+
+def _waivers(request: BuildRequest) -> list[Waiver]:
+    """Every check that was left out, whoever decided so."""
+    waivers = []
+    if request.roster is None:
+        waivers.append(Waiver(check="roster of patients", meaning=WAIVER, reason=request.waiver_reason))
+    if request.staff is None:
+        meaning = "names of staff were looked for by pattern only"
+        waivers.append(Waiver(check="list of staff", meaning=meaning, reason=None))
+    if not request.config.gate.shapes:
+        meaning = "the output was not searched for telephone numbers, dates and other shapes of identifiers"
+        waivers.append(Waiver(check="shapes in the output", meaning=meaning, reason="gate.shapes=false"))
+    if not request.config.gate.review_notes:
+        meaning = "no sample was drawn for people to read"
+        waivers.append(Waiver(check="review by people", meaning=meaning, reason="gate.review_notes=0"))
+    return waivers
 
 
 # ---- the folder ------------------------------------------------------------------------------------------------------
@@ -366,10 +488,21 @@ def _attest(shards: list[ShardEntry], roster: RosterSummary | None, quarantined:
 
 def _identity(request: BuildRequest, inputs: list[Input], roster: RosterSummary | None) -> str:
     """Everything that decides the bytes of the result. Paths and workers do not."""
+    waiver = request.waiver_reason
+    return sha256_json(
+        [_pieces_identity(request, inputs, roster), request.config.sha256, *([waiver] if waiver else [])]
+    )
+
+
+def _pieces_identity(request: BuildRequest, inputs: list[Input], roster: RosterSummary | None) -> str:
+    """Everything that decides the bytes of the pieces: all but the limits that the whole is judged by."""
     identity: dict[str, Any] = {
         "version": CORPUS_VERSION,
         "patterns": PATTERNS_VERSION,
-        "config": request.config.sha256,
+        "verifier": VERIFIER_VERSION,
+        "config": request.config.pieces_sha256,
+        "staff": sha256_file(request.staff) if request.staff else None,
+        "quarantine_key": key_check(request.quarantine_key) if request.quarantine_key else None,
         "inputs": [[item.kind, item.source, item.sha256, shown_settings(item)] for item in inputs],
         "roster": roster.sha256 if roster else None,
         "key": key_check(request.hmac_key),
@@ -416,7 +549,8 @@ def _open_work_folder(out: Path, identity: str) -> Path:
 
 def _discard(out: Path, remove_folder: bool) -> None:
     """Remove what an unfinished build left: only what builds write, never the folder of someone else."""
-    for name in (SHARDS_FOLDER, QUARANTINE_FOLDER, REJECTED_FOLDER, WORK_FOLDER):
+    for name in (SHARDS_FOLDER, QUARANTINE_FOLDER, REJECTED_FOLDER, REVIEW_FOLDER, WORK_FOLDER):
         shutil.rmtree(out / name, ignore_errors=True)
+    (out / REPORT_NAME).unlink(missing_ok=True)
     if remove_folder and out.is_dir() and not any(out.iterdir()):
         out.rmdir()

@@ -118,6 +118,35 @@ class DecontaminationConfig:
 
 
 @dataclass(frozen=True)
+class GateConfig:
+    """What the finished text is checked for, and when too much was held back."""
+
+    shapes: bool = True
+    """Hold a note that still holds a telephone number, a date or another identifier's shape. Set false only where the
+    text is meant to hold such, as after replacement by surrogates; the attestation then says so."""
+    single_names: Literal["as_deid", "every", "own"] = "as_deid"
+    """Where a first or last name alone is a leak: in every note or only in that patient's own; by default as
+    `deid.roster_names` says."""
+    max_held_share: float = 0.05
+    """The build fails when a larger share of a piece's notes is held back."""
+    always_allowed: int = 10
+    """So many held notes of a piece are no failure, whatever their share."""
+    require_roster: bool = False
+    """Refuse to build without a roster unless a reason is given by --waive-roster."""
+    require_review: bool = False
+    """Later stages refuse the corpus until the review of its sample has passed."""
+    review_notes: int = 3_000
+    """Notes drawn for people to read; 3,000 without a leak bound the rate at 0.1%. 0 draws none."""
+    max_leak_rate: float = 0.001
+    """The review passes when the rate of leaking notes is below this with 95% confidence."""
+
+    @property
+    def that_change_notes(self) -> dict[str, Any]:
+        """The settings that decide which notes are held; the others are judged when the notes are there."""
+        return {"shapes": self.shapes, "single_names": self.single_names}
+
+
+@dataclass(frozen=True)
 class SplitConfig:
     """Shares of patients in each split; they add up to 1."""
 
@@ -165,6 +194,8 @@ class CorpusConfig:
     """Near-copies."""
     decontamination: DecontaminationConfig = field(default_factory=DecontaminationConfig)
     """Evaluation sets."""
+    gate: GateConfig = field(default_factory=GateConfig)
+    """The check of the output."""
     split: SplitConfig = field(default_factory=SplitConfig)
     """Train, valid and test."""
     shards: ShardConfig = field(default_factory=ShardConfig)
@@ -192,6 +223,14 @@ class CorpusConfig:
             section, key = name.split(".")
             if getattr(getattr(self, section), key) < 1:
                 problems.append(f"{name} is {getattr(getattr(self, section), key)} and must be at least 1")
+        for name in ("max_held_share", "max_leak_rate"):
+            if not 0 <= getattr(self.gate, name) <= 1:
+                problems.append(f"gate.{name} is {getattr(self.gate, name)} and must be from 0 to 1")
+        for name in ("always_allowed", "review_notes"):
+            if getattr(self.gate, name) < 0:
+                problems.append(f"gate.{name} is {getattr(self.gate, name)} and must be 0 or more")
+        if self.gate.require_review and not self.gate.review_notes:
+            problems.append("gate.require_review needs gate.review_notes above 0")
         from data_pipeline.filters import problems_of
 
         return problems + problems_of(self.filters)
@@ -201,9 +240,14 @@ class CorpusConfig:
         return dataclasses.asdict(self)
 
     @property
+    def pieces_sha256(self) -> str:
+        """Hash of the settings that finished pieces depend on: a build that failed by a limit goes on with another."""
+        return sha256_json(self.as_dict() | {"gate": self.gate.that_change_notes, "rejects": None})
+
+    @property
     def sha256(self) -> str:
         """Hash of every setting that decides a byte of the corpus."""
         deciding = self.as_dict()
-        # So that a build that failed for its rejects goes on from its finished pieces with another limit.
+        # It decides whether a build ends well, see `pieces_sha256`.
         del deciding["rejects"]
         return sha256_json(deciding)

@@ -3,8 +3,11 @@
     corpus/
       manifest.json                  written last: without it the folder is no corpus
       shards/train-00000.parquet     columns of SHARD_SCHEMA, zstd
-      quarantine/notes-00000.parquet only where the verifier held notes back; same columns, no stage reads it
+      quarantine/notes-00000.parquet only where the gate held notes back; no stage reads it; .aes where encrypted
       rejected/rows-00000.parquet    only where rows became no note: which and why, without text, see `rejects`
+      review/sample.json             which notes people are to read
+      review/outcomes.json           what they found; the only file that changes after the build, with the report
+      report.html                    all of this for a privacy officer; a function of the files above
 
 Invariant: read == kept + Σ rejected + exact_duplicates + near_duplicates + quarantined, and kept is the
 rows of the shards.
@@ -18,7 +21,11 @@ import pyarrow as pa
 
 from data_pipeline.decontamination import DecontaminationTable
 from data_pipeline.duplicates import DuplicateCounts
-from data_pipeline.files import PRIVATE_FILE, read_json, sha256_file, sha256_json
+from data_pipeline.files import PRIVATE_FILE, PRIVATE_FOLDER, read_json, sha256_file, sha256_json
+from data_pipeline.gate.people import PeopleEntry
+from data_pipeline.gate.quarantine import ENCRYPTED
+from data_pipeline.gate.threshold import ThresholdEntry
+from data_pipeline.gate.verifier import SelfTest
 from data_pipeline.patients import SPLITS
 from launch.errors import NotemillError
 
@@ -30,6 +37,8 @@ REJECTED_FOLDER = "rejected"
 SHARD_COLUMNS = ("note_id", "patient_key", "source", "split", "note_type", "text")
 SHARD_SCHEMA = pa.schema([pa.field(name, pa.string(), nullable=False) for name in SHARD_COLUMNS])
 _READ_ROWS = 1024
+_BESIDE = ("review/sample.json", "review/outcomes.json", "report.html")
+"""Files that are checked by what they say rather than by a hash in the manifest."""
 
 
 class InputEntry(TypedDict):
@@ -79,6 +88,28 @@ class RosterEntry(TypedDict):
     columns_not_used: list[str]
 
 
+class GateEntry(TypedDict):
+    """What the verifier looked for in the output. `held` counts notes by check; one note may fail several."""
+
+    verifier_version: int
+    roster: PeopleEntry | None
+    staff: PeopleEntry | None
+    single_names: str
+    checks: list[str]
+    self_test: SelfTest
+    held: dict[str, int]
+    threshold: ThresholdEntry
+    quarantine_encrypted: bool
+
+
+class Waiver(TypedDict):
+    """A check that was not made. `reason` is the user's, null where nobody gave one."""
+
+    check: str
+    meaning: str
+    reason: str | None
+
+
 class Attestation(TypedDict):
     """What was done about identifiers, bound to the shards that it speaks of."""
 
@@ -87,7 +118,10 @@ class Attestation(TypedDict):
     patterns_version: int
     roster: RosterEntry | None
     waiver: str | None
+    waivers: list[Waiver]
     verifier: str | None
+    gate: GateEntry
+    review_sample_sha256: str
     quarantined: int
     not_checked: list[str]
     statement: str
@@ -109,6 +143,7 @@ class CorpusManifest(TypedDict):
     decontamination: DecontaminationTable | None
     repaired: dict[str, int]
     phi_replaced: dict[str, int]
+    profile: dict[str, Any]
     attestation: Attestation
 
 
@@ -125,20 +160,67 @@ def load_corpus(corpus_dir: Path) -> CorpusManifest:
     return manifest
 
 
+def attested_corpus(corpus_dir: Path, split: str | None = None) -> CorpusManifest:
+    """The manifest for a stage that is about to read the notes of `split`, or of all splits.
+
+    Raises NotemillError when a shard is not, byte by byte, the one that was attested, or when the corpus wants a review
+    that has not passed.
+    """
+    from data_pipeline.gate.review import require_review
+
+    manifest = attested_shards(corpus_dir, split)
+    require_review(corpus_dir, manifest)
+    return manifest
+
+
+def attested_shards(corpus_dir: Path, split: str | None = None) -> CorpusManifest:
+    """The same without the review: for those who make it."""
+    manifest = load_corpus(corpus_dir)
+    for entry in manifest["shards"]:
+        if split in (None, entry["split"]) and sha256_file(corpus_dir / entry["path"]) != entry["sha256"]:
+            raise NotemillError(
+                f"the attestation of {corpus_dir} does not speak of {entry['path']} as it is now: the file has other "
+                f"content than was checked; run notemill corpus verify {corpus_dir} and build it again."
+            )
+    return manifest
+
+
 def verify_corpus(corpus_dir: Path) -> list[str]:
     """Every difference between the folder and its manifest, re-hashing all files; empty when there is none."""
     manifest = _read_manifest(corpus_dir)
     problems = _arithmetic(manifest)
     for entry in _files(manifest):
         problems += [problem] if (problem := _size(corpus_dir, entry)) else _content(corpus_dir / entry["path"], entry)
-    listed = {entry["path"] for entry in _files(manifest)} | {MANIFEST_NAME}
+    problems += _review_and_report(corpus_dir, manifest)
+    listed = {entry["path"] for entry in _files(manifest)} | {MANIFEST_NAME, *_BESIDE}
     for path in sorted(corpus_dir.rglob("*")):
         name = path.relative_to(corpus_dir).as_posix()
         if path.is_file() and name not in listed:
             problems.append(f"{name} is not in the manifest")
         elif path.is_file() and path.stat().st_mode & 0o077:
             problems.append(f"{name} has mode {path.stat().st_mode & 0o777:o} instead of {PRIVATE_FILE:o}")
+        elif path.is_dir() and path.stat().st_mode & 0o077:
+            problems.append(f"{name}/ has mode {path.stat().st_mode & 0o777:o} instead of {PRIVATE_FOLDER:o}")
     return problems
+
+
+def _review_and_report(corpus_dir: Path, manifest: CorpusManifest) -> list[str]:
+    from data_pipeline.gate.review import load_outcomes, load_sample
+    from data_pipeline.report.page import render_report
+
+    try:
+        numbers = {note["number"] for note in load_sample(corpus_dir, manifest)}
+        unknown = set(load_outcomes(corpus_dir, manifest)) - numbers
+        if unknown:
+            return [f"{_BESIDE[1]} speaks of notes that the sample does not hold"]
+        report = corpus_dir / _BESIDE[2]
+        if not report.is_file():
+            return [f"{report.name} is missing; run notemill corpus report"]
+        if report.read_text(encoding="utf-8") != render_report(corpus_dir, manifest):
+            return [f"{report.name} says something else than the manifest and the review; run notemill corpus report"]
+    except NotemillError as error:
+        return [str(error).rstrip(".")]
+    return []
 
 
 def iter_notes(corpus_dir: Path, split: str, columns: Sequence[str] = SHARD_COLUMNS) -> Iterator[dict[str, str]]:
@@ -151,8 +233,6 @@ def iter_batches(
     corpus_dir: Path, split: str, columns: Sequence[str] = SHARD_COLUMNS, batch_rows: int = _READ_ROWS
 ) -> Iterator[pa.RecordBatch]:
     """The same as Arrow batches. Raises NotemillError for an unknown split or column, or a damaged shard."""
-    import pyarrow.parquet as pq
-
     if split not in SPLITS:
         raise NotemillError(f"unknown split '{split}'; the splits are {', '.join(SPLITS)}.")
     unknown = [name for name in columns if name not in SHARD_COLUMNS]
@@ -161,12 +241,21 @@ def iter_batches(
     for entry in load_corpus(corpus_dir)["shards"]:
         if entry["split"] != split:
             continue
-        path = corpus_dir / entry["path"]
-        try:
-            with pq.ParquetFile(path) as file:
-                yield from file.iter_batches(batch_size=batch_rows, columns=list(columns))
-        except (pa.ArrowException, OSError):
-            raise NotemillError(f"the shard {path} cannot be read; run notemill corpus verify {corpus_dir}.") from None
+        yield from iter_shard(corpus_dir, entry["path"], columns, batch_rows)
+
+
+def iter_shard(
+    corpus_dir: Path, shard: str, columns: Sequence[str], batch_rows: int = _READ_ROWS
+) -> Iterator[pa.RecordBatch]:
+    """One shard as Arrow batches. Raises NotemillError when it is damaged."""
+    import pyarrow.parquet as pq
+
+    path = corpus_dir / shard
+    try:
+        with pq.ParquetFile(path) as file:
+            yield from file.iter_batches(batch_size=batch_rows, columns=list(columns))
+    except (pa.ArrowException, OSError):
+        raise NotemillError(f"the shard {path} cannot be read; run notemill corpus verify {corpus_dir}.") from None
 
 
 def sources(corpus_dir: Path) -> list[str]:
@@ -220,6 +309,8 @@ def _arithmetic(manifest: CorpusManifest) -> list[str]:
         problems.append("its quarantine has another number of rows than were quarantined")
     if sum(entry["rows"] for entry in manifest["rejected"]) != sum(counts["rejected"].values()):
         problems.append("its list of rejected rows has another length than were rejected")
+    if Attestation.__required_keys__ - manifest["attestation"].keys():
+        return [*problems, "its attestation lacks what this notemill attests"]
     if manifest["attestation"]["shards_sha256"] != shards_sha256(manifest["shards"]):
         problems.append("its attestation speaks of other shards than it lists")
     return problems
@@ -238,5 +329,8 @@ def _content(path: Path, entry: ShardEntry) -> list[str]:
 
     if sha256_file(path) != entry["sha256"]:
         return [f"{entry['path']} has other content than was written"]
+    if path.suffix == ENCRYPTED:
+        # Its rows cannot be counted without the key; the hash holds them.
+        return []
     rows = pq.read_metadata(path).num_rows
     return [f"{entry['path']} has {rows} rows instead of {entry['rows']}"] if rows != entry["rows"] else []

@@ -2,9 +2,9 @@
 
 A piece is some files under one stem in the work folder: `.parquet` with the notes that passed (shard columns),
 `.digests` with 16 bytes a note for exact duplicates, what `sketches` and `paragraphs` write for near-copies and copied
-paragraphs, `.quarantine.parquet` where notes were held back, `.rejected.parquet` where rows became no note, and `.json`
-with the counts, written last. A piece with a `.json` is complete; a rerun takes it as it is if it was made of the very
-rows that are read now. Of a file they always are; a database may have moved on.
+paragraphs, `.quarantine.parquet` (or `.aes`) where notes were held back, `.rejected.parquet` where rows became no note,
+and `.json` with the counts, written last. A piece with a `.json` is complete; a rerun takes it as it is if it was made
+of the very rows that are read now. Of a file they always are; a database may have moved on.
 """
 
 import dataclasses
@@ -27,18 +27,22 @@ from data_pipeline.deid.roster import Roster
 from data_pipeline.encodings import undo_mojibake
 from data_pipeline.files import atomic_write, read_json, write_json
 from data_pipeline.filters import filter_note
+from data_pipeline.gate.quarantine import QUARANTINE_SCHEMA, quarantine_name, write_held
+from data_pipeline.gate.verifier import Verifier, verifier_for
 from data_pipeline.manifest import SHARD_SCHEMA
 from data_pipeline.note_order import order_of
 from data_pipeline.notes import Note, Rejection, RejectionReason, Row
 from data_pipeline.paragraphs import write_paragraphs
-from data_pipeline.patients import SPLITS, patient_key, split_of
+from data_pipeline.patients import SPLITS, note_key, patient_key, split_of
+from data_pipeline.private_process import without_values
 from data_pipeline.rejects import REJECTED_SCHEMA, kept_id
 from data_pipeline.sketches import NoteKeys, write_sketches
 from data_pipeline.wraps import rejoin
+from launch.errors import NotemillError
 
 _ROW_GROUP_ROWS = 1024
 _ZSTD_LEVEL = 3
-_OPTIONAL_ENDINGS = (".quarantine.parquet", ".rejected.parquet")
+_OPTIONAL_ENDINGS = (".quarantine.parquet", ".quarantine.parquet.aes", ".rejected.parquet")
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,18 @@ class PieceContext:
     folder: Path
     evaluation: Path | None = None
     """Index of the evaluation sets whose passages are looked for."""
+    staff_path: Path | None = None
+    quarantine_key: bytes | None = None
+
+    def held_path(self, stem: str) -> Path:
+        """Where a piece's held notes lie, if it has any."""
+        return self.folder / quarantine_name(f"{stem}.quarantine", self.quarantine_key)
+
+    def verifier(self) -> Verifier:
+        """The gate's verifier, which knows the output and the lists of people alone."""
+        gate, deid = self.config.gate, self.config.deid
+        single_names = deid.roster_names if gate.single_names == "as_deid" else gate.single_names
+        return verifier_for(self.roster_path, self.staff_path, single_names, gate.shapes, self.hmac_key)
 
 
 @dataclass(frozen=True)
@@ -70,7 +86,7 @@ class Piece:
 
 
 class PieceCounts(TypedDict):
-    """Where the rows of a piece went. read == kept + Σ rejected + quarantined."""
+    """Where the rows of a piece went. read == kept + Σ rejected + quarantined; `held` counts quarantined by check."""
 
     rows_sha256: str
     """Hash of the rows as they were read."""
@@ -78,6 +94,7 @@ class PieceCounts(TypedDict):
     kept: int
     rejected: dict[str, int]
     quarantined: int
+    held: dict[str, int]
     repaired: dict[str, int]
     phi_replaced: dict[str, int]
     contaminated: dict[str, Contamination]
@@ -101,7 +118,23 @@ def cut_pieces(rows: Iterator[Row], input_index: int, config: CorpusConfig) -> I
 
 
 def run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
-    """Clean, de-identify, verify, key and digest the rows of a piece; write it unless it is there already."""
+    """Clean, de-identify, verify, key and digest the rows of a piece; write it unless it is there already.
+
+    An unexpected error is told by its place alone: its message might quote a note.
+    """
+    try:
+        return _run_piece(piece, context)
+    except (NotemillError, OSError):
+        # A full disk is no fault of the inputs, and its message holds a path at most.
+        raise
+    except Exception as error:
+        raise NotemillError(
+            f"piece {piece.stem} failed with an unexpected {without_values(error)}; its message is left out because it "
+            "may hold note text."
+        ) from None
+
+
+def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
     counts_file = context.folder / f"{piece.stem}.json"
     rows_sha256 = _hash_rows(piece.rows)
     if counts_file.exists():
@@ -115,6 +148,8 @@ def run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
     roster = _roster(context.roster_path, context.config.deid.roster_names)
     kept: list[dict[str, str]] = []
     quarantined: list[dict[str, str]] = []
+    verifier = context.verifier()
+    held: Counter[str] = Counter()
     rejected: list[dict[str, str | int]] = []
     repaired: Counter[str] = Counter()
     replaced: Counter[str] = Counter()
@@ -124,19 +159,22 @@ def run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
     for number, row in enumerate(rows, start=piece.first_row):
         note = row if isinstance(row, Rejection) else _finish(row, context, roster)
         if isinstance(note, Rejection):
-            note_id = kept_id(context.hmac_key, clean(row.note_id), row, roster)
+            note_id = _safe_id(row, context, roster)
             rejected.append({"input": piece.input_index, "row": number, "note_id": note_id, "reason": note.reason})
             continue
         repaired["encoding"] += isinstance(row, Note) and row.repaired_encoding
-        (quarantined if note.leaks else kept).append(note.columns)
-        if not note.leaks:
+        checks = sorted(verifier.check(note.columns) | ({"detectors' roster"} if note.leaks else set()))
+        if checks:
+            held.update(checks)
+            quarantined.append(note.columns | {"checks": "; ".join(checks)})
+        else:
+            kept.append(note.columns)
             replaced.update(note.replaced)
             keys.append(note.keys)
     write_notes(context.folder / f"{piece.stem}.parquet", pa.Table.from_pylist(kept, SHARD_SCHEMA))
     if quarantined:
-        write_notes(
-            context.folder / f"{piece.stem}.quarantine.parquet", pa.Table.from_pylist(quarantined, SHARD_SCHEMA)
-        )
+        held_notes = pa.Table.from_pylist(quarantined, QUARANTINE_SCHEMA)
+        write_held(context.held_path(piece.stem), held_notes, context.quarantine_key)
     if rejected:
         write_notes(context.folder / f"{piece.stem}.rejected.parquet", pa.Table.from_pylist(rejected, REJECTED_SCHEMA))
     texts = [columns["text"] for columns in kept]
@@ -152,6 +190,7 @@ def run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
         kept=len(kept),
         rejected=dict(sorted(Counter(str(row["reason"]) for row in rejected).items())),
         quarantined=len(quarantined),
+        held=dict(sorted(held.items())),
         repaired=dict(sorted(repaired.items())),
         phi_replaced=dict(sorted(replaced.items())),
         contaminated=contaminated,
@@ -224,7 +263,7 @@ def _finish(note: Note, context: PieceContext, roster: Roster | None) -> _Finish
     note_type = deidentify(clean(undo_mojibake(note.note_type)), note.patient_id, roster)
     split = split_of(context.hmac_key, note.patient_id, context.config.split)
     columns = {
-        "note_id": kept_id(context.hmac_key, clean(note.note_id), note, roster),
+        "note_id": _safe_id(note, context, roster),
         "patient_key": patient_key(context.hmac_key, note.patient_id),
         "source": note.source,
         "split": split,
@@ -234,6 +273,13 @@ def _finish(note: Note, context: PieceContext, roster: Roster | None) -> _Finish
     order = order_of(note.date, context.hmac_key, note.patient_id)
     keys = NoteKeys(columns["patient_key"], order, SPLITS.index(split))
     return _Finished(columns, keys, Counter(result.replaced), result.leaks or note_type.leaks)
+
+
+def _safe_id(row: Row, context: PieceContext, roster: Roster | None) -> str:
+    """The row's id, or its HMAC where the detectors' roster or the gate's lists find a person in it."""
+    note_id = kept_id(context.hmac_key, clean(row.note_id), row, roster)
+    own_key = patient_key(context.hmac_key, row.patient_id)
+    return note_key(context.hmac_key, note_id) if context.verifier().check_id(note_id, own_key) else note_id
 
 
 def _hash_rows(rows: list[Row]) -> str:

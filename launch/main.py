@@ -8,11 +8,14 @@ from typing import NoReturn
 import click
 import typer
 
+from data_pipeline.private_process import keep_memory_private, without_values
 from launch.errors import NotemillError
 from launch.process import prepare_process
 
 VERBS = ("corpus", "tokenizer", "tokens", "train", "export", "evaluate", "demo", "doctor")
 """The files of `launch/verbs/` in the order of the flow, which is the order of the help."""
+VERBS_WITH_NOTES = ("corpus", "tokenizer", "tokens")
+"""An unexpected error of these is told without its message, which might quote a note."""
 USER_ERROR = 2
 """Exit status of a run that bad input ended."""
 SYSTEM_ERROR = 1
@@ -38,6 +41,9 @@ def build_app() -> typer.Typer:
 def main() -> None:
     """Entry point of the console command."""
     prepare_process()
+    holds_notes = sys.argv[1:2] and sys.argv[1] in VERBS_WITH_NOTES
+    if holds_notes:
+        keep_memory_private()
     try:
         status = build_app()(standalone_mode=False)
     except NotemillError as error:
@@ -53,6 +59,11 @@ def main() -> None:
         # A full disk or a vanished share, wherever it strikes; a path can hold bytes that are no text.
         where = f" ({os.fsencode(error.filename).decode(errors='replace')})" if error.filename else ""
         _stop(f"{error.strerror or error}{where}; mend that and run the same command again.", SYSTEM_ERROR)
+    except Exception as error:
+        if not holds_notes:
+            raise
+        place = without_values(error)
+        _stop(f"an unexpected {place}; its message is left out because it may hold note text.", SYSTEM_ERROR)
     sys.exit(status)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from data_pipeline.files import sha256_file, write_json
-from data_pipeline.manifest import MANIFEST_NAME, iter_batches, load_corpus
+from data_pipeline.manifest import MANIFEST_NAME, attested_corpus, iter_batches
 from launch.console import track
 from launch.errors import NotemillError
 from tokenizer.folder import load_tokenizer, read_tokenizer_manifest
@@ -85,7 +85,7 @@ def report_tokenizer(
     `against` is another cased WordPiece vocabulary (a vocab.txt or a folder with one) to count pieces a word with.
     """
     manifest = read_tokenizer_manifest(tokenizer_dir)
-    load_corpus(corpus_dir)
+    attested_corpus(corpus_dir)
     tokenizer = load_tokenizer(tokenizer_dir)
     texts_of_type: dict[str, list[str]] = {}
     for split in HELD_OUT_SPLITS:

@@ -35,6 +35,7 @@ from data_pipeline.files import (
     sha256_json,
     write_json,
 )
+from data_pipeline.gate.review import require_review
 from data_pipeline.manifest import MANIFEST_NAME, ShardEntry, load_corpus
 from data_pipeline.patients import SPLITS
 from launch.console import say, track
@@ -100,6 +101,8 @@ def build_tokens(corpus_dir: Path, tokenizer_dir: Path, out: Path, num_workers: 
     if num_workers < 1:
         raise NotemillError(f"--workers is {num_workers}; it must be at least 1.")
     corpus, tokenizer = load_corpus(corpus_dir), read_tokenizer_manifest(tokenizer_dir)
+    # Each shard's hash is held against the attestation by the worker that encodes it.
+    require_review(corpus_dir, corpus)
     corpus_sha256 = sha256_file(corpus_dir / MANIFEST_NAME)
     if tokenizer["corpus_manifest_sha256"] != corpus_sha256:
         say(

@@ -30,7 +30,7 @@ from tokenizers.models import WordPiece
 from tokenizers.trainers import WordPieceTrainer
 
 from data_pipeline.files import make_private_folder, sha256_file
-from data_pipeline.manifest import MANIFEST_NAME, load_corpus
+from data_pipeline.manifest import MANIFEST_NAME, attested_corpus
 from data_pipeline.placeholders import PLACEHOLDER_PATTERN
 from launch.console import say, track
 from launch.errors import NotemillError
@@ -105,7 +105,7 @@ def train_tokenizer(corpus_dir: Path, out: Path, config: TokenizerConfig) -> Tok
     Raises NotemillError for a bad corpus, a vocabulary too small for its characters, or an `out` that holds another
     tokenizer.
     """
-    corpus = load_corpus(corpus_dir)
+    corpus = attested_corpus(corpus_dir, "train")
     corpus_sha256 = sha256_file(corpus_dir / MANIFEST_NAME)
     settings = asdict(config)
     if (out / "manifest.json").exists():

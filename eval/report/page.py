@@ -8,14 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from data_pipeline.files import read_json, write_text
 from eval.report.charts import NUM_COLOURS, Bar, Series, interval_chart, line_chart
 from eval.report.published import COLUMNS, PUBLISHED
 from eval.report.tables import best_baseline, by_task, flatten, model_names, written
 from eval.results import Result
 from launch.errors import NotemillError
+from launch.page import house_style, page_environment
 
 _BASELINE_COLOUR = NUM_COLOURS - 1
 TASK_NAMES = {
@@ -34,22 +33,13 @@ def write_report(
     results: Sequence[Result], path: Path, run_dir: Path | None = None, corpus: Path | None = None
 ) -> Path:
     """Render `results` to `path`. Raises NotemillError when there is nothing to show or a named folder is wrong."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     if not results:
         raise NotemillError("there are no results to report; every evaluation failed.")
-    folder = Path(__file__).parent
-    environment = Environment(
-        loader=FileSystemLoader(folder),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(Path(__file__).parent)
     environment.filters["written"] = written
     names = model_names(results)
     page = environment.get_template("page.html").render(
-        style=Markup((folder / "style.css").read_text(encoding="utf-8")),
+        style=house_style(),
         names=names,
         models=_models(results),
         groups=[_group(group, names) for group in by_task(results)],

@@ -1,4 +1,4 @@
-"""`notemill corpus`: build, verify, score-deid."""
+"""`notemill corpus`: build, verify, score-deid; the verbs around the gate are in `corpus_gate`."""
 
 import json
 import os
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from launch.verbs import corpus_gate
 from launch.verbs.examples import examples
 
 KEY_VARIABLE = "NOTEMILL_HMAC_KEY_FILE"
@@ -45,6 +46,7 @@ def register(app: typer.Typer) -> None:
             "notemill corpus score-deid --gold gold.jsonl --roster patients.csv deid.roster_names=own",
         ),
     )(score_deid)
+    corpus_gate.add_to(group)
     app.add_typer(group)
 
 
@@ -64,6 +66,22 @@ def build(
     roster: Annotated[
         Path | None,
         typer.Option("--roster", help="CSV of the patients' own identifiers; without it a waiver is recorded."),
+    ] = None,
+    staff: Annotated[
+        Path | None,
+        typer.Option("--staff", help="CSV of names and numbers of staff; the gate looks for them in the output."),
+    ] = None,
+    waiver_reason: Annotated[
+        str | None,
+        typer.Option("--waive-roster", metavar="REASON", help="Why there is no roster; stands in the attestation."),
+    ] = None,
+    quarantine_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--quarantine-key",
+            envvar=corpus_gate.QUARANTINE_KEY_VARIABLE,
+            help="Secret that held notes are encrypted with; without it they are plain Parquet, 0600.",
+        ),
     ] = None,
     num_workers: Annotated[int, typer.Option("--workers", help="Processes; the result does not depend on it.")] = 1,
     config_file: Annotated[Path | None, typer.Option("--config", help="YAML file of settings.")] = None,
@@ -89,6 +107,7 @@ def build(
     from data_pipeline.build import WAIVER, BuildRequest, build_corpus
     from data_pipeline.config import CorpusConfig
     from data_pipeline.decontamination import EvaluationSet
+    from data_pipeline.gate.quarantine import read_key
     from data_pipeline.inputs import parse_inputs
     from data_pipeline.patients import load_or_create_key
     from launch.config import load_config
@@ -100,8 +119,21 @@ def build(
     key = load_or_create_key(_outside(key_file or _default_key_file(), out))
     if roster is None:
         say(f"no --roster: {WAIVER}.")
+    quarantine_key = read_key(_outside(quarantine_key_file, out)) if quarantine_key_file else None
     sets = [EvaluationSet(spec, _evaluation_texts(spec)) for spec in specs]
-    manifest = build_corpus(BuildRequest(files, out, config, key, roster, num_workers, sets))
+    request = BuildRequest(
+        files,
+        out,
+        config,
+        key,
+        roster,
+        num_workers,
+        evaluation_sets=sets,
+        staff=staff,
+        waiver_reason=waiver_reason,
+        quarantine_key=quarantine_key,
+    )
+    manifest = build_corpus(request)
     counts = manifest["counts"]
     rejected = ", ".join(f"{number} {reason}" for reason, number in counts["rejected"].items()) or "0"
     say(
@@ -163,5 +195,5 @@ def _outside(key_file: Path, out: Path) -> Path:
     from launch.errors import NotemillError
 
     if key_file.resolve().is_relative_to(out.resolve()):
-        raise NotemillError(f"the patient key file {key_file} lies in the corpus {out}; keep the key outside of it.")
+        raise NotemillError(f"the key file {key_file} lies in the corpus {out}; keep the key outside of it.")
     return key_file

@@ -250,7 +250,7 @@ def test_an_unfinished_build_of_other_inputs_gives_way(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_write_quarantine", stop)
+        patch.setattr(module, "profile_shards", stop)
         with pytest.raises(KeyboardInterrupt):
             build(tmp_path / "corpus", *specs, settings=SMALL)
     assert list((tmp_path / "corpus" / "shards").iterdir())

@@ -1,0 +1,1 @@
+"""The gate: reads the finished text again, holds back what still names someone, and attests what was checked."""

@@ -1,0 +1,112 @@
+"""Who must not stand in the output: the rows of the roster of patients and of the list of staff.
+
+Both are CSV files with a header; what a column holds follows from its name. The roster needs a patient column, the list
+of staff none. Written apart from the detectors' own reading (`deid.roster`), so that a mistake there is none here.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypedDict
+
+from data_pipeline.files import sha256_file
+from data_pipeline.readers.tables import csv_header, csv_rows
+from launch.errors import NotemillError
+
+Role = Literal["patient", "staff"]
+Field = Literal["given", "middle", "surname", "full", "date", "number", "phone", "place", "address", "login", "e-mail"]
+
+_PATIENT = re.compile(r"(?:subject|patient|person|pat|pt)(?:_?id)?")
+_FIELDS: tuple[tuple[str, Field | None], ...] = (
+    (r"sex|gender|race|ethnic|language|religion|marital|deceased|department|specialty|position|job|title", None),
+    (r"e-?mail", "e-mail"),
+    (r"user_?name|login|account_name", "login"),
+    (r"hospital|employer|facility|city|town|zip|postal|county", "place"),
+    (r"(?:first|given|fore|pre)_?name|^first$|^given$|nick", "given"),
+    (r"middle", "middle"),
+    (r"(?:last|family|sur|maiden|birth|married)_?name|^last$|^surname$", "surname"),
+    (r"name|alias|kin|spouse|guardian|mother|father|contact_person", "full"),
+    (r"phone|fax|pager|cell|mobile|tel(?:$|_)", "phone"),
+    (r"dob|birth|date|dod|death", "date"),
+    (r"address|street|url|web", "address"),
+    (r"id$|^id|_no$|number|mrn|record|ssn|social|acc(?:oun)?t|csn|encounter|visit|hadm|licen[sc]e", "number"),
+    (r"dea|npi|device", "number"),
+    (r"serial|implant|policy|insurance|member|plate|vin|badge|passport|medicare|medicaid", "number"),
+)  # fmt: skip
+
+
+class PeopleEntry(TypedDict):
+    """What the attestation says of a list of people; holds none of its values."""
+
+    sha256: str
+    people: int
+    identifiers: int
+    columns_used: list[str]
+    columns_not_used: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One row. `owner` is the patient's id, empty for staff."""
+
+    role: Role
+    owner: str
+    values: tuple[tuple[Field, str], ...]
+
+
+@dataclass(frozen=True)
+class PeopleFile:
+    """A list of people on disk, its columns understood."""
+
+    path: Path
+    role: Role
+    patient_column: str | None
+    fields: dict[str, Field]
+    columns_not_used: list[str]
+
+    def __iter__(self) -> Iterator[Person]:
+        """Raises NotemillError for a record that does not fit the header."""
+        for number, row in enumerate(csv_rows(self.path), start=2):
+            if row.values is None:
+                raise NotemillError(f"record {number} of {self.path} has another number of fields than its header.")
+            owner = row.values[self.patient_column].strip() if self.patient_column else ""
+            values = ((field, row.values[column].strip()) for column, field in self.fields.items())
+            yield Person(self.role, owner, tuple((field, value) for field, value in values if value))
+
+    def entry(self, people: int, identifiers: int) -> PeopleEntry:
+        return PeopleEntry(
+            sha256=sha256_file(self.path),
+            people=people,
+            identifiers=identifiers,
+            columns_used=list(self.fields),
+            columns_not_used=self.columns_not_used,
+        )
+
+
+def open_people(path: Path, role: Role) -> PeopleFile:
+    """Understand the header. Raises NotemillError when there is no such file or no column to look for."""
+    what, option = ("roster", "--roster") if role == "patient" else ("list of staff", "--staff")
+    if not path.is_file():
+        raise NotemillError(f"no {what} at {path}; check {option}.")
+    header = csv_header(path)
+    patient_column = None
+    if role == "patient":
+        patient_column = next((name for name in header if _PATIENT.fullmatch(name)), None)
+        if patient_column is None:
+            raise NotemillError(
+                f"the roster {path} has no patient column (subject_id, patient_id, person_id); its columns are "
+                f"{', '.join(header)}."
+            )
+    fields = {name: field for name in header if name != patient_column and (field := _field_of(name)) is not None}
+    if not fields:
+        raise NotemillError(
+            f"the {what} {path} has no column of names or numbers that is understood; its columns are "
+            f"{', '.join(header)}."
+        )
+    not_used = [name for name in header if name not in fields and name != patient_column]
+    return PeopleFile(path, role, patient_column, fields, not_used)
+
+
+def _field_of(column: str) -> Field | None:
+    return next((field for words, field in _FIELDS if re.search(words, column)), None)
