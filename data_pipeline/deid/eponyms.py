@@ -19,6 +19,11 @@ _THINGS = (
     "|wrap|boots?|brace|splints?|collar|frame|bed|table|mattress|stockings?|hose|monitor(?:ing|s)?|lamp|lens|mirror|laryngoscope|blades?"
     "|saw|drill|solution|lactate|gel|cement|exercises?|diet|protocol|regimen|exam(?:ination)?|assessment|inventory|questionnaire|trial"
     "|study|effect|theory|nails?|fluid|layer|zone|arch|crest|tubercle|point|phase|heart|kidney|hip|knee|hand|finger|toe|foot|block"
+    r"|tip|silk|trap|sleeve|tuck|dilators?|gag|mouth ?gag|grasper|sponge|attachment|vacuum|scope|flaps?|software|drops|lithotriptor"
+    r"|resectoscope|plating|system|pacemaker|device|generator|lead|inside|esophagitis|culdoplasty|instrumentation|suction(?:ed|ing)?|tome"
+    r"|sphincterotome|guidewire|sheath|introducer|applicator|stapler|cutter|shaver|spreader|distractor|immobilizer|orthosis|sling"
+    r"|fixator|washer|peg|cup|stem|liner|tray|spacer|polyp|oil|powder|cream|ointment|spray|pump|pen|inhaler|vaccine|toxin|antigen|antibody"
+    r"|antibodies|factor|gene|mutation|carrier|inheritance|trait|score|recurrent|paralysis|weakness|tremor|gait|plan|insurance"
     "|anesthesia|hook|flap|mesh|cautery|electrocautery|blue|red|I{1,3}\\b|IV\\b|[1-4]\\b|[a-d]\\b"
 )
 _TAIL = re.compile(

@@ -95,18 +95,21 @@ def _is_joint(between: str, before: tuple[int, int, Known]) -> bool:
 def _judge(plain: str, group: list[tuple[int, int, Known]]) -> Iterator[PhiSpan]:
     if not group or len(group) > 2 * MAX_NAME_WORDS:
         return
+    start, end = group[0][0], group[-1][1]
+    # "the St. Jude valve" and "St. Joseph Hospital" are nobody.
+    if thing_follows(plain, end) or plain[max(0, start - 4) : start] == "St. ":
+        return
     strong = [index for index, (_, _, known) in enumerate(group) if is_strong(known)]
     if not strong:
-        return
-    start, end = group[0][0], group[-1][1]
-    if thing_follows(plain, end):
+        if _is_unlisted_name(plain, group):
+            yield PhiSpan(start, end, "NAME")
         return
     if len(group) > MAX_NAME_WORDS:
         group = group[max(0, strong[0] - 1) : strong[-1] + 2]
         start, end = group[0][0], group[-1][1]
     words = [plain[a:b] for a, b, _ in group]
     given = [known & Known.GIVEN and is_strong(known) for _, _, known in group]
-    if any(len(word) > 1 and word.isupper() for word in words):
+    if any(len(word) > 1 and word.rstrip("s").isupper() for word in words):
         if not _counts_in_capitals(words, group, any(given)):
             return
     elif len(words) == 1 and not _counts_alone(plain, start, end, group[0][2]):
@@ -116,6 +119,18 @@ def _judge(plain: str, group: list[tuple[int, int, Known]]) -> Iterator[PhiSpan]
         group = group[1:]
         start = group[0][0]
     yield PhiSpan(start, end, "NAME")
+
+
+def _is_unlisted_name(plain: str, group: list[tuple[int, int, Known]]) -> bool:
+    """Two or three words in mixed case of which no list knows one: somebody or somewhere that the census never met."""
+    words = [plain[a:b] for a, b, _ in group]
+    unknown = [word for word, (_, _, known) in zip(words, group, strict=True) if not known and len(word) > 2]
+    initials = sum(len(word) == 1 for word in words)
+    return (
+        len(unknown) >= 2
+        and len(unknown) + initials == len(words) <= MAX_NAME_WORDS
+        and all(re.fullmatch(r"[A-Z][a-z'-]+(?:-?[A-Z][a-z]+)?", word) for word in unknown)
+    )
 
 
 def _counts_alone(plain: str, start: int, end: int, known: Known) -> bool:
@@ -144,7 +159,7 @@ def _lower_names(plain: str) -> Iterator[PhiSpan]:
         known = words.get(match[0])
         if known is None:
             known = what_is_known(match[0]) if "-" in match[0] or "'" in match[0] else Known(0)
-        if not known & Known.FREQUENT or not is_strong(known) or known & Known.COMMON_EPONYM:
+        if not known & Known.LOWER_NAME or known & Known.COMMON_EPONYM:
             continue
         if thing_follows(plain, match.end(), near=True):
             continue

@@ -11,7 +11,7 @@ from typing import Any
 
 import re2
 
-from data_pipeline.deid import dates, earlier, names, numbers, places
+from data_pipeline.deid import dates, earlier, names, numbers, people, places
 from data_pipeline.deid.detector import Judge
 from data_pipeline.deid.lexicon import find_names
 from data_pipeline.deid.spans import PhiSpan
@@ -52,6 +52,7 @@ def _compiled() -> tuple[tuple[Any, Judge], ...]:
         *numbers.DETECTORS,
         *places.DETECTORS,
         *names.detectors(),
+        *people.detectors(),
         *earlier.DETECTORS,
     )
     return tuple((re2.compile(item.pattern.encode("latin-1"), options), item.judge) for item in detectors)

@@ -1,7 +1,8 @@
 """The word lists of `lists/`, each read once, and what they and the census know of a word.
 
 `clinical_words.txt` holds the words that public clinical texts (MTSamples, E3C, MedQuAD) write in lower case, so a
-capital on one of them says nothing. The census names are those of the package `names`: all surnames and given names
+capital on one of them says nothing. `lower_case_words.txt` holds surnames that a dictionary (Webster's of 1934, in the
+public domain) has as words: names with a capital, and none without. The census names are those of the package `names`: all surnames and given names
 that the US Census of 1990 published, in the public domain, with their rank.
 """
 
@@ -28,8 +29,10 @@ class Known(IntFlag):
     """Somebody's name that medicine uses, and too rare as a surname to be read as one without a reason."""
     COMMON_EPONYM = 32
     """The same where the surname is common: a name unless a medical noun follows."""
-    FREQUENT = 64
-    """Among the first thousands of its list: a name even in lower case."""
+    LOWER_NAME = 64
+    """Among the first thousands of its list and in no dictionary: a name even in lower case."""
+    FREQUENT = 128
+    """Among the first thousands of its list."""
 
 
 NAME = Known.GIVEN | Known.SURNAME
@@ -59,6 +62,10 @@ def known_words() -> dict[str, Known]:
         add(word, Known.STAYS)
     for word in eponyms():
         add(word, Known.COMMON_EPONYM if surnames.get(word, MAX_COMMON_RANK + 1) <= MAX_COMMON_RANK else Known.EPONYM)
+    in_dictionary = frozenset(_read("lower_case_words.txt"))
+    for word, flags in known.items():
+        if flags & Known.FREQUENT and not flags & NOT_A_NAME and word not in in_dictionary:
+            known[word] = flags | Known.LOWER_NAME
     return {word: Known(flags) for word, flags in known.items()}
 
 
