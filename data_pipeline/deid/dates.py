@@ -141,7 +141,7 @@ _AGE = "|".join(
         rf"\b(?:{_OLD}|{_OLD_WORD})[- ]*(?i:year|yr)s?[- ]*(?i:olds?|of age)\b",
         rf"\b{_OLD}[- ]?(?i:y\.?/?o\b|y/o|yr/o)",
         rf"\b{_OLD} ?(?:M\b|(?i:male|female|woman|man|lady|gentleman)\b)",
-        rf"\b(?i:age|aged|age:|age is|age of|turned|turning|turns)\s{{1,2}}(?:{_OLD}|{_OLD_WORD})\b",
+        rf"\b(?i:age|aged|age:|age is|age of)\s{{1,2}}(?:{_OLD}|{_OLD_WORD})\b",
         rf"\b(?i:she is|he is|patient is|she's|he's|now) {_OLD_WORD}[.,;\n]",
         rf"\b{_OLD} ?[FfMm] (?:p/w|with|w/|c/o|h/o|s/p|who|admitted|presents?|presenting|here|hx|PMH|found|from|in|c)\b",
         r"\b(?:nonagenarian|centenarian)\b",

@@ -8,7 +8,7 @@ _THINGS = (
     "|methods?|techniques?|procedures?|operations?|repair|maneuvers?|manoeuvre|positions?|incisions?|approach|resection|anastomosis"
     "|fundoplication|osteotomy|arthroplasty|fixation|reconstruction|fractures?|dislocation|deformity|contractures?|lesions?|defects?"
     "|malformations?|anomal(?:y|ies)|hernias?|cysts?|ulcers?|tumou?rs?|sarcomas?|lymphomas?|leukemia|adenoma|carcinoma|nodules?|nodes?"
-    "|bod(?:y|ies)|cells?|fibers?|rings?|webs?|spots?|patch(?:es)?|plaques?|lines?|angle|triangle|space|pouch|fossa|foramen|canals?"
+    "|bod(?:y|ies)|cells?(?! ?(?:\d|phone|number|[#:(]))|fibers?|rings?|webs?|spots?|patch(?:es)?|plaques?|lines?|angle|triangle|space|pouch|fossa|foramen|canals?"
     "|ducts?|glands?|ligaments?|tendons?|membranes?|fascia|capsule|sheath|plexus|ganglion|gyrus|fissure|area|nucleus|valves?|islands?"
     "|crescents?|granules?|casts?|stains?|staining|medium|agar|anemia|pals(?:y|ies)|chorea|ataxia|neuralgia|neuropathy|neuroma|dystrophy"
     "|dementia|encephalopathy|aphasia|psychosis|epilepsy|seizures?|headaches?|arthritis|arthropathy|thyroiditis|disease|purpura"
@@ -24,12 +24,11 @@ _THINGS = (
     r"|sphincterotome|guidewire|sheath|introducer|applicator|stapler|cutter|shaver|spreader|distractor|immobilizer|orthosis|sling"
     r"|fixator|washer|peg|cup|stem|liner|tray|spacer|polyp|oil|powder|cream|ointment|spray|pump|pen|inhaler|vaccine|toxin|antigen|antibody"
     r"|antibodies|factor|gene|mutation|carrier|inheritance|trait|score|recurrent|paralysis|weakness|tremor|gait|plan|insurance"
-    "|anesthesia|hook|flap|mesh|cautery|electrocautery|blue|red|I{1,3}\\b|IV\\b|[1-4]\\b|[a-d]\\b"
+    "|anesthesia|hook|flap|mesh|cautery|electrocautery|blue|red|(?-i:type )[A-Z0-9]{1,2}|(?-i:I{1,3}|IV|[A-D][1-4])"
 )
 _TAIL = re.compile(
     # "Graves' disease", "Guillain-Barre syndrome", "Dandy Walker malformation", "Hill Sachs", "Duke B2"
-    rf"(?:'s|s'|')?(?:[ \n-]{{1,2}}(?:and |type )?[A-Z][A-Za-z'-]+){{0,2}}[ \n-]{{1,2}}(?:\w{{3,12}} )?(?:{_THINGS})\b",
-    re.I,
+    rf"(?:'s|s'|')?(?:[ \n-]{{1,2}}(?:and |type )?[A-Z][A-Za-z'-]+){{0,2}}[ \n-]{{1,2}}(?:\w{{3,12}} )?(?i:{_THINGS})\b"
 )
 _NO_MIDDLE = re.compile(rf"(?:'s|s'|')?[ \n-]{{1,2}}(?:{_THINGS})\b", re.I)
 

@@ -8,6 +8,7 @@ names that are no ordinary words count ("andrew kim"), with unknown words beside
 Words in capitals are read more strictly, because abbreviations look like them.
 """
 
+import functools
 import re
 from collections.abc import Iterator
 
@@ -18,10 +19,14 @@ from data_pipeline.deid.words import NAME, NOT_A_NAME, Known, known_words
 _TOKEN = r"[A-Z][A-Za-z'-]*"
 _RUN = re.compile(rf"{_TOKEN}(?:(?:\.? {{1,2}}|, {{1,2}}|\. ?){_TOKEN})*")
 _WORD = re.compile(r"[A-Z][A-Za-z'-]*")
-_LOWER_WORD = re.compile(r"(?<![A-Za-z0-9@._/'-])[a-z]{4,}(?:['-][a-z]{2,})*(?![A-Za-z0-9@_]|\.[a-z])")
+_LOWER_LETTERS = re.compile(r"[a-z]{4,}")
+_NOT_BEFORE = r"(?<![A-Za-z0-9@._/'-])"
+_NOT_BEHIND = r"(?:-[a-z]{2,})?(?![A-Za-z0-9@_]|\.[a-z])"
 _LOWER_BESIDE = re.compile(r"(,? )([a-z][a-z'-]+)(?![A-Za-z0-9@_]|\.[a-z])")
 _LOWER_BEFORE = re.compile(r"(?<![A-Za-z0-9@._/'-])([a-z][a-z'-]+)(,? )$")
 _MIN_CAPITALS = 4
+_ARTICLE = re.compile(r"(?:^|[\s(])(?:[Tt]he|[Aa]n?|using|#?\d+)[ \n]$")
+_FAMILY = re.compile(r"s?'? (?:family|twins|household|home|house|residence|girls?|boys?|brothers|sisters)\b")
 MAX_NAME_WORDS = 4
 """Longer runs of capitalised words are headings and lists; a name is read out of them only in part."""
 
@@ -30,11 +35,13 @@ def find_names(plain: str) -> list[PhiSpan]:
     """Names in a view of `deid.view.plain_view`."""
     spans: list[PhiSpan] = []
     for run in _RUN.finditer(plain):
-        spans += _names_in_run(plain, run.start(), run.end())
+        if _may_hold_name(run[0]):
+            spans += _names_in_run(plain, run.start(), run.end())
     spans += _lower_names(plain)
     return spans
 
 
+@functools.lru_cache(maxsize=1 << 17)
 def what_is_known(word: str) -> Known:
     """Of a word that may have hyphens, an apostrophe or a possessive: what its parts have in common.
 
@@ -51,7 +58,8 @@ def what_is_known(word: str) -> Known:
     flags = Known(0)
     for part in parts:
         flags |= part
-    if flags & (Known.EPONYM | Known.COMMON_EPONYM) and not flags & Known.GIVEN:
+    eponym = Known.EPONYM | Known.COMMON_EPONYM
+    if (flags & eponym and not flags & Known.GIVEN) or all(part & eponym for part in parts):
         flags |= Known.EPONYM
     return flags
 
@@ -59,6 +67,18 @@ def what_is_known(word: str) -> Known:
 def is_strong(known: Known) -> bool:
     """A listed name that is nothing else."""
     return bool(known & NAME) and not known & NOT_A_NAME
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _may_hold_name(run: str) -> bool:
+    """A quick look: one listed name, or two words that no list knows."""
+    unknown = 0
+    for word in _WORD.findall(run):
+        known = what_is_known(word)
+        if is_strong(known):
+            return True
+        unknown += not known and len(word) > 2
+    return unknown > 1
 
 
 def _names_in_run(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
@@ -137,7 +157,8 @@ def _counts_alone(plain: str, start: int, end: int, known: Known) -> bool:
     """A single name in mixed case."""
     if end - start < 3:
         return False
-    if known & Known.COMMON_EPONYM and thing_follows(plain, end, near=False):
+    # People take no article: "the Glenn", "a Rubin osteotome", but "the Johnson family".
+    if _ARTICLE.search(plain, max(0, start - 10), start) and not _FAMILY.match(plain, end):
         return False
     if known & Known.GIVEN:
         return True
@@ -153,13 +174,18 @@ def _counts_in_capitals(words: list[str], group: list[tuple[int, int, Known]], h
     return letters >= 2 * _MIN_CAPITALS and (has_given or frequent > 0)
 
 
+@functools.cache
+def _names_in_lower_case() -> frozenset[str]:
+    return frozenset(word for word, known in known_words().items() if known & Known.LOWER_NAME)
+
+
 def _lower_names(plain: str) -> Iterator[PhiSpan]:
-    words = known_words()
-    for match in _LOWER_WORD.finditer(plain):
-        known = words.get(match[0])
-        if known is None:
-            known = what_is_known(match[0]) if "-" in match[0] or "'" in match[0] else Known(0)
-        if not known & Known.LOWER_NAME or known & Known.COMMON_EPONYM:
+    # Few notes hold one at all, and a set of the note's words says so at once.
+    candidates = _names_in_lower_case().intersection(_LOWER_LETTERS.findall(plain))
+    if not candidates:
+        return
+    for match in re.finditer(rf"{_NOT_BEFORE}(?:{'|'.join(sorted(candidates))}){_NOT_BEHIND}", plain):
+        if "-" in match[0] and not is_strong(what_is_known(match[0])):
             continue
         if thing_follows(plain, match.end(), near=True):
             continue

@@ -11,7 +11,7 @@ from data_pipeline.deid.detector import Detector
 from data_pipeline.deid.eponyms import thing_follows
 from data_pipeline.deid.lexicon import what_is_known
 from data_pipeline.deid.spans import PhiSpan
-from data_pipeline.deid.words import NAME, Known
+from data_pipeline.deid.words import NAME, Known, not_names
 
 _WORD = r"[A-Z][A-Za-z'-]+"
 _NAME = rf"(?:[A-Z]\.? ?){{0,2}}{_WORD}(?:,? {_WORD}| [A-Z]\.){{0,3}}"
@@ -77,7 +77,7 @@ _SIGNATURE = r"(?:[.)!?] ?|^|\n)[-~]{1,2} ?[A-Z]{2,4}[ \t]*(?:\n|$)"
 _TYPIST = r"(?:^|\n)[A-Z]{2,4} ?[/:] ?[a-zA-Z]{2,4}[ \t]*(?:\n|$)"
 _INITIALS_IS = r"\b[A-Z]\. ?(?:[A-Z]\. ?)?[A-Z]\.,? (?:is an?|was an?|presents|reports|states|says)\b"
 _INITIALS_APPOSED = r"[A-Za-z], (?:[A-Z]\.){2,3}(?:,|\s)"
-_DEGREES = frozenset("MD DO RN NP PA PHD DDS DPM OD DC LPN MS MA BS BA FACS US USA AM PM IV PO IM SC".split())
+_DEGREES = frozenset("MD DO RN NP PA PHD DDS DPM OD DC LPN MS MA BS BA FACS US USA AM PM IV PO IM SC CRNA CNA CNM LCSW LICSW MSW RT PT OT SW DC ARNP APRN FNP PHARMD RPH ESQ II III".split())
 _ABBREVIATIONS = frozenset(
     "CHF DVT PE HTN DM CAD COPD CKD ESRD UTI MI CVA TIA GERD BPH OSA AKI AFIB NPO PRN BID TID QID WNL NAD NKDA RRR CTA CTAB"
     " PERRL EOMI ROS HPI PMH PSH FH SH NOS OK DNR DNI RA LA RV LV IV IM PO OD OS OU CT MRI CXR EKG ECG ICU ER OR PT OT ST SW".split()
@@ -114,6 +114,8 @@ def _names(plain: str, start: int, end: int, unlisted: bool) -> Iterator[PhiSpan
     for token in _TOKEN.finditer(plain, start, end):
         if len(token[0]) > 1:
             known = what_is_known(token[0])
+            if token[0].upper() in _DEGREES:
+                break
             if known & (Known.STAYS | Known.EPONYM) or (known & Known.ORDINARY and not (known & NAME and kept)):
                 break
             if known & Known.ORDINARY and token[0].isupper():
@@ -123,6 +125,8 @@ def _names(plain: str, start: int, end: int, unlisted: bool) -> Iterator[PhiSpan
         kept.append(token)
         if token[0].endswith("'s"):
             break
+    while kept and len(kept[-1][0]) == 1 and len(kept) > 1 and plain[kept[-1].end() : kept[-1].end() + 1] != ".":
+        kept.pop()
     words = [token for token in kept if len(token[0]) > 1]
     if not words or thing_follows(plain, words[-1].end()):
         return
@@ -214,7 +218,9 @@ def _judge_lower_titled(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     tokens = list(_TOKEN.finditer(plain, head.end(), end))
     first = what_is_known(tokens[0][0]) if tokens else Known.ORDINARY
     has_stop = "." in head[0]
-    if first & (Known.ORDINARY | Known.STAYS) and not (has_stop and first & NAME):
+    if first & (Known.ORDINARY | Known.STAYS) and not (has_stop and first & NAME and tokens[0][0].istitle()):
+        return
+    if tokens[0][0].lower() in not_names():
         return
     last = tokens[0]
     if len(tokens) > 1 and not what_is_known(tokens[1][0]) & (Known.ORDINARY | Known.STAYS):

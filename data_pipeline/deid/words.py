@@ -10,8 +10,10 @@ import functools
 from enum import IntFlag
 from pathlib import Path
 
-MAX_COMMON_RANK = 400
+MAX_COMMON_RANK = 3_000
 """A surname up to this rank is more often a person than the eponym that it also is: Wilson, Turner, Jackson."""
+
+MIN_LOWER_CHARS = 4
 
 
 class Known(IntFlag):
@@ -64,8 +66,9 @@ def known_words() -> dict[str, Known]:
         add(word, Known.COMMON_EPONYM if surnames.get(word, MAX_COMMON_RANK + 1) <= MAX_COMMON_RANK else Known.EPONYM)
     in_dictionary = frozenset(_read("lower_case_words.txt"))
     for word, flags in known.items():
-        if flags & Known.FREQUENT and not flags & NOT_A_NAME and word not in in_dictionary:
-            known[word] = flags | Known.LOWER_NAME
+        if flags & Known.FREQUENT and not flags & (NOT_A_NAME | Known.COMMON_EPONYM) and word not in in_dictionary:
+            if len(word) >= MIN_LOWER_CHARS:
+                known[word] = flags | Known.LOWER_NAME
     return {word: Known(flags) for word, flags in known.items()}
 
 
