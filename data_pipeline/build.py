@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from data_pipeline.config import CorpusConfig
 from data_pipeline.dedup import first_of_each
+from data_pipeline.deid.detect import detector_names, detectors_identity, load_finders
 from data_pipeline.deid.patterns import PATTERNS_VERSION
 from data_pipeline.deid.roster import Roster, RosterSummary
 from data_pipeline.files import make_private_folder, read_json, sha256_file, sha256_json, write_json
@@ -81,6 +82,8 @@ def build_corpus(request: BuildRequest) -> CorpusManifest:
         raise NotemillError(f"--workers is {request.num_workers}; it must be at least 1.")
     for item in request.inputs:
         check_input(item, request.config.jsonl)
+    # A tagger that cannot be loaded is told before anything is read.
+    load_finders(request.config.deid)
     roster = Roster(request.roster, request.config.deid.roster_names).summary if request.roster else None
     inputs = hash_inputs(request.inputs)
     identity = _identity(request, inputs, roster)
@@ -152,7 +155,7 @@ def _build(
         counts=counts,
         repaired=_sum(totals, "repaired"),
         phi_replaced={name: phi_replaced[name] for name in PLACEHOLDER_CLASSES if name in phi_replaced},
-        attestation=_attest(shards, roster, counts["quarantined"]),
+        attestation=_attest(shards, roster, counts["quarantined"], request.config),
     )
     write_json(request.out / MANIFEST_NAME, manifest)
     return load_corpus(request.out)
@@ -278,7 +281,9 @@ def _sum(counts: list[PieceCounts], name: str) -> dict[str, int]:
     return dict(sorted((key, number) for key, number in total.items() if number))
 
 
-def _attest(shards: list[ShardEntry], roster: RosterSummary | None, quarantined: int) -> Attestation:
+def _attest(
+    shards: list[ShardEntry], roster: RosterSummary | None, quarantined: int, config: CorpusConfig
+) -> Attestation:
     entry = None
     if roster is not None:
         entry = RosterEntry(
@@ -291,7 +296,7 @@ def _attest(shards: list[ShardEntry], roster: RosterSummary | None, quarantined:
     not_checked = ["names that neither a pattern nor the roster knows", "free-text descriptions of a person"]
     return Attestation(
         shards_sha256=shards_sha256(shards),
-        detectors=["patterns", *(["roster"] if roster else [])],
+        detectors=detector_names(config.deid, roster is not None),
         patterns_version=PATTERNS_VERSION,
         roster=entry,
         waiver=None if roster else WAIVER,
@@ -310,6 +315,7 @@ def _identity(request: BuildRequest, inputs: list[Input], roster: RosterSummary 
     identity: dict[str, Any] = {
         "version": CORPUS_VERSION,
         "patterns": PATTERNS_VERSION,
+        "detectors": detectors_identity(request.config.deid),
         "config": request.config.sha256,
         "inputs": [[item.kind, item.source, item.sha256] for item in inputs],
         "roster": roster.sha256 if roster else None,

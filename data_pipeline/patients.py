@@ -82,6 +82,11 @@ def split_of(key: bytes, patient_id: str, shares: SplitConfig) -> Split:
     return "test" if shares.test > 0 else "train"
 
 
+def keyed_number(key: bytes, purpose: str, value: str) -> int:
+    """A uniform number of 256 bits that follows from the key."""
+    return int.from_bytes(_hmac(key, purpose, value))
+
+
 def key_check(key: bytes) -> str:
     """Tells whether two builds used the same key; says nothing about it."""
     return _hmac(key, "check", "").hex()[:16]

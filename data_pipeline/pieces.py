@@ -15,9 +15,9 @@ from typing import TypedDict
 import pyarrow as pa
 
 from data_pipeline.cleaning import clean
-from data_pipeline.config import CorpusConfig
+from data_pipeline.config import CorpusConfig, DeidConfig
 from data_pipeline.dedup import text_digest
-from data_pipeline.deid.detect import deidentify
+from data_pipeline.deid.detect import Deidentifier
 from data_pipeline.deid.roster import Roster
 from data_pipeline.files import atomic_write, read_json, write_json
 from data_pipeline.manifest import SHARD_COLUMNS, SHARD_SCHEMA
@@ -144,9 +144,10 @@ def _finish(note: Note, context: PieceContext, roster: Roster | None) -> _Finish
     text = clean(note.text)
     if not text:
         return Rejection("empty_text")
-    result = deidentify(text, note.patient_id, roster)
+    deidentifier = _deidentifier(context.config.deid, roster, context.hmac_key)
+    result = deidentifier.run(text, note.patient_id)
     # The type of a note is free text in some sources, and a person may have typed into it.
-    note_type = deidentify(clean(note.note_type), note.patient_id, roster)
+    note_type = deidentifier.run(clean(note.note_type), note.patient_id)
     note_id = safe_note_id(context.hmac_key, clean(note.note_id), note.patient_id)
     if roster is not None and roster.leaks(note_id, note.patient_id):
         # An id that stands for the patient too is not looked at above, but a roster knows it for what it is.
@@ -160,6 +161,11 @@ def _finish(note: Note, context: PieceContext, roster: Roster | None) -> _Finish
         "text": result.text,
     }
     return _Finished(columns, Counter(result.replaced), result.leaks or note_type.leaks)
+
+
+@functools.lru_cache(maxsize=1)
+def _deidentifier(config: DeidConfig, roster: Roster | None, key: bytes) -> Deidentifier:
+    return Deidentifier(config, roster, key)
 
 
 @functools.lru_cache(maxsize=1)

@@ -10,6 +10,8 @@ import functools
 from enum import IntFlag
 from pathlib import Path
 
+from data_pipeline.files import sha256_file, sha256_json
+
 MAX_COMMON_RANK = 3_000
 """A surname up to this rank is more often a person than the eponym that it also is: Wilson, Turner, Jackson."""
 
@@ -39,6 +41,7 @@ class Known(IntFlag):
 
 NAME = Known.GIVEN | Known.SURNAME
 NOT_A_NAME = Known.ORDINARY | Known.STAYS | Known.EPONYM
+_CENSUS_FILES = ("dist.all.last", "dist.female.first", "dist.male.first")
 _FREQUENT_SURNAMES = 8_000
 _FREQUENT_GIVEN_NAMES = 2_000
 
@@ -70,6 +73,12 @@ def known_words() -> dict[str, Known]:
             if len(word) >= MIN_LOWER_CHARS:
                 known[word] = flags | Known.LOWER_NAME
     return {word: Known(flags) for word, flags in known.items()}
+
+
+def lists_sha256() -> str:
+    """Hash of every list, the package's and ours; it is part of a corpus' identity."""
+    files = [*sorted((Path(__file__).parent / "lists").iterdir()), *(_census_file(name) for name in _CENSUS_FILES)]
+    return sha256_json([[path.name, sha256_file(path)] for path in files])
 
 
 @functools.cache
@@ -115,11 +124,15 @@ def drugs() -> frozenset[str]:
     return _lower("drugs.txt")
 
 
-def _census(file: str) -> dict[str, int]:
+def _census_file(name: str) -> Path:
     # The package has a function that draws a random name; its lists are what is wanted here.
     import names
 
-    lines = (Path(names.__file__).parent / file).read_text(encoding="ascii").splitlines()
+    return Path(names.__file__).parent / name
+
+
+def _census(file: str) -> dict[str, int]:
+    lines = _census_file(file).read_text(encoding="ascii").splitlines()
     ranked = (line.split() for line in lines)
     return {name.lower(): int(rank) for name, _, _, rank in ranked}
 
