@@ -23,7 +23,7 @@ _THINGS = (
     r"|resectoscope|plating|system|pacemaker|device|generator|lead|inside|esophagitis|culdoplasty|instrumentation|suction(?:ed|ing)?|tome"
     r"|sphincterotome|guidewire|sheath|introducer|applicator|stapler|cutter|shaver|spreader|distractor|immobilizer|orthosis|sling"
     r"|fixator|washer|peg|cup|stem|liner|tray|spacer|polyp|oil|powder|cream|ointment|spray|pump|pen|inhaler|vaccine|toxin|antigen|antibody"
-    r"|antibodies|factor|gene|mutation|carrier|inheritance|trait|score|recurrent|paralysis|weakness|tremor|gait|plan|insurance"
+    r"|antibodies|factor|gene|mutation|carrier|inheritance|trait|score|recurrent|protein|hump|negative|positive|equivocal|absent|paralysis|weakness|tremor|gait|plan|insurance"
     "|anesthesia|hook|flap|mesh|cautery|electrocautery|blue|red|(?-i:type )[A-Z0-9]{1,2}|(?-i:I{1,3}|IV|[A-D][1-4])"
 )
 _TAIL = re.compile(

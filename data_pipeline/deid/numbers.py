@@ -34,7 +34,7 @@ _PHONE = "|".join(
     )
 )
 _UNIT_AFTER_NUMBER = re.compile(
-    r"\s?(?:mg|ml|mcg|g\b|cc|kcal|calorie|cells|units?|meq|cm|mm|hz|feet|m\b|[np]mol|/)", re.I
+    r"\s?(?:mg|ml|mcg|g\b|cc|kcal|calorie|cells|units?|meq|cm|mm|hz|feet|m\b|[np]mol)|/", re.I
 )
 _RANGE_BEFORE_NUMBER = re.compile(
     r"(?:range|normal|levels?|ref\.?|between|reference|values?)(?: of| is|:)?\s*\(?$", re.I
@@ -142,10 +142,11 @@ _SPELLED_OUT = "|".join(
         r"\b(?i:plate|tag)s?(?i: number| no\.?| is|:|#){0,2} (?:[A-Z]{2} )?[A-Z0-9]{1,4}[ -][A-Z0-9]{2,5}\b",
         r"\b(?i:ssn|social security)[^.\n\d]{0,20}(?i:ending|last (?:4|four))[^\d\n]{0,14}\d{4}\b",
         r"\b(?i:user ?name|user id|user|login|handle|instagram|facebook|twitter|skype)(?i: is)?[:=@ ]{1,3}[A-Za-z][A-Za-z0-9._-]*[0-9_][A-Za-z0-9._-]*",
+        r"\b(?i:helicopter|aircraft|tail|flight|vehicle|truck|ambulance)(?i: number| no\.?|:|#){0,2} [A-Z]{1,2}\d{2,5}[A-Z]{0,2}\b",
         r"(?:^|\s)@[A-Za-z][A-Za-z0-9_]{3,}\b",
     )
 )
-_SPELLED_VALUE = re.compile(r"(?:(?:[A-Z]{2} )?[A-Z0-9]{1,4}[ -][A-Z0-9]{2,5}|\d{4}|@?[A-Za-z0-9._-]+)$")
+_SPELLED_VALUE = re.compile(r"(?:(?:[A-Z]{2} )?[A-Z0-9]{1,4}[ -][A-Z0-9]{2,5}|\b\d{4}|@?[A-Za-z0-9._-]+)$")
 
 
 def _judge_spelled_out(plain: str, start: int, end: int) -> Iterator[PhiSpan]:

@@ -239,6 +239,8 @@ def _judge_hospital(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
 # places are called.
 _COMPASS = r"(?:(?:North|South|East|West|New|San|Santa|Los|Las|El|La|St\.?|Saint|Fort|Mount|Mt\.?|Port|Lake|Bar|Cape|Upper|Lower) )?"
 _IN_PLACE = rf"\b(?i:in|from|near|outside|outside of) (?:the )?{_COMPASS}{_TOWN}(?: {_TOWN})?"
+_TO_PLACE = rf"\b(?i:from|moved|relocated|flew|drove|travell?ed|transferred|returned|went)(?: [A-Za-z'-]+){{0,3}} to {_COMPASS}{_TOWN}(?: {_TOWN})?"
+_TO_PLACE_HEAD = re.compile(r".* to ", re.I)
 _IN_PLACE_HEAD = re.compile(r"(?:in|from|near|outside(?: of)?) (?:the )?", re.I)
 _KINDS_OF_PLACE = (
     r"(?i:county|township|borough|parish|elementary|middle school|high school|primary school|preschool|daycare|academy|college|church"
@@ -266,7 +268,7 @@ _NOT_TOWN_WORDS = Known.ORDINARY | Known.STAYS | Known.EPONYM
 
 
 def _judge_in_place(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
-    head = _IN_PLACE_HEAD.match(plain, start, end)
+    head = _TO_PLACE_HEAD.match(plain, start, end) or _IN_PLACE_HEAD.match(plain, start, end)
     begin = head.end() if head else start
     words = list(re.finditer(r"[A-Za-z'-]+", plain[begin:end]))
     # "in Bar Harbor": the compass word is ordinary, the one behind it decides.
@@ -315,6 +317,7 @@ DETECTORS = (
     Detector(_LOCATION, _judge_location),
     Detector(_HOSPITAL, _judge_hospital),
     Detector(_IN_PLACE, _judge_in_place),
+    Detector(_TO_PLACE, _judge_in_place),
     Detector(_NAMED_PLACE, _judge_named_place),
     Detector(_LOWER_STREET, _judge_lower_street),
     Detector(_LOWER_TOWN, _judge_lower_town),
