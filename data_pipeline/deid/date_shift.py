@@ -6,14 +6,13 @@ All full dates of a patient move by the same number of days, so the time between
 moves within `year`, a month alone moves from its middle. What cannot be read as a date gives None.
 """
 
+import calendar
 import datetime
 import re
 from dataclasses import dataclass
 
-_MONTHS = (
-    "january february march april may june july august september october november december".split()
-)  # fmt: skip
-_WEEKDAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
+_MONTHS = tuple(calendar.month_name[number].lower() for number in range(1, 13))
+_WEEKDAYS = tuple(name.lower() for name in calendar.day_name)
 _NAME = re.compile(r"[A-Za-z]{3,}")
 _NUMBER = re.compile(r"\d+")
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b", re.I)
@@ -115,7 +114,9 @@ def _year(figures: str) -> int:
 
 def _month_of(word: str) -> int | None:
     lower = word.lower()
-    return next((n for n, name in enumerate(_MONTHS, 1) if name.startswith(lower) or (n == 9 and lower == "sept")), None)
+    return next(
+        (n for n, name in enumerate(_MONTHS, 1) if name.startswith(lower) or (n == 9 and lower == "sept")), None
+    )
 
 
 def _write(text: str, parts: _Parts, moved: datetime.date) -> str:

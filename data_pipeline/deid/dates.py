@@ -21,10 +21,15 @@ _MONTH_NUMBER = r"(?:0?[1-9]|1[0-2])"
 _YEAR = r"(?:1[89]\d\d|2[0-2]\d\d)"
 _ORDINAL = r"(?i:st|nd|rd|th)?"
 _WEEKDAY = r"(?:(?i:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?i:day)?[,.]?\s)"
-_CUED_DAY = r"(?i:on|since|until|till|through|dated|date|seen|home|admitted|discharged|d/c|due|last|f/u)"
+_CUED_DAY = (
+    r"(?i:on|since|until|till|through|dated|date|seen|home|admitted|discharged|d/c|due|last|f/u|encounter|visit|note"
+    r"|appt|rtc)"
+)
 _HOLIDAY = (
-    r"(?:Christmas|New Year'?s?|Thanksgiving|Easter|Halloween|Labor Day|Memorial Day|Mother's Day|Father's Day|Valentine'?s"
-    r"|Independence Day|Veterans Day|Columbus Day|Passover|Hanukkah|Ramadan|St\. Patrick's)(?: (?:Day|Eve))?(?:,? \d{4}\b)?"
+    r"(?:Christmas|New Year'?s?|Thanksgiving|Easter|Halloween|Labor Day|Memorial Day|Mother's Day|Father's Day"
+    r"|Valentine'?s"
+    r"|Independence Day|Veterans Day|Columbus Day|Passover|Hanukkah|Ramadan|St\. Patrick's)(?: (?:Day|Eve))?(?:,? "
+    r"\d{4}\b)?"
 )
 _DAY_TAIL = re.compile(r"the \d\d?[a-z]{2}$")
 _CUED_TAIL = re.compile(r"\d\d?-\d\d?$")
@@ -32,7 +37,7 @@ _CUED_TAIL = re.compile(r"\d\d?-\d\d?$")
 _DATE = "|".join(
     (
         rf"\b{_YEAR}[-/.]{_MONTH_NUMBER}[-/.]{_DAY}(?:\b|T\d\d:\d\d(?::\d\d)?)",
-        rf"{_WEEKDAY}?\b{_MONTH_NUMBER}/{_DAY}/(?:\s?{_YEAR}|\d\d)\b",
+        rf"{_WEEKDAY}?\b{_MONTH_NUMBER}/(?:\s?{_DAY}/\s?{_YEAR}|{_DAY}/\d\d)\b",
         rf"\b(?:{_DAY}\.{_MONTH_NUMBER}|{_MONTH_NUMBER}\.{_DAY})\.\d\d\b",
         rf"\b{_CUED_DAY} {_MONTH_NUMBER}-{_DAY}\b",
         rf"\b(?i:on|since|until|till|by|before|after) the {_DAY}(?:st|nd|rd|th)\b",
@@ -89,7 +94,9 @@ def _judge_date(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
         return
     if _DAY_TAIL.search(candidate):
         # "seen on the 3rd, and", not "on the 3rd digit".
-        if re.match(r"\s*(?:$|[.,;:)\n]|(?:at|and|he|she|they|we|with|for|of (?:this|the|last) month)\b)", plain[end : end + 20]):
+        if re.match(
+            r"\s*(?:$|[.,;:)\n]|(?:at|and|he|she|they|we|with|for|of (?:this|the|last) month)\b)", plain[end : end + 20]
+        ):
             yield PhiSpan(start + candidate.index("the ") + 4, end, "DATE")
         return
     cued = _CUED_TAIL.search(candidate) if candidate[0].isalpha() else None
@@ -143,7 +150,10 @@ _AGE = "|".join(
         rf"\b{_OLD} ?(?:M\b|(?i:male|female|woman|man|lady|gentleman)\b)",
         rf"\b(?i:age|aged|age:|age is|age of)\s{{1,2}}(?:{_OLD}|{_OLD_WORD})\b",
         rf"\b(?i:she is|he is|patient is|she's|he's|now) {_OLD_WORD}[.,;\n]",
-        rf"\b{_OLD} ?[FfMm] (?:p/w|with|w/|c/o|h/o|s/p|who|admitted|presents?|presenting|here|hx|PMH|found|from|in|c)\b",
+        (
+            rf"\b{_OLD} ?[FfMm] (?:p/w|with|w/|c/o|h/o|s/p|who|admitted|presents?|presenting|here|hx|PMH|found|from|in"
+            rf"|c)\b"
+        ),
         r"\b(?:nonagenarian|centenarian)\b",
     )
 )

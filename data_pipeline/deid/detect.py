@@ -1,9 +1,9 @@
 """The union of all detectors, and what a note becomes.
 
-    patterns, lexicons ─┐
-    roster ─────────────┼─ union ─> placeholders          (deid.mode=replace)
-    tagger, Presidio ───┘           surrogates            (deid.mode=surrogate)
-                                    nothing, note held    (deid.mode=verify)
+patterns, lexicons ─┐
+roster ─────────────┼─ union ─> placeholders          (deid.mode=replace)
+tagger, Presidio ───┘           surrogates            (deid.mode=surrogate)
+                                nothing, note held    (deid.mode=verify)
 """
 
 import functools

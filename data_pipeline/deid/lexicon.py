@@ -61,6 +61,10 @@ def what_is_known(word: str) -> Known:
     eponym = Known.EPONYM | Known.COMMON_EPONYM
     if (flags & eponym and not flags & Known.GIVEN) or all(part & eponym for part in parts):
         flags |= Known.EPONYM
+    # "Adeyemi-Cole": of a double name one half may be a word.
+    could_be_name = all(len(part) > 2 for part in lower.split("-")) and all(part & NAME or not part for part in parts)
+    if could_be_name and not all(part & Known.ORDINARY for part in parts):
+        flags &= ~Known.ORDINARY
     return flags
 
 
@@ -77,7 +81,8 @@ def _may_hold_name(run: str) -> bool:
         known = what_is_known(word)
         if is_strong(known):
             return True
-        unknown += not known and len(word) > 2
+        if not known and len(word) > 2:
+            unknown += 2 if word.endswith("'s") else 1
     return unknown > 1
 
 
@@ -121,7 +126,7 @@ def _judge(plain: str, group: list[tuple[int, int, Known]]) -> Iterator[PhiSpan]
         return
     strong = [index for index, (_, _, known) in enumerate(group) if is_strong(known)]
     if not strong:
-        if _is_unlisted_name(plain, group):
+        if _is_unlisted_name(plain, group) or _is_unlisted_owner(plain, group):
             yield PhiSpan(start, end, "NAME")
         return
     if len(group) > MAX_NAME_WORDS:
@@ -153,9 +158,22 @@ def _is_unlisted_name(plain: str, group: list[tuple[int, int, Known]]) -> bool:
     )
 
 
+def _is_unlisted_owner(plain: str, group: list[tuple[int, int, Known]]) -> bool:
+    """One unknown word that owns what is no thing of medicine: "Ebenezer's creatinine"."""
+    start, end, known = group[-1]
+    is_word = re.fullmatch(r"[A-Z][a-z]{3,}", plain[start:end])
+    return (
+        len(group) == 1
+        and not known
+        and bool(is_word)
+        and plain[end : end + 2] == "'s"
+        and not _ARTICLE.search(plain, max(0, start - 10), start)
+    )
+
+
 def _counts_alone(plain: str, start: int, end: int, known: Known) -> bool:
     """A single name in mixed case."""
-    if end - start < 3:
+    if end - start < (3 if known & Known.GIVEN else 4):
         return False
     # People take no article: "the Glenn", "a Rubin osteotome", but "the Johnson family".
     if _ARTICLE.search(plain, max(0, start - 10), start) and not _FAMILY.match(plain, end):

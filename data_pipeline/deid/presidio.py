@@ -49,9 +49,7 @@ class Presidio:
 
     def find(self, text: str) -> list[PhiSpan]:
         """Identifiers in `text`."""
-        found = self._analyzer.analyze(
-            text=text, language="en", entities=self._entities, score_threshold=_MIN_SCORE
-        )
+        found = self._analyzer.analyze(text=text, language="en", entities=self._entities, score_threshold=_MIN_SCORE)
         return [PhiSpan(item.start, item.end, _CLASSES[item.entity_type]) for item in found]
 
     @property
@@ -100,4 +98,6 @@ def presidio_version(pipeline: str) -> str:
     import spacy
 
     meta = spacy.load(pipeline).meta
-    return f"{own}, {meta['lang']}_{meta['name']} {meta['version']}" if not Path(pipeline).is_dir() else f"{own}, folder"
+    return (
+        f"{own}, {meta['lang']}_{meta['name']} {meta['version']}" if not Path(pipeline).is_dir() else f"{own}, folder"
+    )

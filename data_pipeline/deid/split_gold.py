@@ -18,7 +18,7 @@ _SPLITS = ("train", "dev", "test")
 
 def split_gold(gold: Path, out: Path, test_share: float, dev_share: float) -> dict[str, int]:
     """Write OUT/{train,dev,test}.jsonl and return how many notes each holds. Raises NotemillError."""
-    if not (0 < test_share and 0 < dev_share and test_share + dev_share < 1):
+    if not (test_share > 0 and dev_share > 0 and test_share + dev_share < 1):
         raise NotemillError(f"--test {test_share} and --dev {dev_share} must be above 0 and below 1 together.")
     if out.exists() and any(out.iterdir()):
         raise NotemillError(f"{out} is not empty; name another folder with --out.")

@@ -1,10 +1,10 @@
 """Invented values in the place of identifiers, the same for the same value of one patient in the whole corpus.
 
 Everything follows from HMACs of the patient and the value with the corpus' key, so it depends on no order and no state,
-and nobody without the key can go back. Words of a name are replaced one by one: "Kim, Andrew", "ANDREW KIM" and "Mr.
-Kim" stay one person, and "A. Kim" too, because a name's first letter alone decides that of its surrogate. Dates move by a
-number of days that is the patient's own. Numbers keep their shape; telephones are in the 555 exchange, mail at
-example.org, and social security numbers begin with 000.
+and nobody without the key can go back. Words of a name are replaced one by one: "Kim, Andrew", "ANDREW KIM" and
+"Mr. Kim" stay one person, and "A. Kim" too, because a name's first letter alone decides that of its surrogate. Dates
+move by a number of days that is the patient's own. Numbers keep their shape; telephones are in the 555 exchange, mail
+at example.org, and social security numbers begin with 000.
 
 A surrogate is never a name that `avoid` knows, so that a verifier that looks for real people finds none.
 """
@@ -15,7 +15,15 @@ from collections.abc import Callable, Iterator
 
 from data_pipeline.deid.date_shift import shift_date, year_of
 from data_pipeline.deid.spans import PhiSpan
-from data_pipeline.deid.words import NOT_A_NAME, Known, census_given_names, census_surnames, given_names, known_words
+from data_pipeline.deid.words import (
+    NOT_A_NAME,
+    Known,
+    census_given_names,
+    census_surnames,
+    given_names,
+    known_words,
+    word_set,
+)
 from data_pipeline.patients import keyed_number
 from data_pipeline.placeholders import placeholder
 
@@ -27,20 +35,21 @@ _SURNAMES, _GIVEN = 4_000, 1_200
 _MIN_NAMES_OF_LETTER = 12
 _TRIES = 40
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
-_KEPT_IN_NAMES = frozenset("jr sr ii iii iv md do rn np phd dr mr mrs ms miss prof and of the de la del van von".split())
-_KEPT_IN_PLACES = frozenset(
-    "street st avenue ave road rd boulevard blvd lane ln drive dr court ct way place pl circle cir terrace ter parkway pkwy "
-    "highway hwy square trail pike turnpike route alley crescent apt apartment suite ste unit box po p o north south east west "
-    "n s e w ne nw se sw the of and at in near county city town township".split()
+_KEPT_IN_NAMES = word_set("jr sr ii iii iv md do rn np phd dr mr mrs ms miss prof and of the de la del van von")
+_KEPT_IN_PLACES = word_set(
+    "street st avenue ave road rd boulevard blvd lane ln drive dr court ct way place pl circle cir terrace ter "
+    "parkway pkwy highway hwy square trail pike turnpike route alley crescent apt apartment suite ste unit box po "
+    "p o north south east west n s e w ne nw se sw the of and at in near county city town township"
 )
-_KEPT_IN_HOSPITALS = frozenset(
-    "hospital hospitals medical center centre clinic clinics health system healthcare infirmary nursing home facility "
-    "hospice cancer institute heart surgery surgical school medicine family practice associates group pharmacy "
-    "university care rehabilitation rehab general regional memorial community county of and the for at st saint "
-    "children's women's department elementary church manor".split()
+_KEPT_IN_HOSPITALS = word_set(
+    "hospital hospitals medical center centre clinic clinics health system healthcare infirmary nursing home "
+    "facility hospice cancer institute heart surgery surgical school medicine family practice associates group "
+    "pharmacy university care rehabilitation rehab general regional memorial community county of and the for at "
+    "st saint children's women's department elementary church manor"
 )
 _STATES = re.compile(
-    r"\b(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY])\b"
+    r"\b(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]"
+    r"|W[AIVY])\b"
     r"(?=(?:,? \d{5}|$))"
 )
 
@@ -177,7 +186,11 @@ def _invented(initial: str, number: int) -> str:
     for _ in range(4):
         number, consonant = divmod(number, 15)
         number, vowel = divmod(number, 5)
-        word += "bdfgklmnprstvwz"[consonant] + "aeiou"[vowel] if word[-1] in "aeiou" else "aeiou"[vowel] + "lmnrs"[consonant % 5]
+        word += (
+            "bdfgklmnprstvwz"[consonant] + "aeiou"[vowel]
+            if word[-1] in "aeiou"
+            else "aeiou"[vowel] + "lmnrs"[consonant % 5]
+        )
     return word
 
 
@@ -186,12 +199,18 @@ def _names_by_letter(given: bool) -> dict[str, tuple[str, ...]]:
     """Letter → names that are no ordinary word, sorted; the same letters for given names and surnames."""
     lists = [
         {name for name, rank in census_surnames().items() if rank <= _SURNAMES},
-        {name for name, rank in census_given_names().items() if rank <= _GIVEN} | {name.lower() for name in given_names()},
+        {name for name, rank in census_given_names().items() if rank <= _GIVEN}
+        | {name.lower() for name in given_names()},
     ]
     known = known_words()
     usable = [sorted(name for name in names if len(name) > 3 and not known[name] & NOT_A_NAME) for names in lists]
-    by_letter = [{letter: tuple(n for n in names if n[0] == letter) for letter in "abcdefghijklmnopqrstuvwxyz"} for names in usable]
-    letters = [letter for letter in by_letter[0] if min(len(names[letter]) for names in by_letter) >= _MIN_NAMES_OF_LETTER]
+    by_letter = [
+        {letter: tuple(n for n in names if n[0] == letter) for letter in "abcdefghijklmnopqrstuvwxyz"}
+        for names in usable
+    ]
+    letters = [
+        letter for letter in by_letter[0] if min(len(names[letter]) for names in by_letter) >= _MIN_NAMES_OF_LETTER
+    ]
     return {letter: by_letter[int(given)][letter] for letter in letters}
 
 

@@ -76,7 +76,9 @@ class Tagger:
                 str(folder), local_files_only=True, output_loading_info=True, dtype=torch.float32
             )
         except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise NotemillError(f"no tagger can be loaded from {folder}: {' '.join(str(error).split())[:200]}") from None
+            raise NotemillError(
+                f"no tagger can be loaded from {folder}: {' '.join(str(error).split())[:200]}"
+            ) from None
         if loading["missing_keys"]:
             raise NotemillError(
                 f"the model in {folder} is no trained tagger ({min(loading['missing_keys'])} is missing); fine-tune it "
@@ -90,7 +92,9 @@ class Tagger:
         self._torch: Any = torch
         self._threshold = threshold
         self._capacity = min(int(model.config.max_position_embeddings), 512) - 4
-        self._opening, self._closing = (_special_id(self._tokenizer, *names) for names in (("cls", "bos"), ("sep", "eos")))
+        self._opening, self._closing = (
+            _special_id(self._tokenizer, *names) for names in (("cls", "bos"), ("sep", "eos"))
+        )
         torch.set_num_threads(1)
 
     def find(self, text: str) -> list[PhiSpan]:

@@ -44,7 +44,9 @@ def unwrapped(plain: str) -> str:
 
 
 # The line break comes first so that the search goes from break to break.
-_WRAP = re.compile(r"\n(?=[^\s])(?:(?<=[^\n]{45}\n)|(?<=[^\n]{23}[a-z,/]\n)(?![A-Z][A-Za-z /]{0,30}:|[-*#\d]+[.) ] ))")
+_WRAP = re.compile(
+    r"\n(?=[^\s])(?:(?<=[^\n]{45}\n)|(?<=\d/\n)(?=\d)|(?<=[^\n]{23}[a-z,/]\n)(?![A-Z][A-Za-z /]{0,30}:|[-*#\d]+[.) ] ))"
+)
 
 
 @functools.cache

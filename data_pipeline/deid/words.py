@@ -2,8 +2,8 @@
 
 `clinical_words.txt` holds the words that public clinical texts (MTSamples, E3C, MedQuAD) write in lower case, so a
 capital on one of them says nothing. `lower_case_words.txt` holds surnames that a dictionary (Webster's of 1934, in the
-public domain) has as words: names with a capital, and none without. The census names are those of the package `names`: all surnames and given names
-that the US Census of 1990 published, in the public domain, with their rank.
+public domain) has as words: names with a capital, and none without. The census names are those of the package `names`:
+all surnames and given names that the US Census of 1990 published, in the public domain, with their rank.
 """
 
 import functools
@@ -70,9 +70,13 @@ def known_words() -> dict[str, Known]:
     in_dictionary = frozenset(_read("lower_case_words.txt"))
     for word, flags in known.items():
         if flags & Known.FREQUENT and not flags & (NOT_A_NAME | Known.COMMON_EPONYM) and word not in in_dictionary:
-            if len(word) >= MIN_LOWER_CHARS:
-                known[word] = flags | Known.LOWER_NAME
+            known[word] = flags | (Known.LOWER_NAME if len(word) >= MIN_LOWER_CHARS else Known(0))
     return {word: Known(flags) for word, flags in known.items()}
+
+
+def word_set(text: str) -> frozenset[str]:
+    """The words of a text, for short lists that stand in the code."""
+    return frozenset(text.split())
 
 
 def lists_sha256() -> str:

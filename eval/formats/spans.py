@@ -1,4 +1,4 @@
-"""Character spans as JSON lines: {"id", "text", "spans": [{"start", "end", "label"}]}, the gold of de-identification."""
+"""Spans of characters as JSON lines {"id", "text", "spans": [{"start", "end", "label"}]}: gold of de-identification."""
 
 import json
 from collections.abc import Sequence
