@@ -25,6 +25,7 @@ import pyarrow as pa
 
 from data_pipeline.config import CorpusConfig
 from data_pipeline.decontamination import EvaluationSet, contamination_table, sets_sha256, write_index
+from data_pipeline.deid.detect import detector_names, detectors_identity, load_finders
 from data_pipeline.deid.patterns import PATTERNS_VERSION
 from data_pipeline.deid.roster import Roster, RosterSummary
 from data_pipeline.duplicates import find_duplicates
@@ -107,6 +108,8 @@ def build_corpus(request: BuildRequest) -> CorpusManifest:
     _check_lists_of_people(request)
     for item in request.inputs:
         check_input(item, request.config)
+    # A tagger that cannot be loaded is told before anything is read.
+    load_finders(request.config.deid)
     roster = Roster(request.roster, request.config.deid.roster_names).summary if request.roster else None
     inputs = hash_inputs(request.inputs)
     identity = _identity(request, inputs, roster)
@@ -452,7 +455,7 @@ def _attest(
     not_checked = ["names that neither a pattern nor the roster knows", "free-text descriptions of a person"]
     return Attestation(
         shards_sha256=shards_sha256(shards),
-        detectors=["patterns", *(["roster"] if roster else [])],
+        detectors=detector_names(request.config.deid, roster is not None),
         patterns_version=PATTERNS_VERSION,
         roster=entry,
         waiver=None if roster else WAIVER,
@@ -500,6 +503,7 @@ def _pieces_identity(request: BuildRequest, inputs: list[Input], roster: RosterS
         "version": CORPUS_VERSION,
         "patterns": PATTERNS_VERSION,
         "verifier": VERIFIER_VERSION,
+        "detectors": detectors_identity(request.config.deid),
         "config": request.config.pieces_sha256,
         "staff": sha256_file(request.staff) if request.staff else None,
         "quarantine_key": key_check(request.quarantine_key) if request.quarantine_key else None,

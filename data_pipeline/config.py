@@ -44,7 +44,19 @@ class RejectsConfig:
 
 @dataclass(frozen=True)
 class DeidConfig:
-    """De-identification by patterns and, with a roster, by the patients' own identifiers."""
+    """De-identification by patterns, name lexicons, the roster and, where they are named, a tagger and Presidio."""
+
+    mode: Literal["replace", "surrogate", "verify"] = "replace"
+    """What becomes of identifiers: placeholders such as [**NAME**]; invented values, the same for the same value of a
+    patient, with dates moved by the patient's own number of days; or nothing, and a note that holds one is
+    quarantined, for notes that are said to be de-identified already."""
+    tagger: str = ""
+    """Folder of a Hugging Face token-classification model, such as `notemill eval run --task ner … save_model=true`
+    leaves in OUT/model."""
+    tagger_threshold: float = 0.5
+    """A word is an identifier when the tagger gives it at least this probability; lower finds more."""
+    presidio: str = ""
+    """Use Microsoft Presidio: 'patterns', or the name or folder of a spaCy pipeline on this machine."""
 
     roster_names: Literal["every", "own"] = "every"
     """Where a single first or last name of the roster is replaced: in every note, or only in notes of that patient.
@@ -207,6 +219,8 @@ class CorpusConfig:
         shares = dataclasses.astuple(self.split)
         if any(share < 0 for share in shares) or abs(sum(shares) - 1) > 1e-9:
             problems.append(f"split.train, split.valid and split.test are {shares} and must add up to 1")
+        if not 0 < self.deid.tagger_threshold < 1:
+            problems.append(f"deid.tagger_threshold is {self.deid.tagger_threshold} and must be between 0 and 1")
         for name in ("max_rows", "piece_rows", "piece_chars"):
             if getattr(self.shards, name) < 1:
                 problems.append(f"shards.{name} is {getattr(self.shards, name)} and must be at least 1")
@@ -242,12 +256,16 @@ class CorpusConfig:
     @property
     def pieces_sha256(self) -> str:
         """Hash of the settings that finished pieces depend on: a build that failed by a limit goes on with another."""
-        return sha256_json(self.as_dict() | {"gate": self.gate.that_change_notes, "rejects": None})
+        return sha256_json(self._deciding() | {"gate": self.gate.that_change_notes, "rejects": None})
 
     @property
     def sha256(self) -> str:
         """Hash of every setting that decides a byte of the corpus."""
-        deciding = self.as_dict()
+        deciding = self._deciding()
         # It decides whether a build ends well, see `pieces_sha256`.
         del deciding["rejects"]
         return sha256_json(deciding)
+
+    def _deciding(self) -> dict[str, Any]:
+        # Where the tagger lies decides nothing; its content is part of a corpus' identity.
+        return self.as_dict() | {"deid": dataclasses.asdict(self.deid) | {"tagger": bool(self.deid.tagger)}}

@@ -87,6 +87,11 @@ def order_offset(key: bytes, patient_id: str) -> int:
     return int.from_bytes(_hmac(key, "order", patient_id)[:8]) >> 28
 
 
+def keyed_number(key: bytes, purpose: str, value: str) -> int:
+    """A uniform number of 256 bits that follows from the key."""
+    return int.from_bytes(_hmac(key, purpose, value))
+
+
 def key_check(key: bytes) -> str:
     """Tells whether two builds used the same key; says nothing about it."""
     return _hmac(key, "check", "").hex()[:16]

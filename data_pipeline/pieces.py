@@ -19,10 +19,10 @@ from typing import TypedDict
 import pyarrow as pa
 
 from data_pipeline.cleaning import clean
-from data_pipeline.config import CorpusConfig
+from data_pipeline.config import CorpusConfig, DeidConfig
 from data_pipeline.decontamination import Contamination, load_index
 from data_pipeline.dedup import text_digest
-from data_pipeline.deid.detect import deidentify
+from data_pipeline.deid.detect import Deidentifier
 from data_pipeline.deid.roster import Roster
 from data_pipeline.encodings import undo_mojibake
 from data_pipeline.files import atomic_write, read_json, write_json
@@ -258,9 +258,10 @@ def _without_contaminated(rows: list[Row], context: PieceContext) -> tuple[list[
 
 
 def _finish(note: Note, context: PieceContext, roster: Roster | None) -> _Finished:
-    result = deidentify(note.text, note.patient_id, roster)
+    deidentifier = _deidentifier(context.config.deid, roster, context.hmac_key)
+    result = deidentifier.run(note.text, note.patient_id)
     # The type of a note is free text in some sources, and a person may have typed into it.
-    note_type = deidentify(clean(undo_mojibake(note.note_type)), note.patient_id, roster)
+    note_type = deidentifier.run(clean(undo_mojibake(note.note_type)), note.patient_id)
     split = split_of(context.hmac_key, note.patient_id, context.config.split)
     columns = {
         "note_id": _safe_id(note, context, roster),
@@ -294,6 +295,11 @@ def _hash_rows(rows: list[Row]) -> str:
         for part in parts:
             digest.update(part)
     return digest.hexdigest()
+
+
+@functools.lru_cache(maxsize=1)
+def _deidentifier(config: DeidConfig, roster: Roster | None, key: bytes) -> Deidentifier:
+    return Deidentifier(config, roster, key)
 
 
 @functools.lru_cache(maxsize=1)

@@ -3,6 +3,7 @@
     OUT/seed-N/result.json, labels.json, predictions.*   written when a seed is done; a rerun skips finished seeds
     OUT/untrained/                                        the same from random weights, with baseline=untrained
     OUT/predictions.*                                     of the seed that was best on dev
+    OUT/model/                                            the same seed's model, with save_model=true (NER)
     OUT/results.json, OUT/report.html                     written last
 
 A finished seed carries the fingerprint of everything that decides its numbers (data, model files, recipe); a folder
@@ -15,7 +16,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -24,7 +25,9 @@ from eval.baselines import baseline_predictions
 from eval.examples import Dataset, Example, Task
 from eval.finetune.encoder import TextEncoder, load_config_of, load_encoder, max_positions, model_hashes
 from eval.finetune.loop import HEAD_DROPOUT, Classifier, Trainer, resolve_device, resolve_precision
-from eval.finetune.recipe import Recipe
+from eval.finetune.ner import NerHead
+from eval.finetune.recipe import NerRecipe, Recipe
+from eval.finetune.save_tagger import save_tagger
 from eval.finetune.tasks import make_head
 from eval.formats import load_dataset, write_predictions
 from eval.results import (
@@ -46,7 +49,8 @@ from eval.splits import complete_splits
 from launch.console import say
 from launch.errors import NotemillError
 
-_NOT_NUMERIC = ("seeds", "baseline", "threads")
+MODEL_FOLDER = "model"
+_NOT_NUMERIC = ("seeds", "baseline", "threads", "save_model")
 """Recipe keys that do not change what one seed gives."""
 
 
@@ -129,6 +133,8 @@ def _run_seed(job: _Job, seed: int) -> SeedResult:
     scores = score(task, test, predictions)
     folder = make_private_folder(job.out_dir / f"seed-{seed}")
     write_predictions(dataset, "test", predictions, folder)
+    if _saves_model(recipe):
+        save_tagger(trainer.model, cast(NerHead, head), text, folder / MODEL_FOLDER)
     write_json(folder / "labels.json", {str(index): label for index, label in enumerate(head.labels)})
     best = next(epoch for epoch in fit.epochs if epoch.epoch == fit.best_epoch)
     result: SeedResult = {
@@ -154,9 +160,16 @@ def _run_seed(job: _Job, seed: int) -> SeedResult:
     return result
 
 
+def _saves_model(recipe: Recipe) -> bool:
+    # A model from random weights is a baseline and nothing to use.
+    return isinstance(recipe, NerRecipe) and recipe.save_model and recipe.initial == "pretrained"
+
+
 def _finished_seed(job: _Job, seed: int) -> SeedResult | None:
     path = job.out_dir / f"seed-{seed}" / "result.json"
     if not path.is_file():
+        return None
+    if _saves_model(job.recipe) and not (path.parent / MODEL_FOLDER).is_dir():
         return None
     result: SeedResult = read_json(path, "seed's result")
     if result["fingerprint"] != job.fingerprint:
@@ -218,7 +231,9 @@ def _class_rows(scores: Any) -> list[dict[str, Any]]:
 def _copy_best_predictions(out_dir: Path, seeds: Sequence[SeedResult]) -> None:
     """Beside results.json: the predictions of the seed with the best dev score (the first among equals)."""
     best = max(seeds, key=lambda seed: seed["dev_score"] if seed["dev_score"] is not None else 0.0)
-    for source in sorted((out_dir / f"seed-{best['seed']}").glob("predictions*")):
+    folder = out_dir / f"seed-{best['seed']}"
+    kept = [folder / MODEL_FOLDER] if (folder / MODEL_FOLDER).is_dir() else []
+    for source in sorted(folder.glob("predictions*")) + kept:
         target = out_dir / source.name
         if source.is_dir():
             shutil.rmtree(target, ignore_errors=True)

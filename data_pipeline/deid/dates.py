@@ -19,13 +19,29 @@ _MONTH = (
 _DAY = r"(?:0?[1-9]|[12]\d|3[01])"
 _MONTH_NUMBER = r"(?:0?[1-9]|1[0-2])"
 _YEAR = r"(?:1[89]\d\d|2[0-2]\d\d)"
-_ORDINAL = r"(?:st|nd|rd|th)?"
+_ORDINAL = r"(?i:st|nd|rd|th)?"
 _WEEKDAY = r"(?:(?i:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?i:day)?[,.]?\s)"
+_CUED_DAY = (
+    r"(?i:on|since|until|till|through|dated|date|seen|home|admitted|discharged|d/c|due|last|f/u|encounter|visit|note"
+    r"|appt|rtc)"
+)
+_HOLIDAY = (
+    r"(?:Christmas|New Year'?s?|Thanksgiving|Easter|Halloween|Labor Day|Memorial Day|Mother's Day|Father's Day"
+    r"|Valentine'?s"
+    r"|Independence Day|Veterans Day|Columbus Day|Passover|Hanukkah|Ramadan|St\. Patrick's)(?: (?:Day|Eve))?(?:,? "
+    r"\d{4}\b)?"
+)
+_DAY_TAIL = re.compile(r"the \d\d?[a-z]{2}$")
+_CUED_TAIL = re.compile(r"\d\d?-\d\d?$")
 
 _DATE = "|".join(
     (
         rf"\b{_YEAR}[-/.]{_MONTH_NUMBER}[-/.]{_DAY}(?:\b|T\d\d:\d\d(?::\d\d)?)",
-        rf"{_WEEKDAY}?\b{_MONTH_NUMBER}/{_DAY}/(?:{_YEAR}|\d\d)\b",
+        rf"{_WEEKDAY}?\b{_MONTH_NUMBER}/(?:\s?{_DAY}/\s?{_YEAR}|{_DAY}/\d\d)\b",
+        rf"\b(?:{_DAY}\.{_MONTH_NUMBER}|{_MONTH_NUMBER}\.{_DAY})\.\d\d\b",
+        rf"\b{_CUED_DAY} {_MONTH_NUMBER}-{_DAY}\b",
+        rf"\b(?i:on|since|until|till|by|before|after) the {_DAY}(?:st|nd|rd|th)\b",
+        rf"\b(?:{_HOLIDAY})\b",
         rf"\b{_DAY}[/.-]{_MONTH_NUMBER}[/.-]{_YEAR}\b",
         rf"\b{_MONTH_NUMBER}[.-]{_DAY}[.-]{_YEAR}\b",
         r"\b\d\d[.-]\d\d[.-]\d\d\b",
@@ -61,7 +77,7 @@ _CUE_OF_SCORE = re.compile(
     re.I,
 )
 _NOT_AFTER_DATE = re.compile(
-    r"(?:\s?(?:%|mg|ml|mcg|cc|cm|mm|inch|inches|in\b|lb|oz|kg|hour|hr|tab|tablet|teaspoon|tsp|cup|pack|ppd|normal|ns\b|"
+    r"(?:\s?(?:%|mg|ml|mcg|cc|cm|mm|inch|inches|lb|oz|kg|hour|hr|tab|tablet|teaspoon|tsp|cup|pack|ppd|normal|ns\b|"
     r"strength|murmur|systolic|diastolic|pain|intensity|power|motor|pulses?|bilateral|throughout|in all|scale|nodes?|"
     r"positive|lymph|of\b|cores?|quadrants?|point|vicryl|percent|dose|mets|months?|years?|days|weeks?|reflex|ejection|"
     r"full|symmetric|on a|out of|o[ds]\b|proximally|distally)|[/\d]|\.\d|-\d)",
@@ -75,6 +91,18 @@ def _judge_date(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     days = _BARE_RANGE.fullmatch(candidate)
     # "4/5 to 5/5" is strength, "1/2-1/5" is four days: days of one range are out of two numbers, and rise.
     if days and (days[2] == days[4] or not _is_bare_date(plain, start, end, 12, 31)):
+        return
+    if _DAY_TAIL.search(candidate):
+        # "seen on the 3rd, and", not "on the 3rd digit".
+        if re.match(
+            r"\s*(?:$|[.,;:)\n]|(?:at|and|he|she|they|we|with|for|of (?:this|the|last) month)\b)", plain[end : end + 20]
+        ):
+            yield PhiSpan(start + candidate.index("the ") + 4, end, "DATE")
+        return
+    cued = _CUED_TAIL.search(candidate) if candidate[0].isalpha() else None
+    if cued:
+        if not _NOT_AFTER_DATE.match(plain[end : end + 14]):
+            yield PhiSpan(start + cued.start(), end, "DATE")
         return
     bare = _BARE_DATE.fullmatch(candidate)
     if bare is not None and not _is_bare_date(plain, start, end, int(bare[1]), int(bare[2])):
@@ -98,6 +126,8 @@ def _is_bare_date(plain: str, start: int, end: int, first: int, second: int) -> 
     after = plain[end : end + 14]
     if _NOT_AFTER_DATE.match(after) or _CUE_OF_SCORE.search(before):
         return False
+    if re.match(r"\s?in\b", after) and second in (2, 3, 4, 8, 16) and first < second:
+        return False
     if _CUE_OF_DATE.search(before) or _CUE_OF_STUDY.search(before):
         return True
     # Scores and fractions count up to what they are out of; days of a month beyond 10 are out of nothing usual.
@@ -118,7 +148,13 @@ _AGE = "|".join(
         rf"\b(?:{_OLD}|{_OLD_WORD})[- ]*(?i:year|yr)s?[- ]*(?i:olds?|of age)\b",
         rf"\b{_OLD}[- ]?(?i:y\.?/?o\b|y/o|yr/o)",
         rf"\b{_OLD} ?(?:M\b|(?i:male|female|woman|man|lady|gentleman)\b)",
-        rf"\b(?i:age|aged|age:|age is|age of)\s{{1,2}}{_OLD}\b",
+        rf"\b(?i:age|aged|age:|age is|age of)\s{{1,2}}(?:{_OLD}|{_OLD_WORD})\b",
+        rf"\b(?i:she is|he is|patient is|she's|he's|now) {_OLD_WORD}[.,;\n]",
+        (
+            rf"\b{_OLD} ?[FfMm] (?:p/w|with|w/|c/o|h/o|s/p|who|admitted|presents?|presenting|here|hx|PMH|found|from|in"
+            rf"|c)\b"
+        ),
+        r"\b(?:nonagenarian|centenarian)\b",
     )
 )
 _OLD_NUMBER = re.compile(rf"{_OLD}|{_OLD_WORD.replace('(?i:', '(?:')}", re.I)
@@ -126,7 +162,9 @@ _OLD_NUMBER = re.compile(rf"{_OLD}|{_OLD_WORD.replace('(?i:', '(?:')}", re.I)
 
 def _judge_age(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     number = _OLD_NUMBER.search(plain, start, end)
-    if number:
+    if number is None:
+        yield PhiSpan(start, end, "AGE")
+    else:
         yield PhiSpan(number.start(), number.end(), "AGE")
 
 

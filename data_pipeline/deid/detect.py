@@ -1,13 +1,30 @@
-"""The union of all detectors, and what a note becomes."""
+"""The union of all detectors, and what a note becomes.
 
+patterns, lexicons ─┐
+roster ─────────────┼─ union ─> placeholders          (deid.mode=replace)
+tagger, Presidio ───┘           surrogates            (deid.mode=surrogate)
+                                nothing, note held    (deid.mode=verify)
+"""
+
+import functools
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
+from data_pipeline.config import DeidConfig
 from data_pipeline.deid.patterns import find_by_pattern
+from data_pipeline.deid.presidio import Presidio, presidio_version
 from data_pipeline.deid.roster import Roster
 from data_pipeline.deid.spans import PhiSpan, replace_spans, union
+from data_pipeline.deid.surrogates import Surrogates
+from data_pipeline.deid.tagger import Tagger, tagger_sha256
 from data_pipeline.deid.view import plain_view
+from data_pipeline.deid.words import lists_sha256
 from data_pipeline.placeholders import PlaceholderClass
+
+Finder = Callable[[str], list[PhiSpan]]
+"""One more detector, from a note's text to the identifiers in it."""
 
 
 @dataclass(frozen=True)
@@ -17,19 +34,90 @@ class Deidentified:
     text: str
     replaced: Counter[PlaceholderClass]
     leaks: bool
-    """The verifier found a roster identifier in `text`; such a note is quarantined."""
+    """An identifier is left; such a note is quarantined."""
+    masked: str = ""
+    """The text with placeholders, whatever the mode: what a verifier reads, since surrogates look like identifiers.
+    With deid.mode=verify it is the text itself."""
+    found: Counter[PlaceholderClass] = field(default_factory=Counter)
+    """What was found and not replaced, with deid.mode=verify."""
 
 
-def find_phi(text: str, patient_id: str = "", roster: Roster | None = None) -> list[PhiSpan]:
+def find_phi(
+    text: str, patient_id: str = "", roster: Roster | None = None, finders: Sequence[Finder] = ()
+) -> list[PhiSpan]:
     """Identifiers in `text`, sorted and without overlap."""
     plain = plain_view(text)
     spans = find_by_pattern(plain)
     if roster is not None:
         spans += roster.find(plain, patient_id)
+    for find in finders:
+        spans += find(text)
     return union(spans)
 
 
 def deidentify(text: str, patient_id: str = "", roster: Roster | None = None) -> Deidentified:
-    """Replace what the detectors find, then read the result again with the roster."""
-    replaced_text, replaced = replace_spans(text, find_phi(text, patient_id, roster))
-    return Deidentified(replaced_text, replaced, roster is not None and roster.leaks(replaced_text, patient_id))
+    """Replace what patterns, lexicons and the roster find, then read the result again with the roster."""
+    return Deidentifier(DeidConfig(), roster).run(text, patient_id)
+
+
+class Deidentifier:
+    """What `deid.*` asks for, ready to run on notes; models are loaded once a process."""
+
+    def __init__(self, config: DeidConfig, roster: Roster | None = None, key: bytes = b"") -> None:
+        """Raises NotemillError when the tagger or Presidio cannot be loaded."""
+        self._mode, self._roster, self._key = config.mode, roster, key
+        self._finders = load_finders(config)
+
+    def run(self, text: str, patient_id: str) -> Deidentified:
+        spans = find_phi(text, patient_id, self._roster, self._finders)
+        if self._mode == "verify":
+            # What an earlier de-identification left in its brackets is no identifier.
+            left = [span for span in spans if not text.startswith("[**", span.start)]
+            leaks = bool(left) or (self._roster is not None and self._roster.leaks(text, patient_id))
+            return Deidentified(text, Counter(), leaks, text, Counter(span.cls for span in left))
+        masked, replaced = replace_spans(text, spans)
+        leaks = self._roster is not None and self._roster.leaks(masked, patient_id)
+        finished = masked
+        if self._mode == "surrogate":
+            avoid = self._roster.knows if self._roster is not None else _knows_nobody
+            finished = Surrogates(self._key, patient_id, avoid).replace(text, spans)
+        return Deidentified(finished, replaced, leaks, masked)
+
+
+def load_finders(config: DeidConfig) -> tuple[Finder, ...]:
+    """The tagger and Presidio, where the settings name them."""
+    finders: list[Finder] = []
+    if config.tagger:
+        finders.append(_tagger(config.tagger, config.tagger_threshold).find)
+    if config.presidio:
+        finders.append(_presidio(config.presidio).find)
+    return tuple(finders)
+
+
+def detector_names(config: DeidConfig, has_roster: bool) -> list[str]:
+    """What the attestation lists."""
+    optional = (("roster", has_roster), ("tagger", config.tagger), ("presidio", config.presidio))
+    return ["patterns", "lexicons", *(name for name, is_used in optional if is_used)]
+
+
+def detectors_identity(config: DeidConfig) -> dict[str, str | None]:
+    """What decides the findings beside the settings: the word lists, the model's files, Presidio's version."""
+    return {
+        "lists": lists_sha256(),
+        "tagger": tagger_sha256(Path(config.tagger)) if config.tagger else None,
+        "presidio": presidio_version(config.presidio) if config.presidio else None,
+    }
+
+
+def _knows_nobody(word: str) -> bool:
+    return False
+
+
+@functools.lru_cache(maxsize=1)
+def _tagger(folder: str, threshold: float) -> Tagger:
+    return Tagger(Path(folder), threshold)
+
+
+@functools.lru_cache(maxsize=1)
+def _presidio(pipeline: str) -> Presidio:
+    return Presidio(pipeline)

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 from data_pipeline.deid.detector import Detector
 from data_pipeline.deid.spans import PhiSpan
-from data_pipeline.deid.words import given_names, not_names
+from data_pipeline.deid.words import given_names, not_names, word_set
 
-_WORD = r"[A-Z][A-Za-z'-]+"
+_PARTICLES = word_set("van von de del della der den di da du la le el al bin ter ten dos")
+_WORD = rf"(?:(?:{'|'.join(sorted(_PARTICLES))}) ){{0,2}}[A-Z][A-Za-z'-]+"
 _INITIAL = r"[A-Z]\.?"
 _NAME = rf"(?:{_INITIAL} ){{0,2}}{_WORD}(?:,? (?:{_INITIAL} )?{_WORD}){{0,2}}(?: [B-HJ-Z]\b)?"
 # Forms and headers pad their fields with spaces.
@@ -61,7 +62,8 @@ _CREDENTIAL_TAIL = re.compile(rf"(,?) {{1,2}}{_CREDENTIAL}[ ,;:\n]?$")
 
 _RELATIVES = (
     r"daughter|son|wife|husband|mother|father|sister|brother|spouse|partner|niece|nephew|aunt|uncle|cousin|grandson"
-    r"|granddaughter|grandmother|grandfather|fiancee?|girlfriend|boyfriend|friend|caregiver|neighbor|guardian|mom|dad|proxy"
+    r"|granddaughter|grandmother|grandfather|fiancee?|girlfriend|boyfriend|friend|caregiver|neighbor|guardian|mom|dad"
+    r"|proxy"
     r"|power of attorney"
 )
 _AFTER_RELATIVE = r"(?: is|,? whose name is|,| named| \()? "
@@ -69,7 +71,8 @@ _RELATED = rf"\b(?i:{_RELATIVES}){_AFTER_RELATIVE}{_WORD}(?: {_WORD})?"
 _RELATIVE_HEAD = re.compile(rf"(?:{_RELATIVES}){_AFTER_RELATIVE}", re.I)
 
 _ROLES = (
-    r"surgeon|assistant|attending|resident|physician|pharmacist|technologist|technician|therapist|worker|interpreter|pcp"
+    r"surgeon|assistant|attending|resident|physician|pharmacist|technologist|technician|therapist|worker|interpreter"
+    r"|pcp"
     r"|anesthesiologist|radiologist|pathologist|hospitalist|dietitian|nutritionist|nurse|midwife|chaplain|coordinator"
     r"|scribe|see|meet|paged|notified"
 )
@@ -98,7 +101,8 @@ _ORGANISMS = re.compile(
 # "Pierre Robin sequence", "Ann Arbor staging"
 _EPONYM_TAIL = re.compile(
     r",? (?:syndrome|sequence|disease|sign|test|stag(?:e|ing)|system|criteria|virus|procedure|malformation|pupil|tube"
-    r"|anomaly|classification|catheter|fracture|phenomenon|lymphoma|score|scale|operation|method|islands?|valley|park|I+\b)",
+    r"|anomaly|classification|catheter|fracture|phenomenon|lymphoma|score|scale|operation|method|islands?|valley|park"
+    r"|I+\b)",
     re.I,
 )
 # What is seen, met or identified is more often a thing: a given name or an initial must follow.
@@ -229,12 +233,17 @@ def _leading_names(tokens: _Tokens, lower: bool = False) -> _Tokens:
     """Tokens up to the first that is no part of a name; with `lower`, names wholly in lower case count."""
     kept: _Tokens = []
     for token in tokens:
+        if token[0] in _PARTICLES:
+            kept.append(token)
+            continue
         if _is_no_name(token) or (token[0][0].islower() and not (lower and _is_lower(kept))):
             break
         kept.append(token)
         # A possessive or a full stop behind a word ends the name; behind an initial it does not.
         if token[0].endswith("'s") or _ends_sentence(token):
             break
+    while kept and kept[-1][0] in _PARTICLES:
+        kept.pop()
     return kept
 
 

@@ -20,18 +20,25 @@ _URL = "|".join(
         rf"\b[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.(?:{_DOMAINS})\b(?:/[^\s<>\")]*)?",
     )
 )
-_IP = r"\b(?:\d{1,3}\.){3}\d{1,3}\b|\b(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}\b"
-_EXTENSION = r"(?:,? ?(?i:x|ext\.?|extension) ?\d{1,6}\b)?"
+_IP = (
+    r"\b(?:\d{1,3}\.){3}\d{1,3}\b|\b(?:[0-9A-Fa-f]{1,4}:){4,7}:?[0-9A-Fa-f]{1,4}\b"
+    r"|\b(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}\b"
+)
+_EXTENSION = r"(?:,? ?(?i:x|ext\.?|extension) ?\d{1,6}\b|\b)"
 _PHONE = "|".join(
     (
-        rf"(?:\+?\b1[-. ])?(?:\(\d{{3}}\)[ \n-]{{0,2}}|\b\d{{3}}[-. /])\d{{3}}[-. ]\d{{4}}\b{_EXTENSION}",
-        rf"\b\d{{3}}-\d{{4}}\b{_EXTENSION}",
-        r"\b(?i:pager|beeper|page|pgr|phone|telephone|tel|cell|mobile|fax|ext|extension|call|voicemail|contact)"
-        r"(?i: ?(?:number|no\.?|num|is|at|#|me at|us at|him at|her at))*[ :.#]{1,3}x?\+?\(?\d[\d() .-]{2,17}\d\b",
+        rf"(?:\+?\b1[-. ])?(?:\(\d{{3}}\)[ \n-]{{0,2}}|\b\d{{3}}[-. /])\d{{3}}[-. /]\d{{4}}{_EXTENSION}",
+        rf"\b\d{{3}}-\d{{4}}{_EXTENSION}",
+        r"\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,5}\b",
+        r"\b0\d{1,4}[ .-]\d{2,4}(?:[ .-]\d{2,4}){1,3}\b",
+        r"\b[xX]-?\d{4,6}\b",
+        r"\b(?i:pager|beeper|page|pgr|phone|telephone|tel|cell|mobile|fax|ext|extension|call|voicemail|contact|desk"
+        r"|office|whatsapp|reached|ph|pgr|bpr|bleep)"
+        r"(?i: ?(?:number|no\.?|num|is|at|#|me at|us at|him at|her at))*[ :.#\n]{1,3}x?\+?\(?\d[\d() .-]{2,17}\d\b",
     )
 )
 _UNIT_AFTER_NUMBER = re.compile(
-    r"\s?(?:mg|ml|mcg|g\b|cc|kcal|calorie|cells|units?|meq|cm|mm|hz|feet|m\b|[np]mol|/)", re.I
+    r"\s?(?:mg|ml|mcg|g\b|cc|kcal|calorie|cells|units?|meq|cm|mm|hz|feet|m\b|[np]mol)|/", re.I
 )
 _RANGE_BEFORE_NUMBER = re.compile(
     r"(?:range|normal|levels?|ref\.?|between|reference|values?)(?: of| is|:)?\s*\(?$", re.I
@@ -68,7 +75,8 @@ _ID_CUES: dict[PlaceholderClass, str] = {
     "ACCOUNT": r"account|acct|encounter|visit|csn|fin|admission|har|bill(?:ing)?",
     "LICENSE": r"licen[sc]e(?: plate)?|lic|dea|npi|driver'?s licen[sc]e|dl|certificate|registration",
     "DEVICE": r"serial|s/n|sn|device|model|lot|implant|udi|imei|mac",
-    "ID": r"job|document|accession|specimen|case|order|insurance|policy|member|subscriber|health plan|beneficiary|group"
+    "ID": r"fingerprint|biometric|voiceprint|retina(?:l)? scan|badge|employee|student|caller|ticket|invoice"
+    r"|job|document|accession|specimen|case|order|insurance|policy|member|subscriber|health plan|beneficiary|group"
     r"|medicare|medicaid|confirmation|dictation|transcription|plate|vin|study|requisition|reference|passport|id",
 }
 _ID = "|".join(
@@ -77,6 +85,12 @@ _ID = "|".join(
         r"\b\d{3}[- ]\d{2}[- ]\d{4}\b",
         r"\b[A-Z]{0,4}-?\d{7,}\b",
         r"\b[A-Z]{2,4}\d{5,}[A-Z]?\b",
+        r"\b[A-Z]{2}\d{2}[A-Z0-9]{4}\d{6,22}\b",
+        r"\b[A-HJ-NPR-Z0-9]{17}\b",
+        r"\b[A-Z]{2,5}-\d{3,}-\d{3,}\b",
+        r"\b(?:\d{4}[ -]){3}\d{1,7}\b",
+        r"#\s?\d{5,}\b",
+        r"\b\d{2}-\d{2}-\d{2}(?:-\d{1,2})?\b",
         # Accession and pathology numbers: S19-12345, CT-31-77196.
         r"\b[A-Z]{1,4}-?\d{2}-\d{4,8}\b",
     )
@@ -85,7 +99,8 @@ _ID_CUE_CLASSES = [(cls, re.compile(rf"(?:{cues})(?![a-z])", re.I)) for cls, cue
 _ID_VALUE_AT_END = re.compile(r"[A-Z0-9][A-Z0-9-]*$")
 _WEAK_CUE = re.compile(
     r"(?:unit|hospital|patient|chart|record|case|order|group|model|lot|mr|ss|sn|study|visit|lic|dl|id|hist|fin|har|mac"
-    r"|job|admission|history|document|device|reference|registration|certificate|plate|policy|member|specimen|bill|epi)$",
+    r"|job|admission|history|document|device|reference|registration|certificate|plate|policy|member|specimen|bill"
+    r"|epi)$",
     re.I,
 )
 _LINK_MARK = re.compile(r"#|:|=|\bno\b|\bnum|\bid\b|\bcode\b", re.I)
@@ -96,8 +111,17 @@ def _judge_id(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     if re.fullmatch(r"\d{3}[- ]\d{2}[- ]\d{4}", candidate):
         yield PhiSpan(start, end, "SSN")
         return
+    if re.fullmatch(r"(?:\d{4}[ -]){3}\d{1,7}", candidate):
+        yield PhiSpan(start, end, "ACCOUNT")
+        return
     value = _ID_VALUE_AT_END.search(candidate)
     if value is None:
+        return
+    # A day, as long as it can be one, is for the patterns of dates; letters of a sequence are no number.
+    if re.fullmatch(r"\d\d-\d\d-\d\d(?:-\d{1,2})?", candidate):
+        first, second, *_ = (int(part) for part in candidate.split("-"))
+        if max(first, second) > 31 and candidate[:1] != "0" and not _UNIT_AFTER_NUMBER.match(plain, end):
+            yield PhiSpan(start, end, "ID")
         return
     context = candidate[: value.start()]
     digits = sum(char.isdigit() for char in value[0])
@@ -119,7 +143,34 @@ def _judge_id(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     yield PhiSpan(start + value.start(), end, cls)
 
 
+_SPELLED_OUT = "|".join(
+    (
+        r"\b(?i:plate|tag)s?(?i: number| no\.?| is|:|#){0,2} (?:[A-Z]{2} )?[A-Z0-9]{1,4}[ -][A-Z0-9]{2,5}\b",
+        r"\b(?i:ssn|social security)[^.\n\d]{0,20}(?i:ending|last (?:4|four))[^\d\n]{0,14}\d{4}\b",
+        (
+            r"\b(?i:user ?name|user id|user|login|handle|instagram|facebook|twitter|skype)(?i: is)?[:=@ "
+            r"]{1,3}[A-Za-z][A-Za-z0-9._-]*[0-9_][A-Za-z0-9._-]*"
+        ),
+        (
+            r"\b(?i:helicopter|aircraft|tail|flight|vehicle|truck|ambulance)(?i: number| no\.?|:|#){0,2} "
+            r"[A-Z]{1,2}\d{2,5}[A-Z]{0,2}\b"
+        ),
+        r"(?:^|\s)@[A-Za-z][A-Za-z0-9_]{3,}\b",
+    )
+)
+_SPELLED_VALUE = re.compile(r"(?:(?:[A-Z]{2} )?[A-Z0-9]{1,4}[ -][A-Z0-9]{2,5}|\b\d{4}|@?[A-Za-z0-9._-]+)$")
+
+
+def _judge_spelled_out(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
+    value = _SPELLED_VALUE.search(plain, start, end)
+    if value and re.search(r"\d|@", value[0]):
+        yield PhiSpan(
+            value.start(), end, "SSN" if re.match(r"(?i)s", plain[start:end]) and value[0].isdigit() else "ID"
+        )
+
+
 DETECTORS = (
+    Detector(_SPELLED_OUT, _judge_spelled_out),
     Detector(_EMAIL, whole("EMAIL")),
     Detector(_URL, _judge_url),
     Detector(_IP, _judge_ip),

@@ -11,12 +11,13 @@ from typing import Any
 
 import re2
 
-from data_pipeline.deid import dates, earlier, names, numbers, places
+from data_pipeline.deid import dates, earlier, names, numbers, people, places
 from data_pipeline.deid.detector import Judge
+from data_pipeline.deid.lexicon import find_names
 from data_pipeline.deid.spans import PhiSpan
 from data_pipeline.deid.view import byte_view, unwrapped
 
-PATTERNS_VERSION = 1
+PATTERNS_VERSION = 2
 """Changes with every change of behaviour of the patterns; it is part of a corpus' identity."""
 
 _FIRST_WORD = re.compile(r"\w+")
@@ -38,7 +39,7 @@ def find_by_pattern(plain: str) -> list[PhiSpan]:
             # What a judge trimmed off or refused may begin the next identifier: "Mr. Hill, Mrs. Hill".
             word = _FIRST_WORD.match(plain, start, end)
             position = max(spans[-1].end if spans else 0, word.end() if word else 0, start + 1)
-    return found
+    return found + find_names(plain)
 
 
 @functools.cache
@@ -51,6 +52,7 @@ def _compiled() -> tuple[tuple[Any, Judge], ...]:
         *numbers.DETECTORS,
         *places.DETECTORS,
         *names.detectors(),
+        *people.detectors(),
         *earlier.DETECTORS,
     )
     return tuple((re2.compile(item.pattern.encode("latin-1"), options), item.judge) for item in detectors)

@@ -3,9 +3,11 @@
 import re
 from collections.abc import Iterator
 
-from data_pipeline.deid.detector import Detector
+from data_pipeline.deid.detector import Detector, whole
+from data_pipeline.deid.eponyms import thing_follows
+from data_pipeline.deid.lexicon import what_is_known
 from data_pipeline.deid.spans import PhiSpan
-from data_pipeline.deid.words import not_names
+from data_pipeline.deid.words import NAME, Known, not_names
 
 _CAPITAL = r"[A-Z][A-Za-z'.-]+"
 _STATE_CODES = (
@@ -77,11 +79,16 @@ def _judge_location(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
         rest = candidate[cue.end() :]
         first = re.match(r"[A-Za-z']+", rest)
         # "admitted from PACU", "transferred from Cardiology", "returned from March to May"
-        if first and (first[0].isupper() or _NO_TOWN.match(first[0])):
+        if first and (
+            _NO_TOWN.match(first[0])
+            or (first[0].isupper() and (len(first[0]) < 6 or what_is_known(first[0]) & _NOT_TOWN_WORDS))
+        ):
             return
         if re.search(r"\b(?:Department|Unit|Ward|Room|Service|Floor|Team|Clinic|Hospital|Center)$", rest):
             return
         if first and (first[0].lower() in not_names() or first[0].lower() in _GENERIC_PLACE):
+            return
+        if re.fullmatch(rf"(?:{_STATE_NAMES}|United States|America|Mexico|Canada)", rest):
             return
         yield PhiSpan(start + cue.end(), start + len(candidate.rstrip(".")), "LOCATION")
         return
@@ -231,4 +238,114 @@ def _judge_hospital(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
         yield PhiSpan(start + proper[0].start(), end, "HOSPITAL")
 
 
-DETECTORS = (Detector(_LOCATION, _judge_location), Detector(_HOSPITAL, _judge_hospital))
+# Towns and firms that no list holds: a word with a capital that is no word of medicine, behind "in" or before what such
+# places are called.
+_COMPASS = (
+    r"(?:(?:North|South|East|West|New|San|Santa|Los|Las|El|La|St\.?|Saint|Fort|Mount|Mt\.?|Port|Lake|Bar|Cape|Upper"
+    r"|Lower) )?"
+)
+_IN_PLACE = rf"\b(?i:in|from|near|outside|outside of) (?:the )?{_COMPASS}{_TOWN}(?: {_TOWN})?"
+_TO_PLACE = (
+    rf"\b(?i:from|moved|relocated|flew|drove|travell?ed|transferred|returned|went)(?: [A-Za-z'-]+){{0,3}} to "
+    rf"{_COMPASS}{_TOWN}(?: {_TOWN})?"
+)
+_TO_PLACE_HEAD = re.compile(r".* to ", re.I)
+_IN_PLACE_HEAD = re.compile(r"(?:in|from|near|outside(?: of)?) (?:the )?", re.I)
+_AT_PLACE = rf"\b(?i:at) (?:the )?{_COMPASS}{_TOWN}(?: {_TOWN}){{0,3}}"
+_AT_PLACE_HEAD = re.compile(r"at (?:the )?", re.I)
+_KINDS_OF_PLACE = (
+    r"(?i:county|township|borough|parish|elementary|middle school|high school|primary school|preschool|daycare|academy"
+    r"|college|church"
+    r"|synagogue|mosque|cathedral|temple|ems|ambulance|police department|fire department|shelter|apartments?|apts"
+    r"|estates|terrace|towers"
+    r"|village|correctional|jail|prison|marina|farms?|mills?|textiles|industries|corporation|corp|inc|llc|company"
+    r"|motors|foods|diner"
+    r"|restaurant|hotel|motel|inn|casino|brewery|logistics|construction|trucking|nursing home|rehab|hospice|assisted "
+    r"living|manor|gardens"
+    r"|street|avenue|road|boulevard|lane|highway|blvd|ave|rd|parkway|regional medical center|medical center|hospital)"
+)
+_NAMED_PLACE = rf"\b(?:{_COMPASS}{_TOWN} ){{1,3}}{_KINDS_OF_PLACE}\b"
+_LOWER_STREET = (
+    r"\b[1-9]\d{0,4} (?:[nsew]\.? )?(?i:[a-z]+ ){1,3}(?i:street|st|avenue|ave|road|rd|blvd|lane|ln|drive|court|ct"
+    r"|terrace|circle)\b"
+)
+_LOWER_TOWN = (
+    r"\b(?i:lives in|living in|from|moved to|born in|raised in|grew up in|resides in|lives at(?: the)?|back to)"
+    r" (?:(?:north|south|east|west|new|san|santa|los|las|fort|mount|port|lake|st\.?|saint) )?[a-z]{4,}(?: [a-z]{4,})?\b"
+)
+_LOWER_TOWN_HEAD = re.compile(
+    r"(?:lives in|living in|from|moved to|born in|raised in|grew up in|resides in|lives at(?: the)?|back to) ", re.I
+)
+_UNIT_OF_HOUSE = (
+    r"\b(?i:apt|apartment|suite|ste)\.? ?#?\d{1,5}[A-Za-z]?\b|\bPSC \d+,? Box \d+\b|\bA[PF]O,? A[AEP]\b(?: \d{5})?"
+    r"|\b(?:Unit|UNIT) \d{4,5},? Box \d+\b|\b(?:Route|Rte\.?|Interstate|Highway|Hwy\.?) \d{1,3}[AB]?\b"
+)
+_NOT_TOWN_WORDS = Known.ORDINARY | Known.STAYS | Known.EPONYM
+
+
+def _judge_in_place(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
+    head = _TO_PLACE_HEAD.match(plain, start, end) or _IN_PLACE_HEAD.match(plain, start, end)
+    begin = head.end() if head else start
+    words = list(re.finditer(r"[A-Za-z'-]+", plain[begin:end]))
+    # "in Bar Harbor": the compass word is ordinary, the one behind it decides.
+    compass = re.match(_COMPASS, plain[begin:end])
+    first = next((i for i, word in enumerate(words) if compass is None or word.start() >= compass.end()), 0)
+    if not words or _is_no_town(words[first][0]) or thing_follows(plain, begin + words[first].end()):
+        return
+    last = words[first]
+    if len(words) > first + 1 and not _is_no_town(words[first + 1][0]):
+        last = words[first + 1]
+    if not thing_follows(plain, begin + last.end()):
+        yield PhiSpan(begin, begin + last.end(), "LOCATION")
+
+
+def _judge_at_place(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
+    head = _AT_PLACE_HEAD.match(plain, start, end)
+    begin = head.end() if head else start
+    first = re.match(r"[A-Za-z'-]+", plain[begin:end])
+    # "at Pinewood Lumber": the first word is one that neither medicine nor the dictionary has.
+    if first and not _is_no_town(first[0]) and len(first[0]) > 4 and not thing_follows(plain, begin + first.end()):
+        yield PhiSpan(begin, end, "LOCATION")
+
+
+def _is_no_town(word: str) -> bool:
+    return word.isupper() or len(word) < 4 or bool(what_is_known(word) & _NOT_TOWN_WORDS) or bool(_NO_TOWN.match(word))
+
+
+def _judge_named_place(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
+    kind = re.search(rf"{_KINDS_OF_PLACE}$", plain[start:end])
+    words = list(re.finditer(r"[A-Za-z'-]+", plain[start : start + kind.start()])) if kind else []
+    while words and what_is_known(words[0][0]) & _NOT_TOWN_WORDS:
+        words.pop(0)
+    if words and any(len(word[0]) > 3 for word in words):
+        yield PhiSpan(start + words[0].start(), end, "LOCATION")
+
+
+def _judge_lower_street(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
+    words = re.findall(r"[A-Za-z]+", plain[start:end])[:-1]
+    if any(len(word) > 2 and not what_is_known(word) & (Known.ORDINARY | Known.STAYS) for word in words):
+        yield PhiSpan(start, end, "LOCATION")
+
+
+def _judge_lower_town(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
+    head = _LOWER_TOWN_HEAD.match(plain, start, end)
+    begin = head.end() if head else start
+    words = list(re.finditer(r"[a-z]+", plain[begin:end]))
+    known = [what_is_known(word[0]) for word in words]
+    # "from north adams": a name among ordinary words; a word that no list knows may be misspelt medicine.
+    if any(flags & NAME and not flags & _NOT_TOWN_WORDS for flags in known):
+        last = max(i for i, flags in enumerate(known) if flags & NAME and not flags & _NOT_TOWN_WORDS)
+        yield PhiSpan(begin, begin + words[last].end(), "LOCATION")
+
+
+DETECTORS = (
+    Detector(_LOCATION, _judge_location),
+    Detector(_HOSPITAL, _judge_hospital),
+    Detector(_IN_PLACE, _judge_in_place),
+    Detector(_TO_PLACE, _judge_in_place),
+    Detector(_AT_PLACE, _judge_at_place),
+    Detector(_NAMED_PLACE, _judge_named_place),
+    Detector(_LOWER_STREET, _judge_lower_street),
+    Detector(_LOWER_TOWN, _judge_lower_town),
+    Detector(_UNIT_OF_HOUSE, whole("LOCATION")),
+)

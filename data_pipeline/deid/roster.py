@@ -137,6 +137,14 @@ class Roster:
                 spans.append(PhiSpan(start, end, entry.cls))
         return spans
 
+    def knows(self, word: str) -> bool:
+        """Whether a lower-case word is somebody's identifier, or a part of one."""
+        return word in self._words
+
+    @functools.cached_property
+    def _words(self) -> frozenset[str]:
+        return frozenset(word for key in self._entries for word in key.split())
+
     def leaks(self, text: str, patient_id: str) -> bool:
         """Whether a finished text still holds an identifier; also finds numbers broken up by other signs."""
         # A placeholder's own letters are no leak, and what stands on its two sides does not belong together.

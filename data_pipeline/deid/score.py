@@ -2,7 +2,8 @@
 
 Unit of counting: the token, a run of letters and digits. A gold token is found when any detector's span touches it, of
 whatever class, because it no longer stands in the output; `typed_recall` also asks for the right class. Precision is
-the share of replaced tokens that are gold. A note leaks when one gold token of it is not found.
+the share of replaced tokens that are gold. A note leaks when one gold token of it is not found. Of the tokens that were
+replaced though they are not gold, those that are eponyms or drugs are listed by word: these lists are public.
 """
 
 import re
@@ -14,9 +15,11 @@ from typing import Any, TypedDict
 
 import orjson
 
-from data_pipeline.deid.detect import find_phi
+from data_pipeline.config import DeidConfig
+from data_pipeline.deid.detect import detector_names, find_phi, load_finders
 from data_pipeline.deid.roster import Roster
 from data_pipeline.deid.spans import PhiSpan
+from data_pipeline.deid.words import drugs, eponyms
 from data_pipeline.readers.streams import iter_lines
 from launch.errors import NotemillError
 
@@ -53,7 +56,10 @@ class DeidScore(TypedDict):
     leaking_notes: int
     classes: dict[str, ClassScore]
     leaks: list[dict[str, Any]]
+    false_positives: dict[str, dict[str, int]]
+    """"eponyms" and "drugs" → word → times it was replaced though it is not marked."""
     chars_per_second: float
+    detectors: list[str]
     roster_used: bool
 
 
@@ -92,17 +98,20 @@ def read_gold(path: Path) -> list[GoldNote]:
     return notes
 
 
-def score_deid(notes: list[GoldNote], roster: Roster | None = None) -> DeidScore:
+def score_deid(notes: list[GoldNote], roster: Roster | None = None, config: DeidConfig | None = None) -> DeidScore:
     """Scores and speed (CPU time) of the detectors. Leaks are told by note, class and offset, never by text."""
-    find_phi("warm-up", roster=roster)
+    config = config or DeidConfig()
+    finders = load_finders(config)
+    find_phi("warm-up", roster=roster, finders=finders)
     begin = time.process_time()
-    found = [find_phi(note.text, note.patient_id, roster) for note in notes]
+    found = [find_phi(note.text, note.patient_id, roster, finders) for note in notes]
     seconds = time.process_time() - begin
     counts: Counter[tuple[str, str]] = Counter()
+    false_positives: dict[str, Counter[str]] = {"eponyms": Counter(), "drugs": Counter()}
     leaks: list[dict[str, Any]] = []
     leaking = 0
     for note, spans in zip(notes, found, strict=True):
-        missed = _count_note(note, spans, counts)
+        missed = _count_note(note, spans, counts, false_positives)
         leaking += bool(missed)
         leaks += [{"note": note.note_id, "label": label, "start": start, "end": end} for start, end, label in missed]
     labels = sorted({label for label, _ in counts} - {"*"})
@@ -114,13 +123,20 @@ def score_deid(notes: list[GoldNote], roster: Roster | None = None) -> DeidScore
         leaking_notes=leaking,
         classes={label: _class_score(label, counts) for label in labels},
         leaks=leaks,
+        false_positives={kind: dict((+words).most_common()) for kind, words in false_positives.items()},
         chars_per_second=round(sum(len(note.text) for note in notes) / max(seconds, 1e-9)),
+        detectors=detector_names(config, roster is not None),
         roster_used=roster is not None,
     )
 
 
-def _count_note(note: GoldNote, spans: list[PhiSpan], counts: Counter[tuple[str, str]]) -> list[tuple[int, int, str]]:
-    """Add this note's tokens to `counts` and return its gold spans with a token that was not found."""
+def _count_note(
+    note: GoldNote,
+    spans: list[PhiSpan],
+    counts: Counter[tuple[str, str]],
+    false_positives: dict[str, Counter[str]],
+) -> list[tuple[int, int, str]]:
+    """Add this note's tokens to the counts and return its gold spans with a token that was not found."""
     tokens = [match.span() for match in _TOKEN.finditer(note.text)]
     gold = _by_token(tokens, [(start, end, label) for start, end, label in note.spans])
     replaced = _by_token(tokens, [(span.start, span.end, span.cls) for span in spans])
@@ -137,6 +153,9 @@ def _count_note(note: GoldNote, spans: list[PhiSpan], counts: Counter[tuple[str,
         for name in (label, "*"):
             counts[name, "replaced"] += 1
             counts[name, "right"] += token in gold
+        word = note.text[slice(*tokens[token])].lower()
+        for kind, listed in (("eponyms", eponyms()), ("drugs", drugs())):
+            false_positives[kind][word] += token not in gold and word in listed
     return sorted(missed)
 
 

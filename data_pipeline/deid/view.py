@@ -37,13 +37,16 @@ def byte_view(plain: str) -> bytes:
 def unwrapped(plain: str) -> str:
     """The view with a space for each line break inside a wrapped paragraph, so that a name is whole again there.
 
-    A break counts as wrapping when the line before it is long and the next one starts at the margin.
+    A break counts as wrapping when the line before it is long and the next one starts at the margin; a shorter line is
+    enough when it ends in the middle of a sentence and no heading follows.
     """
     return _WRAP.sub(" ", plain)
 
 
 # The line break comes first so that the search goes from break to break.
-_WRAP = re.compile(r"\n(?=[^\s])(?<=[^\n]{45}\n)")
+_WRAP = re.compile(
+    r"\n(?=[^\s])(?:(?<=[^\n]{45}\n)|(?<=\d/\n)(?=\d)|(?<=[^\n]{23}[a-z,/]\n)(?![A-Z][A-Za-z /]{0,30}:|[-*#\d]+[.) ] ))"
+)
 
 
 @functools.cache

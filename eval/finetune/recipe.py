@@ -84,6 +84,8 @@ class Recipe:
 class NerRecipe(Recipe):
     epochs: int = 10
     stride: int = 384
+    save_model: bool = False
+    """Keep the model of the seed that was best on dev in OUT/model, as a token-classification folder."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from eval.formats.labelled import Labelled
 from eval.formats.marked import Marked
 from eval.formats.nli4ct import Nli4ct
 from eval.formats.pairs import Pairs
+from eval.formats.spans import Spans
 from eval.formats.squad import Squad
 from eval.formats.tables import KNOWN_COLUMNS
 from launch.errors import NotemillError
@@ -25,6 +26,7 @@ from launch.specs import split_settings
 FORMATS: tuple[Format, ...] = (
     Brat(),
     Conll(),
+    Spans(),
     Marked(),
     Pairs("tsv"),
     Pairs("csv"),

@@ -43,10 +43,18 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "notemill corpus score-deid --gold gold.jsonl",
             "notemill corpus score-deid --gold gold.jsonl --roster patients.csv",
-            "notemill corpus score-deid --gold gold.jsonl --roster patients.csv deid.roster_names=own",
+            "notemill corpus score-deid --gold marked/test.jsonl --roster patients.csv deid.tagger=tagger/model",
         ),
     )(score_deid)
     corpus_gate.add_to(group)
+    group.command(
+        "split-gold",
+        epilog=examples(
+            "notemill corpus split-gold --gold gold.jsonl --out marked",
+            "notemill corpus split-gold --gold gold.jsonl --out marked --test 0.5",
+            "notemill eval run --model hf --task ner --data spans:marked --out tagger save_model=true",
+        ),
+    )(split_gold)
     app.add_typer(group)
 
 
@@ -183,7 +191,19 @@ def score_deid(
 
     config = load_config(CorpusConfig, config_file, overrides or ())
     known = Roster(roster, config.deid.roster_names) if roster is not None else None
-    print(json.dumps(score_deid(read_gold(gold), known), indent=2))
+    print(json.dumps(score_deid(read_gold(gold), known, config.deid), indent=2))
+
+
+def split_gold(
+    gold: Annotated[Path, typer.Option("--gold", help='JSON lines of {"text", "spans": [{"start", "end", "label"}]}.')],
+    out: Annotated[Path, typer.Option("--out", help="Folder for train.jsonl, dev.jsonl and test.jsonl.")],
+    test_share: Annotated[float, typer.Option("--test", help="Share of patients to score on.")] = 0.3,
+    dev_share: Annotated[float, typer.Option("--dev", help="Share of patients to choose the epoch on.")] = 0.1,
+) -> None:
+    """Divide marked notes by patient and text, to train a tagger on a part and score it on the rest."""
+    from data_pipeline.deid.split_gold import split_gold as divide
+
+    print(json.dumps(divide(gold, out, test_share, dev_share)))
 
 
 def _default_key_file() -> Path:

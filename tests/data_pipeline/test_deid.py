@@ -134,14 +134,14 @@ def write_gold(path: Path, marked: list[str]) -> Path:
 def test_score_counts_tokens_and_leaks(tmp_path: Path) -> None:
     gold = write_gold(
         tmp_path / "gold.jsonl",
-        ["Dr. {NAME:Ann Hill} on {DATE:4/5/2019}", "seen by {NAME:Quartermain} again", "Dr. Unmarked Person was here"],
+        ["Dr. {NAME:Ann Hill} on {DATE:4/5/2019}", "met {NAME:quartermain} again", "Dr. Unmarked Person was here"],
     )
     score = score_deid(read_gold(gold))
     assert score["classes"]["NAME"]["gold_tokens"] == 3 and score["classes"]["NAME"]["found_tokens"] == 2
     assert score["classes"]["NAME"]["precision"] == 0.5
     assert score["recall"] == round(5 / 6, 4) and score["precision"] == round(5 / 7, 4)
     assert score["leaking_notes"] == 1
-    assert score["leaks"] == [{"note": "1", "label": "NAME", "start": 8, "end": 19}]
+    assert score["leaks"] == [{"note": "1", "label": "NAME", "start": 4, "end": 15}]
 
 
 @pytest.mark.parametrize(

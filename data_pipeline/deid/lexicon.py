@@ -1,0 +1,222 @@
+"""Names of people that nothing announces, by the census lists.
+
+The text is read in runs of capitalised words. What is known of each word (`words.Known`) decides which neighbours form
+a name: a given name or a surname that is no ordinary word, drug or eponym carries the run, initials and unknown words
+beside it belong to it. Single names count too, unless a thing follows ("Wilson disease"). In lower case only frequent
+names that are no ordinary words count ("andrew kim"), with unknown words beside them.
+
+Words in capitals are read more strictly, because abbreviations look like them.
+"""
+
+import functools
+import re
+from collections.abc import Iterator
+
+from data_pipeline.deid.eponyms import thing_follows
+from data_pipeline.deid.spans import PhiSpan
+from data_pipeline.deid.words import NAME, NOT_A_NAME, Known, known_words
+
+_TOKEN = r"[A-Z][A-Za-z'-]*"
+_RUN = re.compile(rf"{_TOKEN}(?:(?:\.? {{1,2}}|, {{1,2}}|\. ?){_TOKEN})*")
+_WORD = re.compile(r"[A-Z][A-Za-z'-]*")
+_LOWER_LETTERS = re.compile(r"[a-z]{4,}")
+_NOT_BEFORE = r"(?<![A-Za-z0-9@._/'-])"
+_NOT_BEHIND = r"(?:-[a-z]{2,})?(?![A-Za-z0-9@_]|\.[a-z])"
+_LOWER_BESIDE = re.compile(r"(,? )([a-z][a-z'-]+)(?![A-Za-z0-9@_]|\.[a-z])")
+_LOWER_BEFORE = re.compile(r"(?<![A-Za-z0-9@._/'-])([a-z][a-z'-]+)(,? )$")
+_MIN_CAPITALS = 4
+_ARTICLE = re.compile(r"(?:^|[\s(])(?:[Tt]he|[Aa]n?|using|#?\d+)[ \n]$")
+_FAMILY = re.compile(r"s?'? (?:family|twins|household|home|house|residence|girls?|boys?|brothers|sisters)\b")
+MAX_NAME_WORDS = 4
+"""Longer runs of capitalised words are headings and lists; a name is read out of them only in part."""
+
+
+def find_names(plain: str) -> list[PhiSpan]:
+    """Names in a view of `deid.view.plain_view`."""
+    spans: list[PhiSpan] = []
+    for run in _RUN.finditer(plain):
+        if _may_hold_name(run[0]):
+            spans += _names_in_run(plain, run.start(), run.end())
+    spans += _lower_names(plain)
+    return spans
+
+
+@functools.lru_cache(maxsize=1 << 17)
+def what_is_known(word: str) -> Known:
+    """Of a word that may have hyphens, an apostrophe or a possessive: what its parts have in common.
+
+    One ordinary part makes the whole ordinary ("Lower-Abdomen"), one eponym makes it an eponym ("Jackson-Pratt").
+    """
+    words = known_words()
+    lower = word.lower().removesuffix("'s").strip("'-")
+    whole = words.get(lower)
+    if whole is None:
+        whole = words.get(lower.replace("'", ""))
+    if whole is not None or "-" not in lower:
+        return whole or Known(0)
+    parts = [what_is_known(part) for part in lower.split("-") if part]
+    flags = Known(0)
+    for part in parts:
+        flags |= part
+    eponym = Known.EPONYM | Known.COMMON_EPONYM
+    if (flags & eponym and not flags & Known.GIVEN) or all(part & eponym for part in parts):
+        flags |= Known.EPONYM
+    # "Adeyemi-Cole": of a double name one half may be a word.
+    could_be_name = all(len(part) > 2 for part in lower.split("-")) and all(part & NAME or not part for part in parts)
+    if could_be_name and not all(part & Known.ORDINARY for part in parts):
+        flags &= ~Known.ORDINARY
+    return flags
+
+
+def is_strong(known: Known) -> bool:
+    """A listed name that is nothing else."""
+    return bool(known & NAME) and not known & NOT_A_NAME
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _may_hold_name(run: str) -> bool:
+    """A quick look: one listed name, or two words that no list knows."""
+    unknown = 0
+    for word in _WORD.findall(run):
+        known = what_is_known(word)
+        if is_strong(known):
+            return True
+        if not known and len(word) > 2:
+            unknown += 2 if word.endswith("'s") else 1
+    return unknown > 1
+
+
+def _names_in_run(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
+    group: list[tuple[int, int, Known]] = []
+    for match in _WORD.finditer(plain, start, end):
+        known = what_is_known(match[0])
+        possessive = match[0].endswith("'s")
+        if _joins(match[0], known, bool(group)):
+            if group and not _is_joint(plain[group[-1][1] : match.start()], group[-1]):
+                yield from _judge(plain, group)
+                group = []
+            group.append((match.start(), match.end() - (2 if possessive else 0), known))
+        if possessive or not _joins(match[0], known, bool(group)):
+            yield from _judge(plain, group)
+            group = []
+    yield from _judge(plain, group)
+
+
+def _joins(word: str, known: Known, inside: bool) -> bool:
+    """Whether a word may be a part of a name."""
+    if len(word) == 1:
+        return word not in "I"
+    if known & (Known.ORDINARY | Known.STAYS):
+        # "Ann Hill", "Grace Kelly": an ordinary word is a name beside one.
+        return bool(known & NAME) and not known & Known.STAYS and (inside or word[1:].islower())
+    return True
+
+
+def _is_joint(between: str, before: tuple[int, int, Known]) -> bool:
+    """Whether two words belong to one name: a full stop joins only behind an initial."""
+    return "." not in between or before[1] - before[0] == 1
+
+
+def _judge(plain: str, group: list[tuple[int, int, Known]]) -> Iterator[PhiSpan]:
+    if not group or len(group) > 2 * MAX_NAME_WORDS:
+        return
+    start, end = group[0][0], group[-1][1]
+    # "the St. Jude valve" and "St. Joseph Hospital" are nobody.
+    if thing_follows(plain, end) or plain[max(0, start - 4) : start] == "St. ":
+        return
+    strong = [index for index, (_, _, known) in enumerate(group) if is_strong(known)]
+    if not strong:
+        if _is_unlisted_name(plain, group) or _is_unlisted_owner(plain, group):
+            yield PhiSpan(start, end, "NAME")
+        return
+    if len(group) > MAX_NAME_WORDS:
+        group = group[max(0, strong[0] - 1) : strong[-1] + 2]
+        start, end = group[0][0], group[-1][1]
+    words = [plain[a:b] for a, b, _ in group]
+    given = [known & Known.GIVEN and is_strong(known) for _, _, known in group]
+    if any(len(word) > 1 and word.rstrip("s").isupper() for word in words):
+        if not _counts_in_capitals(words, group, any(given)):
+            return
+    elif len(words) == 1 and not _counts_alone(plain, start, end, group[0][2]):
+        return
+    while len(plain[group[0][0] : group[0][1]]) == 1 and len(group) > 1 and plain[group[0][1] : group[0][1] + 1] != ".":
+        # "Hepatitis C Smith": an initial without its full stop opens no name.
+        group = group[1:]
+        start = group[0][0]
+    yield PhiSpan(start, end, "NAME")
+
+
+def _is_unlisted_name(plain: str, group: list[tuple[int, int, Known]]) -> bool:
+    """Two or three words in mixed case of which no list knows one: somebody or somewhere that the census never met."""
+    words = [plain[a:b] for a, b, _ in group]
+    unknown = [word for word, (_, _, known) in zip(words, group, strict=True) if not known and len(word) > 2]
+    initials = sum(len(word) == 1 for word in words)
+    return (
+        len(unknown) >= 2
+        and len(unknown) + initials == len(words) <= MAX_NAME_WORDS
+        and all(re.fullmatch(r"[A-Z][a-z'-]+(?:-?[A-Z][a-z]+)?", word) for word in unknown)
+    )
+
+
+def _is_unlisted_owner(plain: str, group: list[tuple[int, int, Known]]) -> bool:
+    """One unknown word that owns what is no thing of medicine: "Ebenezer's creatinine"."""
+    start, end, known = group[-1]
+    is_word = re.fullmatch(r"[A-Z][a-z]{3,}", plain[start:end])
+    return (
+        len(group) == 1
+        and not known
+        and bool(is_word)
+        and plain[end : end + 2] == "'s"
+        and not _ARTICLE.search(plain, max(0, start - 10), start)
+    )
+
+
+def _counts_alone(plain: str, start: int, end: int, known: Known) -> bool:
+    """A single name in mixed case."""
+    if end - start < (3 if known & Known.GIVEN else 4):
+        return False
+    # People take no article: "the Glenn", "a Rubin osteotome", but "the Johnson family".
+    if _ARTICLE.search(plain, max(0, start - 10), start) and not _FAMILY.match(plain, end):
+        return False
+    if known & Known.GIVEN:
+        return True
+    # Behind a hyphen or slash ("pre-Smith", "Bard/Smith") stands a part of something else.
+    return plain[start - 1 : start] not in ("-", "/") or start == 0
+
+
+def _counts_in_capitals(words: list[str], group: list[tuple[int, int, Known]], has_given: bool) -> bool:
+    letters = sum(map(len, words))
+    if len(words) == 1:
+        return letters > _MIN_CAPITALS and bool(group[0][2] & Known.FREQUENT)
+    frequent = sum(bool(known & Known.FREQUENT) and is_strong(known) for _, _, known in group)
+    return letters >= 2 * _MIN_CAPITALS and (has_given or frequent > 0)
+
+
+@functools.cache
+def _names_in_lower_case() -> frozenset[str]:
+    return frozenset(word for word, known in known_words().items() if known & Known.LOWER_NAME)
+
+
+def _lower_names(plain: str) -> Iterator[PhiSpan]:
+    # Few notes hold one at all, and a set of the note's words says so at once.
+    candidates = _names_in_lower_case().intersection(_LOWER_LETTERS.findall(plain))
+    if not candidates:
+        return
+    for match in re.finditer(rf"{_NOT_BEFORE}(?:{'|'.join(sorted(candidates))}){_NOT_BEHIND}", plain):
+        if "-" in match[0] and not is_strong(what_is_known(match[0])):
+            continue
+        if thing_follows(plain, match.end(), near=True):
+            continue
+        start, end = match.span()
+        after = _LOWER_BESIDE.match(plain, end)
+        if after and _is_name_beside(after[2]):
+            end = after.end() - (2 if after[2].endswith("'s") else 0)
+        before = _LOWER_BEFORE.search(plain, max(0, start - 24), start)
+        if before and _is_name_beside(before[1]):
+            start = before.start()
+        yield PhiSpan(start, end, "NAME")
+
+
+def _is_name_beside(word: str) -> bool:
+    known = what_is_known(word)
+    return len(word) > 2 and bool(known & NAME) and not known & (NOT_A_NAME | Known.COMMON_EPONYM)
