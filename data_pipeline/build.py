@@ -10,6 +10,7 @@ of the files before it. Every file appears whole under its name or not at all, a
 was killed goes on from its finished pieces, and its result has the same bytes.
 """
 
+import contextlib
 import hashlib
 import shutil
 from collections import Counter, deque
@@ -29,7 +30,15 @@ from data_pipeline.deid.detect import detector_names, detectors_identity, load_f
 from data_pipeline.deid.patterns import PATTERNS_VERSION
 from data_pipeline.deid.roster import Roster, RosterSummary
 from data_pipeline.duplicates import find_duplicates
-from data_pipeline.files import make_private_folder, read_json, sha256_file, sha256_json, write_json
+from data_pipeline.files import (
+    LOCK_NAME,
+    make_private_folder,
+    only_writer,
+    read_json,
+    sha256_file,
+    sha256_json,
+    write_json,
+)
 from data_pipeline.gate.people import open_people
 from data_pipeline.gate.quarantine import QUARANTINE_SCHEMA, quarantine_name, read_held, write_held
 from data_pipeline.gate.review import REVIEW_FOLDER, draw_sample
@@ -120,6 +129,23 @@ def build_corpus(request: BuildRequest) -> CorpusManifest:
             say("its databases were not read again; build into another folder for what they hold now.")
         return finished
     existed = request.out.exists()
+    _require_ours(request.out)
+    make_private_folder(request.out)
+    try:
+        with only_writer(request.out):
+            # Another process may have built it since we looked.
+            return _finished_corpus(request.out, identity) or _build_alone(request, inputs, roster, identity)
+    except BaseException:
+        if not existed:
+            # It goes only if it is empty.
+            with contextlib.suppress(OSError):
+                request.out.rmdir()
+        raise
+
+
+def _build_alone(
+    request: BuildRequest, inputs: list[Input], roster: RosterSummary | None, identity: str
+) -> CorpusManifest:
     work = _open_work_folder(request.out, _pieces_identity(request, inputs, roster))
     try:
         manifest = _build(request, inputs, roster, identity, work)
@@ -127,9 +153,9 @@ def build_corpus(request: BuildRequest) -> CorpusManifest:
         # A dead worker is no fault of the inputs, and a limit can be raised: what is finished stays for the next run.
         # After the gate's refusal someone must look at what was held back, too.
         if not isinstance(error, _WorkerDiedError | TooManyRejectsError | GateError):
-            _discard(request.out, remove_folder=not existed)
+            _discard(request.out)
         raise
-    shutil.rmtree(work)
+    shutil.rmtree(work, ignore_errors=True)
     return manifest
 
 
@@ -477,9 +503,15 @@ def _waivers(request: BuildRequest) -> list[Waiver]:
     if request.staff is None:
         meaning = "names of staff were looked for by pattern only"
         waivers.append(Waiver(check="list of staff", meaning=meaning, reason=None))
-    if not request.config.gate.shapes:
+    if not request.config.gate_shapes:
         meaning = "the output was not searched for telephone numbers, dates and other shapes of identifiers"
-        waivers.append(Waiver(check="shapes in the output", meaning=meaning, reason="gate.shapes=false"))
+        waivers.append(
+            Waiver(
+                check="shapes in the output",
+                meaning=meaning,
+                reason="deid.mode=surrogate" if request.config.gate.shapes else "gate.shapes=false",
+            )
+        )
     if not request.config.gate.review_notes:
         meaning = "no sample was drawn for people to read"
         waivers.append(Waiver(check="review by people", meaning=meaning, reason="gate.review_notes=0"))
@@ -534,27 +566,37 @@ def _finished_corpus(out: Path, identity: str) -> CorpusManifest | None:
 
 def _open_work_folder(out: Path, identity: str) -> Path:
     """The folder of pieces, empty unless an interrupted build of the very same corpus left it."""
+    _require_ours(out)
     work = out / WORK_FOLDER
     plan = work / _PLAN
-    # A build that was killed before its plan leaves an empty work folder, one killed later has a plan in it.
-    is_ours = plan.exists() or (work.is_dir() and not any(path.suffix != ".partial" for path in work.iterdir()))
-    if out.exists() and any(out.iterdir()) and not is_ours:
-        raise NotemillError(f"{out} is not empty and holds no corpus; name another folder with --out.")
-    if is_ours:
-        if plan.exists() and read_json(plan, "build plan").get("build_sha256") == identity:
-            say(f"going on with the interrupted build in {out}.")
-            return work
-        _discard(out, remove_folder=False)
-    make_private_folder(out)
+    if plan.exists() and read_json(plan, "build plan").get("build_sha256") == identity:
+        say(f"going on with the interrupted build in {out}.")
+        return work
+    _discard(out)
     make_private_folder(work)
     write_json(plan, {"build_sha256": identity})
     return work
 
 
-def _discard(out: Path, remove_folder: bool) -> None:
+def _require_ours(out: Path) -> None:
+    """Raise NotemillError for a folder with files of someone else: one with neither a plan nor nothing but our own."""
+    work = out / WORK_FOLDER
+    if not out.exists() or (work / _PLAN).exists():
+        return
+    # A build that was killed before its plan leaves an empty work folder alone, one killed later has a plan in it.
+    others = any(path.name not in (WORK_FOLDER, LOCK_NAME) for path in out.iterdir())
+    if others or (work.exists() and any(path.suffix != ".partial" for path in work.iterdir())):
+        raise NotemillError(f"{out} is not empty and holds no corpus; name another folder with --out.")
+
+
+def _discard(out: Path) -> None:
     """Remove what an unfinished build left: only what builds write, never the folder of someone else."""
-    for name in (SHARDS_FOLDER, QUARANTINE_FOLDER, REJECTED_FOLDER, REVIEW_FOLDER, WORK_FOLDER):
+    for name in (SHARDS_FOLDER, QUARANTINE_FOLDER, REJECTED_FOLDER, REVIEW_FOLDER):
         shutil.rmtree(out / name, ignore_errors=True)
     (out / REPORT_NAME).unlink(missing_ok=True)
-    if remove_folder and out.is_dir() and not any(out.iterdir()):
-        out.rmdir()
+    # The plan goes last: without it the rest would look like someone else's.
+    work = out / WORK_FOLDER
+    for path in work.iterdir() if work.is_dir() else ():
+        if path.name != _PLAN:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.rmtree(work, ignore_errors=True)

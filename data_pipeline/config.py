@@ -217,7 +217,7 @@ class CorpusConfig:
         """Problems that a single field cannot show."""
         problems = []
         shares = dataclasses.astuple(self.split)
-        if any(share < 0 for share in shares) or abs(sum(shares) - 1) > 1e-9:
+        if not (all(share >= 0 for share in shares) and abs(sum(shares) - 1) <= 1e-9):
             problems.append(f"split.train, split.valid and split.test are {shares} and must add up to 1")
         if not 0 < self.deid.tagger_threshold < 1:
             problems.append(f"deid.tagger_threshold is {self.deid.tagger_threshold} and must be between 0 and 1")
@@ -252,6 +252,11 @@ class CorpusConfig:
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values, for the manifest."""
         return dataclasses.asdict(self)
+
+    @property
+    def gate_shapes(self) -> bool:
+        """Whether the gate looks for shapes: a text with surrogates is meant to hold them."""
+        return self.gate.shapes and self.deid.mode != "surrogate"
 
     @property
     def pieces_sha256(self) -> str:

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from data_pipeline.decontamination import DecontaminationTable
 from data_pipeline.duplicates import DuplicateCounts
-from data_pipeline.files import PRIVATE_FILE, PRIVATE_FOLDER, read_json, sha256_file, sha256_json
+from data_pipeline.files import LOCK_NAME, PRIVATE_FILE, PRIVATE_FOLDER, read_json, sha256_file, sha256_json
 from data_pipeline.gate.people import PeopleEntry
 from data_pipeline.gate.quarantine import ENCRYPTED
 from data_pipeline.gate.threshold import ThresholdEntry
@@ -195,6 +195,8 @@ def verify_corpus(corpus_dir: Path) -> list[str]:
     listed = {entry["path"] for entry in _files(manifest)} | {MANIFEST_NAME, *_BESIDE}
     for path in sorted(corpus_dir.rglob("*")):
         name = path.relative_to(corpus_dir).as_posix()
+        if name == LOCK_NAME:
+            continue
         if path.is_file() and name not in listed:
             problems.append(f"{name} is not in the manifest")
         elif path.is_file() and path.stat().st_mode & 0o077:

@@ -57,6 +57,12 @@ class Rejection:
 Row: TypeAlias = Note | Rejection
 
 
+def plain_id(value: str) -> str:
+    """An id without surrounding spaces; 20000.0, from a column that was read as floating point, is 20000."""
+    value = value.strip()
+    return value[:-2] if value.endswith(".0") and value[:-2].isdigit() else value
+
+
 def make_note(
     note_id: str,
     patient_id: str,
@@ -68,7 +74,7 @@ def make_note(
     date: str = "",
 ) -> Row:
     """A Note, or the Rejection that the fields call for; surrounding spaces of ids are dropped."""
-    note_id, patient_id = note_id.strip(), patient_id.strip()
+    note_id, patient_id = plain_id(note_id), plain_id(patient_id)
     if not text.strip("\0 \t\r\n\xa0"):
         return Rejection("empty_text", note_id, patient_id, is_id_private)
     if not patient_id:

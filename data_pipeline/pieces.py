@@ -66,7 +66,7 @@ class PieceContext:
         """The gate's verifier, which knows the output and the lists of people alone."""
         gate, deid = self.config.gate, self.config.deid
         single_names = deid.roster_names if gate.single_names == "as_deid" else gate.single_names
-        return verifier_for(self.roster_path, self.staff_path, single_names, gate.shapes, self.hmac_key)
+        return verifier_for(self.roster_path, self.staff_path, single_names, self.config.gate_shapes, self.hmac_key)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 from data_pipeline.config import COLUMN_ROLES, Columns
 from data_pipeline.encodings import decode
 from data_pipeline.inputs import Input
+from data_pipeline.locations import Location
 from data_pipeline.notes import Row, make_note
 from launch.errors import NotemillError
 
@@ -23,6 +24,8 @@ USUAL: Mapping[str, tuple[str, ...]] = {
 
 _NOT_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
 _MAX_SOURCE_CHARS = 64
+_LIKE_A_NAME = re.compile(r"[^\W\d][\w .-]{0,39}")
+_TOLD_NAMES = 20
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ def choose_columns(item: Input, found: Sequence[str], columns: Columns) -> Choic
         else:
             own = next((by_lower[usual] for usual in USUAL[role] if usual in by_lower), None)
         if own is not None:
+            if own != named or found.count(own) > 1:
+                refuse_twins(item.path, [own.lower()], [name.lower() for name in found])
             chosen[role] = own
     if "text" not in chosen:
         raise no_text(item, found)
@@ -57,17 +62,31 @@ def require_named(item: Input, role: str, own: str | None, named: str, found: Co
     """Raise NotemillError where the column that the user named for a role was not found."""
     if own is None:
         where = "after its path" if role in item.settings else f"from {item.kind}.{role}"
-        raise NotemillError(
-            f"{item.path} has no column '{named}' for {role} ({where}); its columns are {', '.join(found)}."
-        )
+        raise NotemillError(f"{item.path} has no column '{named}' for {role} ({where}); {told_columns(found)}.")
 
 
 def no_text(item: Input, found: Collection[str]) -> NotemillError:
     """The error for a table without a column that is the text."""
     return NotemillError(
         f"{item.path} has no column 'text'; name it with ?text=COLUMN after its path or {item.kind}.text=COLUMN; "
-        f"its columns are {', '.join(found)}."
+        f"{told_columns(found)}."
     )
+
+
+def told_columns(found: Collection[str]) -> str:
+    """The columns by name for a message, or only their number: the first line of a file without header is a row."""
+    names = [name for name in found if name.strip()]
+    if not all(map(_LIKE_A_NAME.fullmatch, names)):
+        return f"its first line has {len(found)} columns, which do not look like names"
+    more = f" and {len(names) - _TOLD_NAMES} more" if len(names) > _TOLD_NAMES else ""
+    return f"its columns are {', '.join(names[:_TOLD_NAMES])}{more}"
+
+
+def refuse_twins(path: Location, needed: Collection[str], found: Sequence[str]) -> None:
+    """Raise NotemillError where a needed column stands twice in `found`, both in lower case."""
+    for name in needed:
+        if found.count(name) > 1:
+            raise NotemillError(f"{path} has {found.count(name)} columns called '{name}'; leave one of them.")
 
 
 def note_of(item: Input, choice: Choice, values: Mapping[str, Any], number: int, repaired: bool = False) -> Row:

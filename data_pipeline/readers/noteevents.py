@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from data_pipeline.config import Columns
 from data_pipeline.inputs import Input
-from data_pipeline.notes import Rejection, Row, make_note
+from data_pipeline.notes import Rejection, Row, make_note, plain_id
 from data_pipeline.readers.tables import csv_header, csv_rows, require_columns
 
 _MIMIC_III = ("row_id", "subject_id", "category", "iserror", "text")
@@ -28,7 +28,7 @@ def read(item: Input, columns: Columns) -> Iterator[Row]:
         note_id = values.get("note_id") or values.get("row_id", "")
         # MIMIC writes '1'; exports through a floating-point column turn it into '1.0'.
         if values.get("iserror", "").strip() in ("1", "1.0"):
-            yield Rejection("retracted", note_id.strip(), values["subject_id"].strip())
+            yield Rejection("retracted", plain_id(note_id), plain_id(values["subject_id"]))
             continue
         yield make_note(
             note_id=note_id,

@@ -17,7 +17,7 @@ _DATE = ("note_datetime", "note_date")
 
 def check(item: Input, columns: Columns) -> None:
     """Raise NotemillError when a column of the table is missing or the file is not what its ending says."""
-    header = list(_own_names(item)) if _is_parquet(item) else csv_header(item)
+    header = [name.lower() for name in parquet_columns(item.path)] if _is_parquet(item) else csv_header(item)
     if header:
         require_columns(item.path, header, _NEEDED, item.kind)
 

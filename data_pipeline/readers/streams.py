@@ -50,6 +50,8 @@ class DecodedLines:
 
     def __init__(self, location: Location, encoding: str | None = None) -> None:
         self.repaired = 0
+        self.ended = False
+        """True once a line was asked for after the last."""
         lines = ByteLines(location, encoding)
         self._is_transcoded = lines.is_transcoded
         self._lines = iter(lines)
@@ -58,7 +60,11 @@ class DecodedLines:
         return self
 
     def __next__(self) -> str:
-        text, is_repaired = decode(next(self._lines))
+        line = next(self._lines, None)
+        if line is None:
+            self.ended = True
+            raise StopIteration
+        text, is_repaired = decode(line)
         self.repaired += is_repaired or (self._is_transcoded and not text.isascii())
         return text.replace("\0", "") if "\0" in text else text
 

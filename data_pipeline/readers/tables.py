@@ -13,6 +13,7 @@ from typing import Any
 
 from data_pipeline.inputs import Input
 from data_pipeline.locations import Location, local
+from data_pipeline.readers.columns import refuse_twins, told_columns
 from data_pipeline.readers.streams import DecodedLines
 from launch.errors import NotemillError
 
@@ -41,12 +42,11 @@ def csv_header(item: Input | Path) -> list[str]:
 
 
 def require_columns(path: Location, found: Sequence[str], needed: Sequence[str], kind: str) -> None:
-    """Raise NotemillError naming the columns that are missing."""
+    """Raise NotemillError naming the columns that are missing or there twice."""
     missing = [name for name in needed if name not in found]
     if missing:
-        raise NotemillError(
-            f"{path} has no column {', '.join(missing)}, which {kind} needs; its columns are {', '.join(found)}."
-        )
+        raise NotemillError(f"{path} has no column {', '.join(missing)}, which {kind} needs; {told_columns(found)}.")
+    refuse_twins(path, needed, found)
 
 
 def csv_rows(item: Input | Path) -> Iterator[TableRow]:
@@ -81,11 +81,19 @@ def _records(lines: DecodedLines, item: Input) -> Iterator[list[str] | None]:
     reader = csv.reader(source, **_dialect(item, header))
     while True:
         try:
-            yield next(reader)
+            record = next(reader)
         except StopIteration:
             return
         except csv.Error:
             yield None
+            continue
+        if lines.ended:
+            # The parser asked for another line in the middle of this record.
+            raise NotemillError(
+                f"{item.path} ends inside an open quoted field: it is cut short, or a quote was never closed; mend it "
+                "or write quoting=none after its path."
+            )
+        yield record
 
 
 def _dialect(item: Input, header: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from data_pipeline.files import only_writer
 from data_pipeline.manifest import iter_notes, load_corpus, sources, verify_corpus
 from data_pipeline.patients import SPLITS
 from launch.errors import NotemillError
@@ -366,3 +367,22 @@ def test_three_public_sets_together(tmp_path: Path, shared: Path) -> None:
     assert [entry["rows"] for entry in manifest["inputs"]] == [3967, 8078, 16407]
     assert manifest["counts"]["exact_duplicates"] >= 2082
     assert verify_corpus(tmp_path / "corpus") == []
+
+
+def test_two_builds_do_not_write_one_folder(tmp_path: Path, specs: list[str]) -> None:
+    out = tmp_path / "corpus"
+    out.mkdir()
+    with only_writer(out), pytest.raises(NotemillError, match="another process"):
+        build(out, *specs, settings=SMALL)
+    build(out, *specs, settings=SMALL)
+    assert not (out / ".lock").exists() and verify_corpus(out) == []
+
+
+def test_an_empty_work_folder_does_not_make_a_folder_ours(tmp_path: Path, specs: list[str]) -> None:
+    out = tmp_path / "shared"
+    (out / ".build").mkdir(parents=True)
+    (out / "shards").mkdir()
+    (out / "shards" / "theirs.txt").write_text("kept")
+    with pytest.raises(NotemillError, match="is not empty"):
+        build(out, *specs, settings=SMALL)
+    assert (out / "shards" / "theirs.txt").exists()

@@ -8,11 +8,13 @@ import pytest
 
 from data_pipeline.config import CorpusConfig
 from data_pipeline.inputs import parse_inputs
+from data_pipeline.manifest import iter_notes
 from data_pipeline.notes import Note, Row
+from data_pipeline.patients import SPLITS
 from data_pipeline.readers import check_input, read_rows
 from launch.config import load_config
 from launch.errors import NotemillError
-from tests.data_pipeline.corpora import noteevents_row, write_jsonl, write_noteevents, write_omop
+from tests.data_pipeline.corpora import build, noteevents_row, write_jsonl, write_noteevents, write_omop
 
 
 def read(spec: str, *settings: str) -> list[Row]:
@@ -173,3 +175,40 @@ def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
         with pytest.raises(NotemillError, match=expected) as error:
             read(spec)
         assert "\n" not in str(error.value)
+
+
+def test_a_csv_that_ends_in_an_open_quote_is_refused(tmp_path: Path) -> None:
+    path = write_noteevents(tmp_path / "n.csv", [noteevents_row(1, 1, "whole"), noteevents_row(2, 1, "cut off")])
+    path.write_bytes(path.read_bytes()[: -len('ff"\r\n')])
+    with pytest.raises(NotemillError, match="ends inside an open quoted field"):
+        build(tmp_path / "corpus", f"noteevents:{path}")
+    assert not (tmp_path / "corpus").exists()
+
+
+def test_a_row_in_the_place_of_the_header_is_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "n.csv"
+    path.write_text("17,2150-01-01,Mrs. Example was seen\n18,2150-01-02,again\n")
+    with pytest.raises(NotemillError, match="has 3 columns") as error:
+        build(tmp_path / "corpus", f"csv:{path}")
+    assert "Example" not in str(error.value)
+
+
+def test_a_needed_column_may_not_stand_twice(tmp_path: Path) -> None:
+    path = tmp_path / "n.csv"
+    path.write_text("id,text,other,other,Text\n1,a,b,c,d\n")
+    with pytest.raises(NotemillError, match="2 columns called 'text'"):
+        build(tmp_path / "corpus", f"csv:{path}")
+
+
+def test_a_patient_is_one_patient_over_sources(tmp_path: Path) -> None:
+    texts = [f"Seen in clinic number {word}, no complaints." for word in ("one", "two", "three")]
+    rows = [{"id": 1, "patient_id": 20000.0, "text": texts[0]}, {"id": 2, "patient_id": "20000", "text": texts[1]}]
+    (tmp_path / "n.csv").write_text(f'id,patient,text\n3.0,20000.0,"{texts[2]}"\n')
+    build(
+        tmp_path / "corpus",
+        f"jsonl:{write_jsonl(tmp_path / 'n.jsonl', rows)}",
+        f"csv:{tmp_path / 'n.csv'}",
+        settings=["dedup.near=false"],
+    )
+    notes = [note for split in SPLITS for note in iter_notes(tmp_path / "corpus", split)]
+    assert {note["note_id"] for note in notes} == {"1", "2", "3"} and len({note["patient_key"] for note in notes}) == 1
