@@ -71,7 +71,7 @@ def test_the_manifest_tells(tmp_path: Path, action: str) -> None:
         row = {"name": "mine", "texts": 2, "texts_too_short": 1, "texts_found": 1, "notes": 1}
         assert manifest["decontamination"] is not None and manifest["decontamination"]["sets"] == [row]
         assert ("n9" in texts(folders[-1])) == (action == "report")
-        assert "word" not in json.dumps(manifest)
+        assert "word1" not in json.dumps(manifest)
     assert (folders[0] / "manifest.json").read_bytes() == (folders[1] / "manifest.json").read_bytes()
     with pytest.raises(NotemillError, match="holds a corpus of other"):
         build_corpus(BuildRequest(parse_inputs([f"jsonl:{path}"]), folders[0], config, KEY))

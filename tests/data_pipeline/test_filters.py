@@ -10,7 +10,10 @@ from launch.errors import NotemillError
 ENGLISH = (
     "The patient was seen in the clinic and is doing well on the current dose, with no pain. She will return in May."
 )
-GERMAN = "Der Patient wurde mit Schmerzen in die Klinik gebracht und ist nach der Gabe des Mittels nicht auffällig"
+GERMAN = (
+    "Der Patient wurde mit Schmerzen in die Klinik gebracht und ist nach der Gabe des Mittels nicht auffällig, die "
+    "Werte sind gut"
+)
 SPANISH = (
     "La paciente fue vista en la consulta por el dolor, y se le dio una dosis que no le hizo efecto en los días del mes"
 )

@@ -19,7 +19,7 @@ def find(folder: Path, notes: list[tuple[str, int, int]], partition_bytes: int =
     for first in range(0, len(notes), 2):
         part = notes[first : first + 2]
         stems.append(folder / f"{first:03d}")
-        write_paragraphs(stems[-1], [t for t, _, _ in part], [NoteKeys(f"{p:032x}", o, 0) for _, p, o in part])
+        write_paragraphs(stems[-1], [t for t, _, _ in part], [NoteKeys(f"{p:016x}{0:016x}", o, 0) for _, p, o in part])
         stems[-1].with_name(f"{stems[-1].name}.digests").write_bytes(bytes(16 * len(part)))
     config = DedupConfig(remove_copied_paragraphs=True)
     mask = np.ones(len(notes), np.bool_)
