@@ -119,6 +119,7 @@ def _engine(item: Input) -> Iterator[Any]:
             "postgresql+psycopg://user@host/database."
         ) from None
     if engine.dialect.name == "sqlite":
+        _refuse_missing_file(item, url.database or "")
         sqlalchemy.event.listen(engine, "connect", _keep_bad_bytes_of_sqlite)
     elif engine.dialect.driver == "psycopg":
         # Before SQLAlchemy's own look at the server, which fails on bytes.
@@ -127,6 +128,12 @@ def _engine(item: Input) -> Iterator[Any]:
         yield engine
     finally:
         engine.dispose()
+
+
+def _refuse_missing_file(item: Input, database: str) -> None:
+    # SQLite would make an empty database of a path that is not there.
+    if not database.startswith((":memory:", "file:")) and not Path(database).is_file():
+        raise NotemillError(f"no input at {database} (from --input sql:{item.path}); check the path.")
 
 
 def _keep_bad_bytes_of_sqlite(connection: Any, _: Any) -> None:

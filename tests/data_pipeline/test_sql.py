@@ -168,6 +168,9 @@ def test_sqlite_and_its_bytes(database: Path) -> None:
         read(f"sql:sqlite:///{database}?table=letters")
     with pytest.raises(NotemillError, match="no column 'txt' for text"):
         read(f"sql:sqlite:///{database}?table=notes&text=txt")
+    with pytest.raises(NotemillError, match="no input at"):
+        read(f"sql:sqlite:///{database}x?table=notes")
+    assert not database.with_name("notes.dbx").exists()
     with pytest.raises(NotemillError, match="needs a table or a query"):
         read(f"sql:sqlite:///{database}")
 
