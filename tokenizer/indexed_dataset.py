@@ -23,6 +23,8 @@ import numpy as np
 from data_pipeline.files import atomic_write
 from launch.errors import NotemillError
 
+TOKENS_VERSION = 1
+"""Of the tokens folder, in its manifest."""
 _MAGIC = b"MMIDIDX\x00\x00"
 _VERSION = 1
 _DTYPE_CODES = {"uint16": 8, "int32": 4}

@@ -42,9 +42,8 @@ from launch.console import say, track
 from launch.errors import NotemillError
 from tokenizer.encoding import SentenceEncoder
 from tokenizer.folder import TOKENIZER_FILES, load_tokenizer, read_tokenizer_manifest
-from tokenizer.indexed_dataset import PartWriter, dtype_for, join_parts
+from tokenizer.indexed_dataset import TOKENS_VERSION, PartWriter, dtype_for, join_parts
 
-TOKENS_VERSION = 1
 MAX_SENTENCE_TOKENS = 256
 TOKENIZER_FOLDER = "tokenizer"
 """The tokenizer's files are copied here, so that tokens are never without them."""

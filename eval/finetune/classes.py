@@ -4,10 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
 
 from eval.finetune.batches import Batch, Item
-from eval.finetune.head import weights_of
+from eval.finetune.head import cross_entropy_of
 from eval.finetune.pooled import PairRecipeT, PooledHead
 from launch.errors import NotemillError
 
@@ -24,9 +23,7 @@ class ClassHead(PooledHead[PairRecipeT]):
         self._ids = {label: index for index, label in enumerate(self.labels)}
 
     def loss(self, scores: torch.Tensor, batch: Batch) -> torch.Tensor:
-        targets = torch.tensor([item.target for item in batch.items], device=scores.device)
-        losses = nn.functional.cross_entropy(scores, targets, reduction="none")
-        return (losses * weights_of(batch, scores.device)).sum()
+        return cross_entropy_of(scores, batch)
 
     def _decode_labels(self, count: int, items: list[Item], reduced: list[Any]) -> list[str]:
         means = self.mean_scores(count, items, reduced)

@@ -133,7 +133,7 @@ def load_encoder(folder: Path, initial: str, attention_dropout: float, num_token
     if getattr(model, "pooler", None) is not None:
         model.pooler = None
     if num_tokens > model.get_input_embeddings().num_embeddings:
-        model.resize_token_embeddings(num_tokens, mean_resizing=False)
+        _add_embeddings(model, num_tokens)
     use_fast_attention(model)
     return Encoder(model)
 
@@ -183,3 +183,16 @@ def _whole(token: str) -> Any:
 def _one_line(error: BaseException) -> str:
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return first.rstrip(".") + "."
+
+
+@torch.no_grad()
+def _add_embeddings(model: Any, num_tokens: int) -> None:
+    """Embeddings up to `num_tokens`, spread as the model's own are.
+
+    Trained ones are several times longer than freshly drawn ones, beside which a marker would not be seen.
+    """
+    known = model.get_input_embeddings().num_embeddings
+    model.resize_token_embeddings(num_tokens, mean_resizing=False)
+    weight = model.get_input_embeddings().weight
+    spread, centre = torch.std_mean(weight[:known], dim=0)
+    weight[known:] = centre + spread * torch.randn(num_tokens - known, weight.shape[1])

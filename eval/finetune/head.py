@@ -69,3 +69,10 @@ def wrap(text: TextEncoder, first: list[int], second: list[int] | None = None) -
 
 def weights_of(batch: Batch, device: torch.device) -> torch.Tensor:
     return torch.tensor([item.weight for item in batch.items], dtype=torch.float32, device=device)
+
+
+def cross_entropy_of(scores: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Sum over the batch of each item's cross entropy times its weight; `scores` [items, classes]."""
+    targets = torch.tensor([item.target for item in batch.items], device=scores.device)
+    losses = nn.functional.cross_entropy(scores, targets, reduction="none")
+    return (losses * weights_of(batch, scores.device)).sum()

@@ -16,7 +16,7 @@ from eval.candidates import NO_RELATION, make_candidates, related_types
 from eval.examples import Dataset, Document, Example, Relation, RelationCandidate, Span
 from eval.finetune.batches import Batch, Item
 from eval.finetune.encoder import Pieces, TextEncoder
-from eval.finetune.head import Head, weights_of, wrap
+from eval.finetune.head import Head, cross_entropy_of, wrap
 from eval.finetune.recipe import ReRecipe
 from launch.errors import NotemillError
 
@@ -51,8 +51,8 @@ class ReHead(Head[ReRecipe]):
         super().__init__(dataset, text, recipe)
         train = dataset.splits["train"]
         self.type_pairs = related_types([d for d in train if isinstance(d, Document)])
-        self.train_candidates, _ = self._candidates(train)
-        self.labels = tuple(sorted({candidate.label for candidate in self.train_candidates}))
+        candidates, _ = self._candidates(train)
+        self.labels = tuple(sorted({candidate.label for candidate in candidates}))
         if len(self.labels) < 2:
             raise NotemillError(
                 f"the training split of {dataset.path} gives {len(self.labels)} kind of candidate; RE needs relations "
@@ -82,9 +82,7 @@ class ReHead(Head[ReRecipe]):
         return items
 
     def loss(self, scores: torch.Tensor, batch: Batch) -> torch.Tensor:
-        targets = torch.tensor([item.target for item in batch.items], device=scores.device)
-        losses = nn.functional.cross_entropy(scores, targets, reduction="none")
-        return (losses * weights_of(batch, scores.device)).sum()
+        return cross_entropy_of(scores, batch)
 
     def reduce(self, scores: torch.Tensor, batch: Batch) -> list[Any]:
         return scores.argmax(dim=-1).tolist()
@@ -107,7 +105,7 @@ class ReHead(Head[ReRecipe]):
         if not documents:
             return list(cast(Sequence[RelationCandidate], examples)), 0
         candidates, out_of_reach = make_candidates(documents, self.type_pairs, self.recipe.max_sentence_distance)
-        return list(candidates), out_of_reach if isinstance(out_of_reach, int) else len(out_of_reach)
+        return list(candidates), len(out_of_reach)
 
     def _mark(
         self, candidate: RelationCandidate, pieces: Pieces, markers: list[int]

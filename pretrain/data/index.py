@@ -18,6 +18,7 @@ import numpy as np
 
 from data_pipeline.files import read_json, sha256_json
 from launch.errors import NotemillError
+from tokenizer.indexed_dataset import TOKENS_VERSION
 
 INDEX_MAGIC = b"MMIDIDX\x00\x00"
 INDEX_HEADER_BYTES = len(INDEX_MAGIC) + struct.calcsize("<QBQQ")
@@ -52,6 +53,9 @@ def read_tokens_manifest(tokens_dir: Path) -> TokensManifest:
     """Raises NotemillError when the manifest is missing or malformed, or a file is missing or has another size."""
     path = tokens_dir / MANIFEST_NAME
     content = read_json(path, "token manifest")
+    version = content.get("version") if isinstance(content, dict) else None
+    if version is not None and version != TOKENS_VERSION:
+        raise NotemillError(f"{path} is of version {version}, this reads {TOKENS_VERSION}; build the tokens again.")
     try:
         manifest = TokensManifest(
             folder=tokens_dir,

@@ -3,12 +3,14 @@
 Each rank draws the whole tensor and keeps its shard, so TP, PP and DP runs start from the same model. Two schemes:
 
     normal   N(0, init_std²), output projections smaller by sqrt(2 x num_layers) (GPT-2, Megatron-LM)
-    local    the same, but attention already looks at neighbours: positions start as sinusoids, and in the lower half
-             of the layers a head's query weights are its key weights turned by -1, 1, -2, 2, -4, ... tokens
+    local    the same, but attention already looks at neighbours. The first D of H dimensions, D the width of a head,
+             are kept for the position, as sinusoids, and tokens stay out of them. In the lower half of the layers a
+             head's keys read just these, and its queries the same turned by -1, 1, -2, 2, -4, ... tokens.
 
-A small model spends its first millions of masked tokens at the loss of single-piece frequencies until it finds that
-neighbours matter; `local` spares it that. It is in the manner of "Mimetic Initialization of Self-Attention Layers"
-(Trockman and Kolter, 2023): weights start as what training would make of them.
+A small model spends its first millions of tokens at the loss of single-piece frequencies until it finds that neighbours
+matter; `local` spares it that. It is in the manner of "Mimetic Initialization of Self-Attention Layers" (Trockman and
+Kolter, 2023): weights start as what training would make of them. The dimensions have to be apart: where tokens and
+positions share all of them, either the tokens' first large steps blur the attention or positions drown the tokens.
 """
 
 import hashlib
@@ -26,11 +28,16 @@ _LOCAL_LAYER = re.compile(r"encoder\.layers\.(\d+)\.(.*)")
 _QKV = re.compile(r"encoder\.layers\.(\d+)\.self_attention\.linear_qkv\.weight")
 _RESIDUAL_OUTPUTS = ("self_attention.linear_proj.weight", "mlp.linear_fc2.weight")
 
-_POSITION_SPREAD = 3.0
-"""Spread of sinusoidal positions over that of the tokens: most of what a first layer's attention sees is position."""
-_ATTENTION_SHARPNESS = 30.0
-"""Score of a token with itself at offset 0. Sinusoids of neighbours are nearly alike, so a sharp score still gives a
-window of some tokens."""
+_POSITION_ENERGY = 4.0
+"""Squared length of a position over that of a token: queries and keys see little else."""
+_ATTENTION_SHARPNESS = 40.0
+"""Score of a query with the key it looks for; the key beside it scores 5 less. Larger ones train no better and cost
+precision, all the more in bf16."""
+_SLOWEST = 0.1
+"""Radians a token of the slowest sinusoid; the fastest has 1."""
+_TOKENS_IN_POSITION_DIMENSIONS = 0.02
+_POSITIONS_ELSEWHERE = 0.1
+"""Shares of the usual spread that keep the other dimensions from being exactly zero."""
 
 
 @torch.no_grad()
@@ -68,46 +75,52 @@ def initial_matrix(name: str, shape: list[int], model: ModelConfig, seed: int) -
         std /= math.sqrt(2 * model.num_layers)
     matrix = torch.empty(shape).normal_(0.0, std, generator=_generator(seed, name))
     if model.init == "local":
-        if name == "embedding.position_embeddings.weight":
-            # A sinusoid of amplitude 1 has standard deviation 1 / sqrt(2).
-            return _POSITION_SPREAD * std * math.sqrt(2) * sinusoids(*shape)
+        width = model.hidden_size // model.num_attention_heads // 2 * 2
         qkv = _QKV.fullmatch(name)
-        if qkv and int(qkv[1]) < (model.num_layers + 1) // 2:
-            return _look_at_neighbours(matrix, std, model.num_attention_heads)
+        if name == "embedding.word_embeddings.weight":
+            matrix[:, :width] *= _TOKENS_IN_POSITION_DIMENSIONS
+        elif name == "embedding.position_embeddings.weight":
+            matrix *= _POSITIONS_ELSEWHERE
+            # A token's squared length is std² (H - D), that of D / 2 pairs of sine and cosine D / 2.
+            amplitude = std * math.sqrt(_POSITION_ENERGY * (model.hidden_size - width) / (width / 2))
+            matrix[:, :width] = amplitude * sinusoids(shape[0], width)
+        elif qkv and int(qkv[1]) < (model.num_layers + 1) // 2:
+            _look_at_neighbours(matrix, width, model.num_attention_heads)
     return matrix
 
 
 def sinusoids(positions: int, width: int) -> torch.Tensor:
-    """The encodings of "Attention Is All You Need" [positions, width]; sine and cosine of a frequency side by side."""
+    """[positions, width]: sine and cosine of each frequency side by side."""
     angles_PF = torch.arange(positions).unsqueeze(1) * _frequencies(width)
     return torch.stack((angles_PF.sin(), angles_PF.cos()), dim=-1).flatten(1)
 
 
-def _look_at_neighbours(qkv_RH: torch.Tensor, std: float, num_heads: int) -> torch.Tensor:
-    """Change `qkv_RH` [3 x H, H], head by head and of spread `std`, so that heads look at fixed offsets."""
-    width = qkv_RH.shape[1]
-    weights_N3DH = qkv_RH.view(num_heads, 3, -1, width)
-    # The layer norm before attention gives inputs of length sqrt(H): a key's product with itself is about std² x D x H.
-    sharp_std = math.sqrt(_ATTENTION_SHARPNESS / (math.sqrt(weights_N3DH.shape[2]) * width))
+def _look_at_neighbours(qkv_RH: torch.Tensor, width: int, num_heads: int) -> None:
+    """Change `qkv_RH` [3 x H, H], head by head, so that heads look at fixed offsets."""
+    hidden_size = qkv_RH.shape[1]
+    weights_N3DH = qkv_RH.view(num_heads, 3, -1, hidden_size)
+    # The layer norm before attention gives inputs of squared length H, of which positions have their share.
+    position_energy = hidden_size * _POSITION_ENERGY / (_POSITION_ENERGY + 1)
+    scale = math.sqrt(_ATTENTION_SHARPNESS * math.sqrt(weights_N3DH.shape[2]) / position_energy)
     for head in range(num_heads):
         offset = (-1) ** (head + 1) * 2 ** (head // 2 % 5)
-        weights_N3DH[head, 1] *= sharp_std / std
-        weights_N3DH[head, 0] = _turn(weights_N3DH[head, 1], offset)
-    return qkv_RH
+        query_DH, key_DH = weights_N3DH[head, 0, :width], weights_N3DH[head, 1, :width]
+        key_DH[:, :width] += scale * torch.eye(width)
+        query_DH[:, :width] += scale * _turn(torch.eye(width), offset)
 
 
-def _turn(weights_DH: torch.Tensor, offset: int) -> torch.Tensor:
-    """Weights that give for position i what `weights_DH` gives for position i + offset."""
-    sines_DF, cosines_DF = weights_DH.unflatten(1, (-1, 2)).unbind(-1)
-    angles_F = offset * _frequencies(weights_DH.shape[1])
+def _turn(weights_DW: torch.Tensor, offset: int) -> torch.Tensor:
+    """Weights that give for position i what `weights_DW` gives for position i + offset."""
+    sines_DF, cosines_DF = weights_DW.unflatten(1, (-1, 2)).unbind(-1)
+    angles_F = offset * _frequencies(weights_DW.shape[1])
     turned_sines_DF = sines_DF * angles_F.cos() - cosines_DF * angles_F.sin()
     turned_cosines_DF = sines_DF * angles_F.sin() + cosines_DF * angles_F.cos()
     return torch.stack((turned_sines_DF, turned_cosines_DF), dim=-1).flatten(1)
 
 
 def _frequencies(width: int) -> torch.Tensor:
-    """[width / 2] radians a token, from 1 down to 1 / 10,000."""
-    return torch.exp(torch.arange(0, width, 2) * (-math.log(10000.0) / width))
+    """[width / 2] radians a token, evenly spaced in their logarithm."""
+    return torch.logspace(0, math.log10(_SLOWEST), width // 2)
 
 
 def _sharded_dimension(parameter: Any) -> int | None:

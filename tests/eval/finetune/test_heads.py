@@ -127,3 +127,21 @@ def test_random_and_pretrained_start_differ_and_repeat(tiny_model: Path) -> None
     assert torch.equal(weights("random", 0), weights("random", 0))
     assert not torch.equal(weights("random", 0), weights("random", 1))
     assert not torch.equal(weights("random", 0), weights("pretrained", 0))
+
+
+def test_added_pieces_are_as_long_as_trained_ones(tiny_model: Path) -> None:
+    from transformers import AutoModel
+
+    from eval.finetune.encoder import _add_embeddings
+
+    torch.manual_seed(0)
+    model = AutoModel.from_pretrained(tiny_model, local_files_only=True)
+    embeddings = model.get_input_embeddings()
+    known = embeddings.num_embeddings
+    with torch.no_grad():
+        embeddings.weight *= 10
+    trained = embeddings.weight.norm(dim=1).mean()
+    _add_embeddings(model, known + 64)
+    added = model.get_input_embeddings().weight[known:]
+    assert 0.7 < added.norm(dim=1).mean() / trained < 1.4
+    assert torch.cdist(added, added).fill_diagonal_(1e9).min() > 0.5 * trained
