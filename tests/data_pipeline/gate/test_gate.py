@@ -20,7 +20,7 @@ from tests.data_pipeline.corpora import KEY, folder_hashes, noteevents_row, text
 from tokenizer.tokens import build_tokens
 from tokenizer.training import TokenizerConfig, train_tokenizer
 
-LEAK = "Spoke with PriyaOkafor about it."
+LEAK = "The chart of PriyaOkafor is thick."
 """The detectors do not know this form; the verifier does."""
 
 
