@@ -69,6 +69,8 @@ def _analyzer(pipeline: str) -> Any:
     class LoadedEngine(SpacyNlpEngine):
         """Presidio's engine on a pipeline that is there already; its own way is to download one."""
 
+        nlp: Any
+
         def __init__(self, loaded: Any) -> None:
             super().__init__()
             self.nlp = {"en": loaded}

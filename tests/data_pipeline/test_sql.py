@@ -188,7 +188,7 @@ def test_an_interrupted_build_goes_on_only_from_pieces_of_the_same_rows(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "first_of_each", stop)
+        patch.setattr(module, "find_duplicates", stop)
         with pytest.raises(KeyboardInterrupt):
             build(tmp_path / "corpus", spec, settings=small)
     work = tmp_path / "corpus" / ".build"
