@@ -41,8 +41,8 @@ def shift_date(written: str, days: int, year: int) -> str | None:
     clock = _CLOCK.search(written)
     text = written[: clock.start()] if clock else written
     parts = _read(text)
-    date = parts and _date(parts, year)
-    if not parts or date is None:
+    date = _date(parts, year) if parts else None
+    if parts is None or date is None:
         return None
     try:
         moved = date + datetime.timedelta(days=days)

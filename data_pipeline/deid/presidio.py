@@ -66,13 +66,6 @@ def _analyzer(pipeline: str) -> Any:
     # Presidio's patterns for mail ask this package, which would fetch its list of domains from the net.
     tldextract.tldextract.TLD_EXTRACTOR = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
 
-    class LoadedEngine(SpacyNlpEngine):
-        """Presidio's engine on a pipeline that is there already; its own way is to download one."""
-
-        def __init__(self, loaded: Any) -> None:
-            super().__init__()
-            self.nlp = {"en": loaded}
-
     try:
         loaded = spacy.blank("en") if pipeline == PATTERNS_ONLY else spacy.load(pipeline)
     except (OSError, ValueError):
@@ -81,7 +74,9 @@ def _analyzer(pipeline: str) -> Any:
             f"take '{PATTERNS_ONLY}'."
         ) from None
     registry = RecognizerRegistry(supported_languages=["en"])
-    engine = LoadedEngine(loaded)
+    engine: Any = SpacyNlpEngine()
+    # The pipeline is there already; the engine's own way is to download one.
+    engine.nlp = {"en": loaded}
     registry.load_predefined_recognizers(languages=["en"], nlp_engine=engine)
     return AnalyzerEngine(registry=registry, nlp_engine=engine, supported_languages=["en"])
 
