@@ -9,7 +9,7 @@ _THINGS = (
     "|equation|law|rule"
     "|methods?|techniques?|procedures?|operations?|repair|maneuvers?|manoeuvre|positions?|incisions?|approach"
     "|resection|anastomosis"
-    "|fundoplication|osteotomy|arthroplasty|fixation|reconstruction|fractures?|dislocation|deformity|contractures?"
+    "|fundoplication|osteotomy|arthroplasty|fixation|reconstruction|fractures?|tears?|dislocation|deformity|contractures?"
     "|lesions?|defects?"
     "|malformations?|anomal(?:y|ies)|hernias?|cysts?|ulcers?|tumou?rs?|sarcomas?|lymphomas?|leukemia|adenoma|carcinoma"
     "|nodules?|nodes?"

@@ -10,6 +10,7 @@ A surrogate is never a name that `avoid` knows, so that a verifier that looks fo
 """
 
 import functools
+import itertools
 import re
 from collections.abc import Callable, Iterator
 
@@ -126,9 +127,8 @@ class Surrogates:
         names = _names_by_letter(is_given)[initial]
         number = self._number("name", _folded(word))
         chosen = next(
-            (name for name in _from(names, number) if name != _folded(word) and not self._avoid(name)),
-            None,
-        ) or _invented(initial, number)
+            (name for name in _candidates(names, initial, number) if name != _folded(word) and not self._avoid(name)),
+        )
         if word.isupper():
             return chosen.upper() + possessive
         return (chosen.capitalize() if word[0].isupper() else chosen) + possessive
@@ -175,15 +175,17 @@ class Surrogates:
         return keyed_number(self._key, f"surrogate/{purpose}", f"{self._patient}\0{value}")
 
 
-def _from(names: tuple[str, ...], number: int) -> Iterator[str]:
+def _candidates(names: tuple[str, ...], initial: str, number: int) -> Iterator[str]:
+    """Names from the list, then invented ones without end, for a roster that holds all that people have."""
     for attempt in range(min(_TRIES, len(names))):
         yield names[(number + attempt) % len(names)]
+    for attempt in itertools.count():
+        yield _invented(initial, number + attempt, syllables=3 + attempt % 5)
 
 
-def _invented(initial: str, number: int) -> str:
-    """A name that nobody has, for a roster that holds all that people do."""
+def _invented(initial: str, number: int, syllables: int) -> str:
     word = initial
-    for _ in range(4):
+    for _ in range(syllables):
         number, consonant = divmod(number, 15)
         number, vowel = divmod(number, 5)
         word += (
@@ -203,7 +205,10 @@ def _names_by_letter(given: bool) -> dict[str, tuple[str, ...]]:
         | {name.lower() for name in given_names()},
     ]
     known = known_words()
-    usable = [sorted(name for name in names if len(name) > 3 and not known[name] & NOT_A_NAME) for names in lists]
+    usable = [
+        sorted(name for name in names if name.isalpha() and len(name) > 3 and not known[name] & NOT_A_NAME)
+        for names in lists
+    ]
     by_letter = [
         {letter: tuple(n for n in names if n[0] == letter) for letter in "abcdefghijklmnopqrstuvwxyz"}
         for names in usable

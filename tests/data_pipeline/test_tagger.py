@@ -25,8 +25,9 @@ def write_gold(path: Path, count: int = 90) -> Path:
     lines = []
     for number in range(count):
         name = NAMES[number % 3] + "aeiou"[number % 5]
-        text = f"met {name} today. pt {'denies' if number % 2 else 'takes'} pain, case {number}"
-        spans = [{"start": 4, "end": 8, "label": "NAME"}]
+        text = f"{'pain, ' * (number % 9)}met {name} now. pt {'denies' if number % 2 else 'takes'} pain, case {number}"
+        start = text.index(name)
+        spans = [{"start": start, "end": start + len(name), "label": "NAME"}]
         lines.append(json.dumps({"id": str(number), "subject_id": str(number // 2), "text": text, "spans": spans}))
     path.write_text("\n".join(lines))
     return path
@@ -62,13 +63,13 @@ def test_patients_do_not_straddle(trained: tuple[Path, Path]) -> None:
 def test_stock_transformers_loads_it(trained: tuple[Path, Path]) -> None:
     from transformers import AutoTokenizer, pipeline
 
-    found = pipeline("token-classification", str(trained[1]), aggregation_strategy="simple")("met zaba today")
+    found = pipeline("token-classification", str(trained[1]), aggregation_strategy="first")("met zaba now")
     assert [(item["entity_group"], item["start"], item["end"]) for item in found] == [("NAME", 4, 8)]
     assert AutoTokenizer.from_pretrained(str(trained[1])).model_max_length == 48
 
 
 def test_every_word_of_a_long_note_is_read_once(trained: tuple[Path, Path]) -> None:
-    text = "pain met kivo today, " * 60
+    text = "pain, pain, met kivo now. " * 60
     spans = Tagger(trained[1]).find(text)
     assert [text[span.start : span.end] for span in spans] == ["kivo"] * 60
     assert Tagger(trained[1], threshold=0.999999).find(text) == []
