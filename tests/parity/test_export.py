@@ -19,7 +19,7 @@ from tests.pretrain.launching import environment, train
     ],
 )
 def test_export_matches_the_training_model(processes, overrides, tokens_dir, tmp_path):
-    train(tokens_dir, tmp_path / "run", *overrides, "train.steps=5", processes=processes)
+    train(tokens_dir, tmp_path / "run", *overrides, "train.steps=5", "checkpoint.every=4", processes=processes)
     hf = tmp_path / "hf"
     checkpoint = tmp_path / "run" / "checkpoints" / "step-00000005"
     arguments = [sys.executable, "-m", "launch.main", "export", "--checkpoint", str(checkpoint), "--out", str(hf)]
@@ -31,8 +31,12 @@ def test_export_matches_the_training_model(processes, overrides, tokens_dir, tmp
     _loads_in_stock_transformers(hf)
 
     again = subprocess.run(arguments, env=environment(), capture_output=True, text=True, check=False)
-    assert again.returncode == 2
-    assert "not empty" in again.stderr
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert "holds this checkpoint already" in again.stdout + again.stderr
+    arguments[arguments.index(str(checkpoint))] = str(checkpoint.with_name("step-00000004"))
+    other = subprocess.run(arguments, env=environment(), capture_output=True, text=True, check=False)
+    assert other.returncode == 2
+    assert "not empty" in other.stderr
 
 
 def _loads_in_stock_transformers(hf):
