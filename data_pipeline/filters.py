@@ -2,6 +2,7 @@
 set."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ FUNCTION_WORDS = {name: frozenset(words.split()) for name, words in _LISTS.items
 MIN_WORDS_TO_GUESS = 20
 _MIN_SHARE = 0.12
 _MIN_LEAD = 1.5
-_GUESSED_CHARS = 6_000
+_GUESSED_CHARS = 3_000
 _WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -59,14 +60,13 @@ def guess_language(text: str) -> str | None:
     """A key of FUNCTION_WORDS, "other" for a script that none of them is written in, or None where it cannot be
     told."""
     words = _WORD.findall(text[:_GUESSED_CHARS].lower())
-    if len(words) < MIN_WORDS_TO_GUESS:
-        return "other" if sum(_is_other_script(word) for word in words) > len(words) / 2 else None
-    if sum(_is_other_script(word) for word in words) > len(words) / 2:
+    if sum(map(_is_other_script, words)) > len(words) / 2:
         return "other"
-    found = sorted(
-        ((sum(word in known for word in words), name) for name, known in FUNCTION_WORDS.items()), reverse=True
-    )
-    (best, name), (second, _) = found[:2]
+    if len(words) < MIN_WORDS_TO_GUESS:
+        return None
+    number_of = Counter(words)
+    counts = [(sum(number_of[word] for word in known), name) for name, known in FUNCTION_WORDS.items()]
+    (best, name), (second, _) = sorted(counts, reverse=True)[:2]
     return name if best >= _MIN_SHARE * len(words) and best >= _MIN_LEAD * second else None
 
 

@@ -167,7 +167,10 @@ class SketchStore:
         return found
 
     def close(self) -> None:
-        """Close the files; a store that is asked again opens them again."""
+        """Forget what was read and close the files; a store that is asked again opens them again."""
+        self._cache.clear()
+        self._known.clear()
+        self._cached_bytes = 0
         while self._files:
             os.close(self._files.popitem()[1])
 
