@@ -34,6 +34,7 @@ _WHOLE_GROUPS = ([6], [7], [8], [3, 4])
 # For RE2, which is many times faster here; characters beyond Latin-1 count as letters.
 _TORN = rb"[0-9A-Za-z\xc0-\xff?]-?\n[ \t]*[0-9A-Za-z\xc0-\xff?]"
 _SPACED = rb"\b[A-Za-z](?:[ .][A-Za-z]){3,}\b"
+_TORN_OR_SPACED = _TORN + b"|" + _SPACED
 _DIGIT_RUN = rb"\d(?:[ ().\-/\n]{0,3}\d){5,}"
 _GROUP = re.compile(rb"\d+")
 _WORD = re.compile(r"[^\W_]+")
@@ -81,14 +82,16 @@ class People:
         """What a `plain_letters` text without placeholders still holds, in a note of this patient."""
         view = _view(plain)
         own = self._own.get(bytes.fromhex(patient_key), "") if patient_key else ""
-        found = set(self._in_every_note(view)) | set(self._numbers_in(plain, own))
+        data = plain.encode("latin-1", "replace")
+        found = set(self._in_every_note(view)) | set(self._numbers_in(data, own))
         if own:
             found |= set(_own_words(own, view)) | set(_own_dates(own, plain))
-        data = plain.encode("latin-1", "replace")
-        for match in _scanner(_TORN).finditer(data):
-            found |= self._torn(plain, match.start(), match.end(), own)
-        for match in _scanner(_SPACED).finditer(data):
-            found |= self._put_together(plain, match.span(), re.sub("[ .]", "", plain[slice(*match.span())]), own, True)
+        for match in _scanner(_TORN_OR_SPACED).finditer(data):
+            start, end = match.span()
+            if b"\n" in match[0]:
+                found |= self._torn(plain, start, end, own)
+            else:
+                found |= self._put_together(plain, (start, end), re.sub("[ .]", "", plain[start:end]), own, True)
         return found
 
     # ---- loading -----------------------------------------------------------------------------------------------------
@@ -153,11 +156,11 @@ class People:
             found -= set(self._in_every_note(_view(word)))
         return found | (set(_own_words(own, together)) - set(_own_words(own, apart)) if own else set())
 
-    def _numbers_in(self, plain: str, own: str) -> Iterator[Check]:
+    def _numbers_in(self, data: bytes, own: str) -> Iterator[Check]:
         own_numbers = _own_numbers(own) if "#" in own else {}
         if not self._numbers and not own_numbers:
             return
-        for match in _scanner(_DIGIT_RUN).finditer(plain.encode("latin-1", "replace")):
+        for match in _scanner(_DIGIT_RUN).finditer(data):
             groups = _GROUP.findall(match[0])
             for first in range(len(groups)):
                 digits = b""

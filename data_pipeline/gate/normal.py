@@ -19,7 +19,7 @@ _WORDS_LATIN = bytes(
 _NO_LETTERS = re.compile(rf"[^\w{BARRIER}]+|_+")
 _FAR_SIGNS = re.compile(r"[^\w\x00-\xff]")
 _COMBINING = re.compile(r"[\u0300-\u036f]+")
-_INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]+")
+_COMBINING_OR_INVISIBLE = re.compile(r"[\u00ad\u0300-\u036f\u200b-\u200f\u2060-\u2064\ufeff]+")
 # One letter for one, here and in the roster, so that both agree.
 _LETTERS = str.maketrans("ßøØæÆœŒłŁđĐıþÞðÐ", "soOaAoOlLdDitTdD")
 
@@ -30,6 +30,7 @@ def _without_accent(code: int) -> int:
 
 
 _PLAIN_LATIN = bytes(_without_accent(code) for code in range(256))
+_SOFT_HYPHEN = b"\xad"
 
 
 def without_placeholders(text: str) -> str:
@@ -41,11 +42,18 @@ def plain_letters(text: str) -> str:
     """Letters without accents; signs outside Latin-1 become spaces, invisible ones go."""
     if text.isascii():
         return text
-    text = _FAR_SIGNS.sub(" ", _INVISIBLE.sub("", _COMBINING.sub("", text)))
     try:
-        return text.encode("latin-1").translate(_PLAIN_LATIN).decode("latin-1")
+        return _plain_latin(text)
+    except UnicodeEncodeError:
+        text = _FAR_SIGNS.sub(" ", _COMBINING_OR_INVISIBLE.sub("", text))
+    try:
+        return _plain_latin(text)
     except UnicodeEncodeError:
         return _COMBINING.sub("", unicodedata.normalize("NFKD", text.translate(_LETTERS)))
+
+
+def _plain_latin(text: str) -> str:
+    return text.encode("latin-1").translate(_PLAIN_LATIN, _SOFT_HYPHEN).decode("latin-1")
 
 
 def normal_form(plain: str) -> str:

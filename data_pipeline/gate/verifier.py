@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 from data_pipeline.gate.lookup import CHECKS, People
-from data_pipeline.gate.normal import key_form, plain_letters, without_placeholders
+from data_pipeline.gate.normal import BARRIER, key_form, plain_letters, without_placeholders
 from data_pipeline.gate.people import Person, open_people
 from data_pipeline.gate.shapes import SHAPES, find_shapes
 from data_pipeline.patients import patient_key
@@ -57,15 +57,18 @@ class Verifier:
 
     def check(self, columns: Mapping[str, str]) -> set[str]:
         """Names of the checks that the note fails; empty for a note that may pass."""
-        patient = columns["patient_key"]
-        found = self.check_text(columns["text"], patient) | self.check_text(columns["note_type"], patient)
-        # Ids and sources are the hospital's own: a long number there is no telephone.
-        return found | self.check_id(columns["note_id"], patient) | self.check_id(columns["source"], patient)
+        # The type of a note is free text in some sources. Ids and sources are the hospital's own: a long number there
+        # is no telephone, but it may be a patient's.
+        free_text = f"{columns['text']} {BARRIER} {columns['note_type']}"
+        return self.check_text(free_text, columns["patient_key"], f"{columns['note_id']} {BARRIER} {columns['source']}")
 
-    def check_text(self, text: str, patient: str) -> set[str]:
+    def check_text(self, text: str, patient: str, ids: str = "") -> set[str]:
+        """The same for a text, and for ids in which only people are looked for."""
         plain = plain_letters(without_placeholders(text))
-        found: set[str] = set(self._people.find(plain, patient)) if self._people else set()
-        return found | find_shapes(plain) if self._look_for_shapes else found
+        found: set[str] = set(find_shapes(plain)) if self._look_for_shapes else set()
+        if self._people:
+            found |= self._people.find(f"{plain} {BARRIER} {plain_letters(ids)}" if ids else plain, patient)
+        return found
 
     def check_id(self, value: str, patient: str) -> set[str]:
         return set(self._people.find(plain_letters(value), patient)) if self._people else set()

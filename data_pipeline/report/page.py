@@ -140,7 +140,8 @@ def flow(manifest: CorpusManifest) -> list[Step]:
     left = counts["read"]
     steps = [Step("Rows read", f"{len(manifest['inputs'])} input files", left, 0, 100, "all")]
     gone = [
-        (f"Rejected: {reason.replace('_', ' ')}", "no note", number) for reason, number in counts["rejected"].items()
+        (f"Rejected: {reason.replace('_', ' ')}", "no usable note", number)
+        for reason, number in counts["rejected"].items()
     ]
     gone.append(("Held by the gate", "in quarantine/", counts["quarantined"]))
     gone.append(("Exact copies", "the first stays", counts["exact_duplicates"]))

@@ -180,5 +180,5 @@ def test_the_report_is_one_offline_page_whose_flow_adds_up(tmp_path: Path, roste
     steps = flow(manifest)
     assert steps[0].number - sum(step.number for step in steps if step.kind == "gone") == manifest["counts"]["kept"]
     assert sum(step.number for step in steps if step.kind == "split") == manifest["counts"]["kept"]
-    for shown in ("Held by the gate", "1 patients", "No reason was recorded", "not begun", "Nursing"):
+    for shown in ("Held by the gate", "1 patients, looked for", "No reason was recorded", "not begun", "Nursing"):
         assert shown in page
