@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from data_pipeline.deid.eponyms import thing_follows
 from data_pipeline.deid.spans import PhiSpan
-from data_pipeline.deid.words import NAME, NOT_A_NAME, Known, known_words
+from data_pipeline.deid.words import NAME, NOT_A_NAME, Known, known_words, word_set
 
 _TOKEN = r"[A-Z][A-Za-z'-]*"
 _RUN = re.compile(rf"{_TOKEN}(?:(?:\.? {{1,2}}|, {{1,2}}|\. ?){_TOKEN})*")
@@ -27,8 +27,12 @@ _LOWER_BEFORE = re.compile(r"(?<![A-Za-z0-9@._/'-])([a-z][a-z'-]+)(,? )$")
 _MIN_CAPITALS = 4
 _ARTICLE = re.compile(r"(?:^|[\s(])(?:[Tt]he|[Aa]n?|using|#?\d+)[ \n]$")
 _FAMILY = re.compile(r"s?'? (?:family|twins|household|home|house|residence|girls?|boys?|brothers|sisters)\b")
+CREDENTIALS = word_set(
+    "MD DO RN NP PA PHD DDS DPM OD DC LPN CRNA CNA CNM LCSW LICSW MSW FNP ARNP APRN RPH PHARMD FACS FACC"
+)
 MAX_NAME_WORDS = 4
-"""Longer runs of capitalised words are headings and lists; a name is read out of them only in part."""
+"""Longer runs of capitalised words are headings and lists of people, and are read in parts."""
+_EPONYMS = Known.EPONYM | Known.COMMON_EPONYM
 
 
 def find_names(plain: str) -> list[PhiSpan]:
@@ -58,8 +62,7 @@ def what_is_known(word: str) -> Known:
     flags = Known(0)
     for part in parts:
         flags |= part
-    eponym = Known.EPONYM | Known.COMMON_EPONYM
-    if (flags & eponym and not flags & Known.GIVEN) or all(part & eponym for part in parts):
+    if (flags & _EPONYMS and not flags & Known.GIVEN) or all(part & _EPONYMS for part in parts):
         flags |= Known.EPONYM
     # "Adeyemi-Cole": of a double name one half may be a word.
     could_be_name = all(len(part) > 2 for part in lower.split("-")) and all(part & NAME or not part for part in parts)
@@ -118,20 +121,24 @@ def _is_joint(between: str, before: tuple[int, int, Known]) -> bool:
 
 
 def _judge(plain: str, group: list[tuple[int, int, Known]]) -> Iterator[PhiSpan]:
-    if not group or len(group) > 2 * MAX_NAME_WORDS:
+    if len(group) > MAX_NAME_WORDS:
+        for part in _parts(plain, group):
+            yield from _judge(plain, part)
+        return
+    group = _without_credentials(plain, group)
+    if not group:
         return
     start, end = group[0][0], group[-1][1]
+    strong = [known for _, _, known in group if is_strong(known)]
+    # A full name is a thing's only where one of its words is an eponym: "Ann Hill exam", but "Pierre Robin sequence".
+    may_be_thing = not any(known & Known.GIVEN for known in strong) or any(known & _EPONYMS for _, _, known in group)
     # "the St. Jude valve" and "St. Joseph Hospital" are nobody.
-    if thing_follows(plain, end) or plain[max(0, start - 4) : start] == "St. ":
+    if (may_be_thing and thing_follows(plain, end)) or plain[max(0, start - 4) : start] == "St. ":
         return
-    strong = [index for index, (_, _, known) in enumerate(group) if is_strong(known)]
     if not strong:
         if _is_unlisted_name(plain, group) or _is_unlisted_owner(plain, group):
             yield PhiSpan(start, end, "NAME")
         return
-    if len(group) > MAX_NAME_WORDS:
-        group = group[max(0, strong[0] - 1) : strong[-1] + 2]
-        start, end = group[0][0], group[-1][1]
     words = [plain[a:b] for a, b, _ in group]
     given = [known & Known.GIVEN and is_strong(known) for _, _, known in group]
     if any(len(word) > 1 and word.rstrip("s").isupper() for word in words):
@@ -144,6 +151,28 @@ def _judge(plain: str, group: list[tuple[int, int, Known]]) -> Iterator[PhiSpan]
         group = group[1:]
         start = group[0][0]
     yield PhiSpan(start, end, "NAME")
+
+
+def _without_credentials(plain: str, group: list[tuple[int, int, Known]]) -> list[tuple[int, int, Known]]:
+    """The group up to a comma behind which only letters and degrees stand: "Anderson, M.D."."""
+    for index in range(len(group) - 1, 0, -1):
+        start, end, _ = group[index]
+        if end - start > 1 and plain[start:end].upper() not in CREDENTIALS:
+            return group
+        if "," in plain[group[index - 1][1] : start]:
+            return group[:index]
+    return group
+
+
+def _parts(plain: str, group: list[tuple[int, int, Known]]) -> Iterator[list[tuple[int, int, Known]]]:
+    """A long run in pieces of a name's length, cut where commas stand: it may be a list of people."""
+    part: list[tuple[int, int, Known]] = []
+    for item in group:
+        if part and (len(part) == MAX_NAME_WORDS or "," in plain[part[-1][1] : item[0]]):
+            yield part
+            part = []
+        part.append(item)
+    yield part
 
 
 def _is_unlisted_name(plain: str, group: list[tuple[int, int, Known]]) -> bool:

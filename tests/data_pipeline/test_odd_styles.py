@@ -59,6 +59,11 @@ def test_eponyms_drugs_and_plain_words_stay(line: str) -> None:
     [
         ("saw andrew delgado today", "saw [**NAME**] today"),
         ("discussed w/ Thandiwe and her cousin Oluwaseun", "discussed w/ [**NAME**] and her cousin [**NAME**]"),
+        (
+            "Present: Maria Lopez, John Smith, Wei Chen, Ann Hill, Bob Jones, Priya Okafor",
+            "Present: " + ", ".join(["[**NAME**]"] * 6),
+        ),
+        ("Maria Lopez exam today; Hector assessment done", "[**NAME**] exam today; [**NAME**] assessment done"),
         ("Itzel says he fell", "[**NAME**] says he fell"),
         ("Mr. van der Berg came", "Mr. [**NAME**] came"),
         ("card 4111 1111 1111 1111", "card [**ACCOUNT**]"),

@@ -1,6 +1,7 @@
 """From gold spans to a detector: the project's own NER command trains what `deid.tagger` reads."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from eval import words
 from eval.finetune.recipe import load_recipe
 from eval.run import evaluate
 from launch.errors import NotemillError
+from tests.data_pipeline.corpora import build, texts, write_jsonl
 from tests.eval.finetune.toys import write_model
 
 NAMES = ["zab", "kiv", "wob"]
@@ -51,6 +53,18 @@ def test_gold_to_tagger_to_score(trained: tuple[Path, Path]) -> None:
     assert without["recall"] == 0.0
     assert with_tagger["recall"] == 1.0 and with_tagger["precision"] is not None and with_tagger["precision"] > 0.95
     assert with_tagger["detectors"] == ["patterns", "lexicons", "tagger"]
+
+
+def test_a_build_uses_it_and_says_so(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    notes = write_jsonl(tmp_path / "n.jsonl", [{"id": "a", "text": "pain, met kivo now."}])
+    manifest = build(tmp_path / "out", f"jsonl:{notes}", settings=[f"deid.tagger={trained[1]}"])
+    assert texts(tmp_path / "out") == {"a": "pain, met [**NAME**] now."}
+    assert manifest["attestation"]["detectors"] == ["patterns", "lexicons", "tagger"]
+    # Where the folder lies decides nothing, what it holds does.
+    moved = shutil.copytree(trained[1], tmp_path / "moved")
+    assert build(tmp_path / "out", f"jsonl:{notes}", settings=[f"deid.tagger={moved}"]) == manifest
+    with pytest.raises(NotemillError, match="other inputs, settings"):
+        build(tmp_path / "out", f"jsonl:{notes}")
 
 
 def test_patients_do_not_straddle(trained: tuple[Path, Path]) -> None:
