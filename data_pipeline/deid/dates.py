@@ -45,6 +45,7 @@ _DATE = "|".join(
         rf"\b{_DAY}[/.-]{_MONTH_NUMBER}[/.-]{_YEAR}\b",
         rf"\b{_MONTH_NUMBER}[.-]{_DAY}[.-]{_YEAR}\b",
         r"\b\d\d[.-]\d\d[.-]\d\d\b",
+        rf"\b{_MONTH_NUMBER}-{_DAY}-\d\d\b",
         rf"\b{_MONTH_NUMBER}/{_YEAR}\b",
         rf"{_WEEKDAY}?\b{_MONTH}\.?\s{{1,2}}{_DAY}{_ORDINAL}\b(?:,?\s{{1,2}}(?:{_YEAR}\b|'\d\d\b))?",
         rf"\b{_DAY}{_ORDINAL}[ -]?(?:of )?{_MONTH}\.?(?:[ ,-]{{0,2}}(?:{_YEAR}|'?\d\d)\b|\b)",
@@ -104,6 +105,10 @@ def _judge_date(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
         if not _NOT_AFTER_DATE.match(plain[end : end + 14]):
             yield PhiSpan(start + cued.start(), end, "DATE")
         return
+    short = re.fullmatch(r"\d\d?-\d\d?-(\d\d)", candidate)
+    # "3-3-58" can be nothing else; "1-2-10" needs a word before it.
+    if short and len(candidate) < 8 and int(short[1]) <= 31 and not _has_cue(plain, start):
+        return
     bare = _BARE_DATE.fullmatch(candidate)
     if bare is not None and not _is_bare_date(plain, start, end, int(bare[1]), int(bare[2])):
         return
@@ -113,6 +118,11 @@ def _judge_date(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     if re.fullmatch(r"\d\d[.-]\d\d[.-]\d\d", candidate) and not _is_numeric_date(candidate):
         return
     yield PhiSpan(start, end, "DATE")
+
+
+def _has_cue(plain: str, start: int) -> bool:
+    before = plain[max(0, start - 40) : start]
+    return bool(_CUE_OF_DATE.search(before) or re.search(r"\b(?:b\.|born)\s$", before))
 
 
 def _is_numeric_date(candidate: str) -> bool:

@@ -64,7 +64,10 @@ _SPEAKS = (
     r"|present\b|aware\b"
 )
 _SPEAKER = rf"{_NAME},? (?:{_SPEAKS})\b"
-_SPEAKER_TAIL = re.compile(rf",? (?:{_SPEAKS})$")
+# "Timofey, 6, fell", "Ann Hill, 34F".
+_AGES = r"(?:age |aged )?\d{1,2}(?:,| ?(?:[Yy]\.?/?[Oo]|years?|yrs?|mos?|months?|weeks?|[MF])\b)"
+_AGED = rf"{_NAME}, {_AGES}"
+_SPEAKER_TAIL = re.compile(rf",? (?:{_SPEAKS}|{_AGES})$")
 _OWNER = (
     rf"{_WORD}(?: {_WORD})?'s? (?:wife|husband|son|daughter|mother|father|sister|brother|parents?|family|partner"
     rf"|girlfriend|boyfriend"
@@ -81,7 +84,8 @@ _LOWER_TITLED = (
 )
 _LOWER_TITLED_HEAD = re.compile(r"[A-Za-z]{2,6}?(?:\. ?| )(?=[a-zA-Z][a-z'-]{2})")
 _TITLES = (
-    r"\b(?:Fr|Father|Pastor|Rabbi|Imam|Sr|Sister|Brother|Deacon|Chaplain|Judge|Officer|Detective|Sgt|Capt|Lt|Col|Hon"
+    r"\b(?:Fr|Father|Pastor|Rabbi|Imam|Sr|Sister|Brother|Deacon|Chaplain|Judge|Officer|Detective|Atty|Sgt|Capt|Lt|Col"
+    r"|Hon"
     r"|Attorney|Mx"
     r"|Coach|Principal|PA|NP|RN|Aunt|Uncle|Grandma|Grandpa)\.? "
     rf"{_WORD}(?: {_WORD})?"
@@ -92,9 +96,12 @@ _LOWER_KIN = rf"\b(?i:{_KIN_WORDS}){_AFTER_KIN}{_LOWER}"
 _LOWER_INITIAL = r"(?:\b|^)[a-z]\. [a-z][a-z'-]{3,},? (?:rn|md|np|pa|do|lpn|cna|rt|pt)\b"
 _CAPS_CREDENTIAL = r"\b[A-Z]\.? [A-Z][A-Za-z'-]{2,},? (?:MD|DO|RN|NP|PA|LPN|CRNA|RT)\b"
 
-_SIGNATURE = r"(?:[.)!?] ?|^|\n)[-~]{1,2} ?[A-Z]{2,4}[ \t]*(?:\n|$)|[.)!?] {1,2}[A-Z]{3}\s*$"
+_SIGNATURE = r"(?:[.)!?] ?|^|\n)[-~]{1,2} ?[A-Z]{2,4}[ \t]*(?:\n|$)|[.)!?] {1,2}(?:[A-Z]{3}|[a-z]{2,3})\s*$"
 _TYPIST = r"(?:^|\n)[A-Z]{2,4} ?[/:] ?[a-zA-Z]{2,4}[ \t]*(?:\n|$)"
 _INITIALS_IS = r"\b[A-Z]\. ?(?:[A-Z]\. ?)?[A-Z]\.,? (?:is an?|was an?|presents|reports|states|says)\b"
+_INITIALS_OF = (
+    rf"\b(?i:{_KIN_WORDS}|patient|pt|proband|client|resident|infant|child|student|baby|case of) (?:[A-Z]\. ?){{2,3}}"
+)
 _INITIALS_APPOSED = r"[A-Za-z], (?:[A-Z]\.){2,3}(?:,|\s)"
 _DEGREES = word_set(
     "MD DO RN NP PA PHD DDS DPM OD DC LPN MS MA BS BA FACS US USA AM PM IV PO IM SC CRNA CNA CNM LCSW LICSW MSW "
@@ -123,11 +130,14 @@ def detectors() -> tuple[Detector, ...]:
         Detector(_CAPS_CREDENTIAL, _judge_lower_initial),
         Detector(_SIGNATURE, _judge_signature),
         Detector(_TYPIST, _judge_typist),
+        Detector(_AGED, _judge_speaker),
+        Detector(_INITIALS_OF, _judge_initials),
         Detector(_INITIALS_IS, _judge_initials),
         Detector(_INITIALS_APPOSED, _judge_initials),
     )
 
 
+_MIN_UNLISTED_LOWER = 4
 _MIN_CAPITALS, _MIN_LISTED_CAPITALS = 5, 6
 _TOKEN = re.compile(r"[A-Za-z][A-Za-z'-]*")
 
@@ -176,6 +186,11 @@ def _judge_kin(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
         if rest and not first[0].endswith("'s") and plain[first.end()] == " ":
             yield from _names(plain, rest.start(), end, unlisted=True)
         return
+    # "HUSBAND ARAM" in a note all in capitals; "Father CABG" is none.
+    vowel = first and re.search(r"[AEIOUY]", first[0][1:])
+    in_capitals = first and vowel and first[0].isupper() and len(first[0]) > 3 and plain[start:begin].isupper()
+    if first and in_capitals and not known & (Known.ORDINARY | Known.STAYS | Known.EPONYM):
+        yield PhiSpan(first.start(), first.end(), "NAME")
     yield from _names(plain, begin, end, unlisted=True)
 
 
@@ -184,7 +199,7 @@ def _judge_lower_kin(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     begin = head.end() if head else start
     tokens = list(_TOKEN.finditer(plain, begin, end))
     known = what_is_known(tokens[0][0]) if tokens else Known.ORDINARY
-    if not known & NAME or known & (Known.ORDINARY | Known.STAYS | Known.EPONYM):
+    if known & (Known.ORDINARY | Known.STAYS | Known.EPONYM) or len(tokens[0][0]) < _MIN_UNLISTED_LOWER:
         return
     last = tokens[0]
     if len(tokens) > 1 and not what_is_known(tokens[1][0]) & (Known.ORDINARY | Known.STAYS):
@@ -265,8 +280,8 @@ def _judge_lower_initial(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
 
 
 def _judge_signature(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
-    initials = re.search(r"[A-Z]{2,4}", plain[start:end])
-    if initials and initials[0] not in _ABBREVIATIONS and not what_is_known(initials[0]):
+    initials = re.search(r"[A-Za-z]{2,4}", plain[start:end])
+    if initials and initials[0].upper() not in _ABBREVIATIONS and not what_is_known(initials[0]):
         yield PhiSpan(start + initials.start(), start + initials.end(), "NAME")
 
 

@@ -270,11 +270,13 @@ _LOWER_STREET = (
     r"|terrace|circle)\b"
 )
 _LOWER_TOWN = (
-    r"\b(?i:lives in|living in|from|moved to|born in|raised in|grew up in|resides in|lives at(?: the)?|back to)"
+    r"\b(?i:lives in|lives near|living in|from|moved to|born in|raised in|grew up in|resides in|lives at(?: the)?|back "
+    r"to)"
     r" (?:(?:north|south|east|west|new|san|santa|los|las|fort|mount|port|lake|st\.?|saint) )?[a-z]{4,}(?: [a-z]{4,})?\b"
 )
 _LOWER_TOWN_HEAD = re.compile(
-    r"(?:lives in|living in|from|moved to|born in|raised in|grew up in|resides in|lives at(?: the)?|back to) ", re.I
+    r"(?:lives (?:in|near)|living in|from|moved to|born in|raised in|grew up in|resides in|lives at(?: the)?|back to) ",
+    re.I,
 )
 _UNIT_OF_HOUSE = (
     r"\b(?i:apt|apartment|suite|ste)\.? ?#?\d{1,5}[A-Za-z]?\b|\bPSC \d+,? Box \d+\b|\bA[PF]O,? A[AEP]\b(?: \d{5})?"
@@ -332,6 +334,11 @@ def _judge_lower_town(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     begin = head.end() if head else start
     words = list(re.finditer(r"[a-z]+", plain[begin:end]))
     known = [what_is_known(word[0]) for word in words]
+    # "lives in oakhurst": nothing else is lived in.
+    if words and head and head[0].lower() != "from " and not known[0] and len(words[0][0]) > 5:
+        kind = len(words) > 1 and re.fullmatch(_KINDS_OF_PLACE, words[1][0])
+        yield PhiSpan(begin, begin + words[1 if kind else 0].end(), "LOCATION")
+        return
     # "from north adams": a name among ordinary words; a word that no list knows may be misspelt medicine.
     if any(flags & NAME and not flags & _NOT_TOWN_WORDS for flags in known):
         last = max(i for i, flags in enumerate(known) if flags & NAME and not flags & _NOT_TOWN_WORDS)

@@ -45,7 +45,8 @@ def unwrapped(plain: str) -> str:
 
 # The line break comes first so that the search goes from break to break.
 _WRAP = re.compile(
-    r"\n(?=[^\s])(?:(?<=[^\n]{45}\n)|(?<=\d/\n)(?=\d)|(?<=[^\n]{23}[a-z,/]\n)(?![A-Z][A-Za-z /]{0,30}:|[-*#\d]+[.) ] ))"
+    r"\n(?=[^\s])(?:(?<=[^\n]{45}\n)|(?<=\d/\n)(?=\d)"
+    r"|(?<=[^\n]{23}[a-z,/]\n)(?![A-Z][A-Za-z /]{0,30}:|[A-Z]{2,4}/|[-*#\d]+[.) ] ))"
 )
 
 

@@ -1,6 +1,6 @@
 """Identifiers in the styles of hurried people: lower case, capitals, initials, kin, odd dates, broken lines.
 
-`odd_styles.txt` holds invented notes, apart by a line of dashes, with identifiers marked as {LABEL:text}. Each third
+`odd_styles.txt` holds invented notes, apart by a line of dashes, with identifiers marked as {LABEL:text}. Each part
 was first scored before anything was changed for it.
 """
 
