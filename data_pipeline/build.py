@@ -503,15 +503,9 @@ def _waivers(request: BuildRequest) -> list[Waiver]:
     if request.staff is None:
         meaning = "names of staff were looked for by pattern only"
         waivers.append(Waiver(check="list of staff", meaning=meaning, reason=None))
-    if not request.config.gate_shapes:
+    if not request.config.gate.shapes:
         meaning = "the output was not searched for telephone numbers, dates and other shapes of identifiers"
-        waivers.append(
-            Waiver(
-                check="shapes in the output",
-                meaning=meaning,
-                reason="deid.mode=surrogate" if request.config.gate.shapes else "gate.shapes=false",
-            )
-        )
+        waivers.append(Waiver(check="shapes in the output", meaning=meaning, reason="gate.shapes=false"))
     if not request.config.gate.review_notes:
         meaning = "no sample was drawn for people to read"
         waivers.append(Waiver(check="review by people", meaning=meaning, reason="gate.review_notes=0"))

@@ -135,7 +135,7 @@ class GateConfig:
 
     shapes: bool = True
     """Hold a note that still holds a telephone number, a date or another identifier's shape. Set false only where the
-    text is meant to hold such, as after replacement by surrogates; the attestation then says so."""
+    text is meant to hold such; the attestation then says so."""
     single_names: Literal["as_deid", "every", "own"] = "as_deid"
     """Where a first or last name alone is a leak: in every note or only in that patient's own; by default as
     `deid.roster_names` says."""
@@ -252,11 +252,6 @@ class CorpusConfig:
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values, for the manifest."""
         return dataclasses.asdict(self)
-
-    @property
-    def gate_shapes(self) -> bool:
-        """Whether the gate looks for shapes: a text with surrogates is meant to hold them."""
-        return self.gate.shapes and self.deid.mode != "surrogate"
 
     @property
     def pieces_sha256(self) -> str:

@@ -66,7 +66,7 @@ class PieceContext:
         """The gate's verifier, which knows the output and the lists of people alone."""
         gate, deid = self.config.gate, self.config.deid
         single_names = deid.roster_names if gate.single_names == "as_deid" else gate.single_names
-        return verifier_for(self.roster_path, self.staff_path, single_names, self.config.gate_shapes, self.hmac_key)
+        return verifier_for(self.roster_path, self.staff_path, single_names, self.config.gate.shapes, self.hmac_key)
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
             rejected.append({"input": piece.input_index, "row": number, "note_id": note_id, "reason": note.reason})
             continue
         repaired["encoding"] += isinstance(row, Note) and row.repaired_encoding
-        checks = sorted(verifier.check(note.columns) | ({"detectors' roster"} if note.leaks else set()))
+        checks = sorted(verifier.check(note.masked) | ({"detectors' roster"} if note.leaks else set()))
         if checks:
             held.update(checks)
             quarantined.append(note.columns | {"checks": "; ".join(checks)})
@@ -218,6 +218,9 @@ def write_notes(path: Path, table: pa.Table) -> None:
 @dataclass(frozen=True)
 class _Finished:
     columns: dict[str, str]
+    masked: dict[str, str]
+    """The same with placeholders where `columns` may have surrogates: what the gate reads, since a surrogate looks like
+    an identifier on purpose."""
     keys: NoteKeys
     replaced: Counter[str]
     leaks: bool
@@ -273,7 +276,8 @@ def _finish(note: Note, context: PieceContext, roster: Roster | None) -> _Finish
     }
     order = order_of(note.date, context.hmac_key, note.patient_id)
     keys = NoteKeys(columns["patient_key"], order, SPLITS.index(split))
-    return _Finished(columns, keys, Counter(result.replaced), result.leaks or note_type.leaks)
+    masked = columns | {"note_type": note_type.masked, "text": result.masked}
+    return _Finished(columns, masked, keys, Counter(result.replaced), result.leaks or note_type.leaks)
 
 
 def _safe_id(row: Row, context: PieceContext, roster: Roster | None) -> str:

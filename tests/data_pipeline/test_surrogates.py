@@ -111,6 +111,9 @@ def test_modes_of_a_build(tmp_path: Path) -> None:
     assert made["a"].split(" saw ")[1].split(" on ")[0] == made["b"].split(" was ")[0]
     days = [date(int(y), int(m), int(d)) for m, d, y in re.findall(r"(\d+)/(\d+)/(\d{4})", made["a"] + made["b"])]
     assert (days[1] - days[0]).days == 10
+    manifest = load_corpus(tmp_path / "s")
+    assert manifest["counts"]["quarantined"] == 0
+    assert "shapes in the output" not in {waiver["check"] for waiver in manifest["attestation"]["waivers"]}
     build(tmp_path / "v", spec, settings=["deid.mode=verify"])
     assert texts(tmp_path / "v") == {"c": rows[2]["text"]}
     assert load_corpus(tmp_path / "v")["counts"]["quarantined"] == 2
