@@ -15,6 +15,7 @@ from pathlib import Path
 from data_pipeline.config import DeidConfig
 from data_pipeline.deid.patterns import find_by_pattern
 from data_pipeline.deid.presidio import Presidio, presidio_version
+from data_pipeline.deid.repeats import repeated_names
 from data_pipeline.deid.roster import Roster
 from data_pipeline.deid.spans import PhiSpan, replace_spans, union
 from data_pipeline.deid.surrogates import Surrogates
@@ -52,7 +53,7 @@ def find_phi(
         spans += roster.find(plain, patient_id)
     for find in finders:
         spans += find(text)
-    return union(spans)
+    return union(spans + repeated_names(plain, spans))
 
 
 def deidentify(text: str, patient_id: str = "", roster: Roster | None = None) -> Deidentified:

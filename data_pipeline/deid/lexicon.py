@@ -150,7 +150,8 @@ def _judge(plain: str, group: list[tuple[int, int, Known]]) -> Iterator[PhiSpan]
         # "Hepatitis C Smith": an initial without its full stop opens no name.
         group = group[1:]
         start = group[0][0]
-    yield PhiSpan(start, end, "NAME")
+    is_town = all(known & Known.TOWN for known in strong)
+    yield PhiSpan(start, end, "LOCATION" if is_town else "NAME")
 
 
 def _without_credentials(plain: str, group: list[tuple[int, int, Known]]) -> list[tuple[int, int, Known]]:
@@ -200,12 +201,21 @@ def _is_unlisted_owner(plain: str, group: list[tuple[int, int, Known]]) -> bool:
     )
 
 
+def names_a_thing(plain: str, start: int, end: int) -> bool:
+    """Whether the name at `start` is that of a thing by what stands around it."""
+    return thing_follows(plain, end) or _has_article(plain, start, end)
+
+
+def _has_article(plain: str, start: int, end: int) -> bool:
+    """People take no article: "the Glenn", "a Rubin osteotome", but "the Johnson family"."""
+    return _ARTICLE.search(plain, max(0, start - 10), start) is not None and not _FAMILY.match(plain, end)
+
+
 def _counts_alone(plain: str, start: int, end: int, known: Known) -> bool:
     """A single name in mixed case."""
     if end - start < (3 if known & Known.GIVEN else 4):
         return False
-    # People take no article: "the Glenn", "a Rubin osteotome", but "the Johnson family".
-    if _ARTICLE.search(plain, max(0, start - 10), start) and not _FAMILY.match(plain, end):
+    if _has_article(plain, start, end):
         return False
     if known & Known.GIVEN:
         return True

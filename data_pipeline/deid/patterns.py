@@ -11,7 +11,7 @@ from typing import Any
 
 import re2
 
-from data_pipeline.deid import dates, earlier, names, numbers, people, places
+from data_pipeline.deid import codes, dates, earlier, facilities, names, numbers, people, places, streets
 from data_pipeline.deid.detector import Judge
 from data_pipeline.deid.lexicon import find_names
 from data_pipeline.deid.spans import PhiSpan
@@ -50,7 +50,10 @@ def _compiled() -> tuple[tuple[Any, Judge], ...]:
     detectors = (
         *dates.DETECTORS,
         *numbers.DETECTORS,
+        *codes.DETECTORS,
         *places.DETECTORS,
+        *streets.DETECTORS,
+        *facilities.detectors(),
         *names.detectors(),
         *people.detectors(),
         *earlier.DETECTORS,

@@ -37,9 +37,12 @@ class Known(IntFlag):
     """Among the first thousands of its list and in no dictionary: a name even in lower case."""
     FREQUENT = 128
     """Among the first thousands of its list."""
+    TOWN = 256
+    """A town of the United States that is called nothing else."""
 
 
-NAME = Known.GIVEN | Known.SURNAME
+NAME = Known.GIVEN | Known.SURNAME | Known.TOWN
+"""Names of people and of towns: what one rule takes for the other goes all the same."""
 NOT_A_NAME = Known.ORDINARY | Known.STAYS | Known.EPONYM
 _CENSUS_FILES = ("dist.all.last", "dist.female.first", "dist.male.first")
 _FREQUENT_SURNAMES = 8_000
@@ -61,6 +64,12 @@ def known_words() -> dict[str, Known]:
         add(word, Known.GIVEN | (Known.FREQUENT if rank <= _FREQUENT_GIVEN_NAMES else Known(0)))
     for name in given_names():
         add(name.lower(), Known.GIVEN | Known.FREQUENT)
+    for word in _read("surnames_2010.txt"):
+        add(word, Known.SURNAME)
+    for word in _read("names_of_the_world.txt"):
+        add(word, Known.GIVEN)
+    for word in _read("towns.txt"):
+        add(word, Known.TOWN)
     for word in (*_read("clinical_words.txt"), *ordinary_words(), *not_names()):
         add(word, Known.ORDINARY)
     for word in (*drugs(), *_lower("proper_words.txt")):
@@ -120,6 +129,19 @@ def ordinary_words() -> frozenset[str]:
 def eponyms() -> frozenset[str]:
     """Lower-case names that medicine uses, such as foley."""
     return _lower("eponyms.txt")
+
+
+@functools.cache
+def place_words() -> frozenset[str]:
+    """Lower-case words of landscape and faith of which the names of towns, homes, schools and churches are made."""
+    return frozenset(_read("place_words.txt"))
+
+
+@functools.cache
+def town_phrases() -> tuple[str, ...]:
+    """Towns of several words whose words do not tell that they are towns: "Baton Rouge"; as written."""
+    lines = (Path(__file__).parent / "lists" / "town_phrases.txt").read_text(encoding="ascii").splitlines()
+    return tuple(line for line in lines if line)
 
 
 @functools.cache
