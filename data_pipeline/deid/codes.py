@@ -100,7 +100,7 @@ def _judge_cued(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     if re.fullmatch(r"\d+(?i:mg|ml|mcg|cm|mm|kg|h|hr|hrs|x|f|am|pm|yo|st|nd|rd|th)|(?:19|20)\d\d", value[0]):
         return
     # Days are for the patterns of dates; "images #10-14" is a range.
-    if re.fullmatch(r"\d{1,2}[-/.]\d{1,2}(?:[-/.]\d{2,4})?|\d{1,3}-\d{1,3}|\d+\.\d+", value[0]):
+    if re.fullmatch(r"\d{1,2}[-/.]\d{1,2}(?:[-/.]\d{2,4})?|\d{1,3}[-/]\d{1,3}|\d+\.\d+", value[0]):
         return
     yield PhiSpan(value.start(), end, "ID")
 
@@ -108,7 +108,7 @@ def _judge_cued(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
 def _judge_numbered(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     value = _VALUE_AT_END.search(plain, start, end)
     digits = sum(char.isdigit() for char in value[0]) if value else 0
-    if value and digits > 3 and not re.fullmatch(r"(?:19|20)\d\d|\d{1,3}-\d{1,3}", value[0]) and not _is_measure(plain, start, end):
+    if value and digits > 3 and not re.fullmatch(r"(?:19|20)\d\d|\d{1,3}[-/]\d{1,3}", value[0]) and not _is_measure(plain, start, end):
         yield PhiSpan(value.start(), end, "ID")
 
 

@@ -74,6 +74,7 @@ _DATE = "|".join(
         rf"{_WEEKDAY}?\b{_DAY}{_ORDINAL}[ -]?(?:of )?{_MONTH}\.?(?:[ ,-]{{0,2}}(?:{_YEAR}|'?\d\d)\b|\b)",
         rf"\b{_MONTH}\.?(?:,|\s+of)?\s{{1,2}}{_YEAR}\b",
         r"\bmay \d{1,2}(?:st|nd|rd|th)\b(?:,? \d{4}\b)?",
+        r"\b(?i:on|by|since|until|till|before|after|from|wedding|due|appt|scheduled|for) may \d{1,2}\b",
         rf"\b{_MONTH}(?:[-/.]| ?')(?:{_YEAR}|\d\d)\b",
         rf"{_WEEKDAY}\b{_MONTH_NUMBER}/{_DAY}\b",
         rf"{_WEEKDAY}\b{_DAY}/{_MONTH_NUMBER}\b",
@@ -98,7 +99,7 @@ _CAPITAL_BEFORE_IN = re.compile(r"(?:[A-Z][a-z]+|, [A-Z]{2}) in $")
 _CUE_OF_SCORE = re.compile(
     r"(?:(?:pain|strength|murmur|grade|graded|scale|score|apgars?|motor|reflex(?:es)?|pulses?|power|rated|rates?|gcs|"
     r"systolic|muscle|flexors?|extensors?|bilaterally|acuity|eye|vision|glasgow|bp|nodes?|bipap|cpap|ps|peep|settings"
-    r"|pressures?|vent|phq|gad|katz|lawton|moca|mmse|gds|epds|cage|audit|fast|nihss|barthel|tandem|press)"
+    r"|pressures?|vent|rv|pa|ra|lv|ao|wedge|pcwp|phq|gad|katz|lawton|moca|mmse|gds|epds|cage|audit|fast|nihss|barthel|tandem|press)"
     r"(?:\s(?:is|was|of|at|as|a|are|were|score|level|today|now|about|approximately|currently|with|and|or|to|in|on))*"
     r"[\s:,(]*|=\s?|[+#<>~./*-]|\dx)$",
     re.I,
@@ -132,9 +133,13 @@ def _judge_date(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
         if not _NOT_AFTER_DATE.match(plain[end : end + 14]):
             yield PhiSpan(start + cued.start(), end, "DATE")
         return
-    short = re.fullmatch(r"\d\d?-\d\d?-(\d\d)", candidate)
-    # "3-3-58" can be nothing else; "1-2-10" needs a word before it.
-    if short and len(candidate) < 8 and int(short[1]) <= 31 and not _has_cue(plain, start):
+    may = re.search(r"may \d\d?$", candidate)
+    if may and candidate[0] != "m":
+        yield PhiSpan(start + may.start(), end, "DATE")
+        return
+    short = re.fullmatch(r"\d\d?-(\d\d?)-(\d\d)", candidate)
+    # "3-3-58" and "3-27-23" can be nothing else; "1-2-10" needs a word before it.
+    if short and len(candidate) < 8 and int(short[2]) <= 31 and int(short[1]) <= 12 and not _has_cue(plain, start):
         return
     bare = _BARE_DATE.fullmatch(candidate)
     if bare is not None and not _is_bare_date(plain, start, end, int(bare[1]), int(bare[2])):

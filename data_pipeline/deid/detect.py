@@ -20,7 +20,7 @@ from data_pipeline.deid.roster import Roster
 from data_pipeline.deid.spans import PhiSpan, replace_spans, union
 from data_pipeline.deid.surrogates import Surrogates
 from data_pipeline.deid.tagger import Tagger, tagger_sha256
-from data_pipeline.deid.view import plain_view
+from data_pipeline.deid.view import plain_view, unscanned
 from data_pipeline.deid.words import lists_sha256
 from data_pipeline.placeholders import PlaceholderClass
 
@@ -47,7 +47,7 @@ def find_phi(
     text: str, patient_id: str = "", roster: Roster | None = None, finders: Sequence[Finder] = ()
 ) -> list[PhiSpan]:
     """Identifiers in `text`, sorted and without overlap."""
-    plain = plain_view(text)
+    plain = unscanned(plain_view(text))
     spans = find_by_pattern(plain)
     if roster is not None:
         spans += roster.find(plain, patient_id)

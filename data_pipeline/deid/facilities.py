@@ -12,9 +12,9 @@ from data_pipeline.deid.detector import Detector
 from data_pipeline.deid.eponyms import thing_follows
 from data_pipeline.deid.lexicon import what_is_known
 from data_pipeline.deid.spans import PhiSpan
-from data_pipeline.deid.words import NAME, Known, place_words, town_phrases, word_set
+from data_pipeline.deid.words import NAME, Known, not_names, place_words, town_phrases, word_set
 
-_WORD = r"[A-Z][A-Za-z'.-]*"
+_WORD = r"(?:St\.|[A-Z][A-Za-z'-]*)"
 _JOINT = r"(?:(?:of|the|for|and|at|de|del|la|&) ){0,2}"
 _KINDS = (
     r"(?i:hospitals?|hosp|medical (?:cent(?:er|re)|group|practice|associates|clinic|imaging)|med ctr|clinics?|cent(?:er|re)"
@@ -55,7 +55,7 @@ _GENERIC = word_set(
     " behavioral mental psychiatric acute long term assisted living intensive critical surgery medicine internal department"
     " office from to at in of and for with by public private national american united international federal physical"
     " occupational speech respiratory radiation infusion day adult senior student middle high elementary school church"
-    " memory hospice palliative transplant vascular cardiac pulmonary renal kidney liver bone joint spine sports hand foot"
+    " memory wellness chiropractic hospice palliative transplant vascular cardiac pulmonary renal kidney liver bone joint spine sports hand foot"
     " head neck brain skin blood vein lung breast prostate bladder prenatal postpartum perinatal diabetes thyroid fertility"
     " admission discharge transfer rapid response blue red code social work case management patient support resource call"
     " crisis suicide poison control disease new old left right upper lower north south east west grand big little great"
@@ -88,6 +88,9 @@ _LOWER_KINDS = word_set("hospital clinic elementary high church school nursing h
 _PERSONAL_KINDS = word_set("house care home labs lab place court center centre surgery cardiology high health store base inc hall")
 
 
+_SPECIALTY = re.compile(r"(?:ology|iatry|iatrics?|therapy|surgery|surgical|metry|graphy|pathy|itis|osis|oma|ectomy|plasty|scopy|ics)$")
+
+
 def _is_of_places(word: str) -> bool:
     return word.lower().removesuffix("'s").strip(".") in place_words()
 
@@ -95,7 +98,7 @@ def _is_of_places(word: str) -> bool:
 def _is_proper(word: str) -> bool:
     """A name or a word that no list knows, with a capital."""
     lower = word.lower().strip(".'")
-    if not word[0].isupper() or len(lower) < 3 or lower in _GENERIC:
+    if not word[0].isupper() or len(lower) < 3 or lower in _GENERIC or _SPECIALTY.search(lower):
         return False
     known = what_is_known(word.rstrip("."))
     if known & (Known.ORDINARY | Known.STAYS | Known.EPONYM):
@@ -106,7 +109,7 @@ def _is_proper(word: str) -> bool:
 def _judge_saint(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     words = plain[start:end].split()
     known = what_is_known(words[-1])
-    if thing_follows(plain, end) or known & (Known.STAYS | Known.EPONYM) or (known & Known.ORDINARY and not known & NAME):
+    if words[-1].lower() in not_names() or thing_follows(plain, end) or known & (Known.STAYS | Known.EPONYM) or (known & Known.ORDINARY and not known & NAME):
         return
     if re.match(r" (?:wort|valve|graft|lead|device|pacemaker)", plain[end : end + 12], re.I):
         return

@@ -23,8 +23,13 @@ _LOWER_LETTERS = re.compile(r"[a-z]{4,}")
 _NOT_BEFORE = r"(?<![A-Za-z0-9@._/'-])"
 _NOT_BEHIND = r"(?:-[a-z]{2,})?(?![A-Za-z0-9@_]|\.[a-z])"
 _LOWER_BESIDE = re.compile(r"(,? )([a-z][a-z'-]+)(?![A-Za-z0-9@_]|\.[a-z])")
-_LOWER_BEFORE = re.compile(r"(?<![A-Za-z0-9@._/'-])([a-z][a-z'-]+)(,? )$")
+_LOWER_BEFORE = re.compile(r"(?<![A-Za-z0-9@._/'-])([a-z][a-z'-]*)(,? |\\. ?)$")
 _MIN_CAPITALS = 4
+_MIN_CHARS_A_CAPITAL = 60
+"""A paragraph with fewer capitals than one in so many characters is written in lower case."""
+_CAPITAL = re.compile(r"[A-Z]")
+_BLANK_LINE = re.compile(r"\n\s*\n")
+_AUXILIARIES = word_set("will mark may drew wade chase price case page love hope more major wells long young days")
 _ARTICLE = re.compile(r"(?:^|[\s(])(?:[Tt]he|[Aa]n?|using|#?\d+)[ \n]$")
 _FAMILY = re.compile(r"s?'? (?:family|twins|household|home|house|residence|girls?|boys?|brothers|sisters)\b")
 CREDENTIALS = word_set(
@@ -232,17 +237,38 @@ def _counts_in_capitals(words: list[str], group: list[tuple[int, int, Known]], h
 
 
 @functools.cache
-def _names_in_lower_case() -> frozenset[str]:
-    return frozenset(word for word, known in known_words().items() if known & Known.LOWER_NAME)
+def _names_in_lower_case(flag: Known) -> frozenset[str]:
+    return frozenset(word for word, known in known_words().items() if known & flag)
 
 
 def _lower_names(plain: str) -> Iterator[PhiSpan]:
     # Few notes hold one at all, and a set of the note's words says so at once.
-    candidates = _names_in_lower_case().intersection(_LOWER_LETTERS.findall(plain))
-    if not candidates:
-        return
-    for match in re.finditer(rf"{_NOT_BEFORE}(?:{'|'.join(sorted(candidates))}){_NOT_BEHIND}", plain):
-        if "-" in match[0] and not is_strong(what_is_known(match[0])):
+    words = set(_LOWER_LETTERS.findall(plain))
+    candidates = _names_in_lower_case(Known.LOWER_NAME).intersection(words)
+    if candidates:
+        yield from _lower_places(plain, 0, len(plain), candidates)
+    rare = _names_in_lower_case(Known.NO_WORD).intersection(words) - candidates
+    if rare:
+        for start, end in _paragraphs_in_lower_case(plain):
+            yield from _lower_places(plain, start, end, rare)
+
+
+def _paragraphs_in_lower_case(plain: str) -> Iterator[tuple[int, int]]:
+    """Where somebody writes without the shift key; rare names count there, since a capital cannot tell."""
+    start = 0
+    for gap in (*_BLANK_LINE.finditer(plain), None):
+        end = gap.start() if gap else len(plain)
+        capitals = len(_CAPITAL.findall(plain, start, end))
+        if capitals * _MIN_CHARS_A_CAPITAL < end - start:
+            yield start, end
+        start = gap.end() if gap else end
+
+
+def _lower_places(plain: str, first: int, last: int, candidates: frozenset[str] | set[str]) -> Iterator[PhiSpan]:
+    pattern = re.compile(rf"{_NOT_BEFORE}(?:{'|'.join(sorted(candidates))}){_NOT_BEHIND}")
+    for match in pattern.finditer(plain, first, last):
+        known = what_is_known(match[0])
+        if "-" in match[0] and not is_strong(known):
             continue
         if thing_follows(plain, match.end(), near=True):
             continue
@@ -250,12 +276,22 @@ def _lower_names(plain: str) -> Iterator[PhiSpan]:
         after = _LOWER_BESIDE.match(plain, end)
         if after and _is_name_beside(after[2]):
             end = after.end() - (2 if after[2].endswith("'s") else 0)
-        before = _LOWER_BEFORE.search(plain, max(0, start - 24), start)
-        if before and _is_name_beside(before[1]):
+        for _ in range(2):
+            before = _LOWER_BEFORE.search(plain, max(0, start - 24), start)
+            if before is None or not (_is_name_beside(before[1]) or _is_given_beside(before[1])):
+                break
             start = before.start()
-        yield PhiSpan(start, end, "NAME")
+        is_town = not known & (Known.GIVEN | Known.SURNAME)
+        yield PhiSpan(start, end, "LOCATION" if is_town else "NAME")
 
 
 def _is_name_beside(word: str) -> bool:
     known = what_is_known(word)
     return len(word) > 2 and bool(known & NAME) and not known & (NOT_A_NAME | Known.COMMON_EPONYM)
+
+
+def _is_given_beside(word: str) -> bool:
+    """An initial, or a given name that is also a word: "r oglesby", "opal mae", but not "will" or "an"."""
+    known = what_is_known(word)
+    is_given = len(word) > 3 and known & Known.GIVEN and not known & (Known.STAYS | Known.EPONYM)
+    return (len(word) == 1 and word not in "aix") or (bool(is_given) and word not in _AUXILIARIES)

@@ -11,7 +11,19 @@ from typing import Any
 
 import re2
 
-from data_pipeline.deid import codes, dates, earlier, facilities, names, numbers, people, places, streets
+from data_pipeline.deid import (
+    callings,
+    codes,
+    dates,
+    dictation,
+    earlier,
+    facilities,
+    names,
+    numbers,
+    people,
+    places,
+    streets,
+)
 from data_pipeline.deid.detector import Judge
 from data_pipeline.deid.lexicon import find_names
 from data_pipeline.deid.spans import PhiSpan
@@ -49,6 +61,7 @@ def _compiled() -> tuple[tuple[Any, Judge], ...]:
     options.max_mem = _AUTOMATON_BYTES
     detectors = (
         *dates.DETECTORS,
+        *dictation.DETECTORS,
         *numbers.DETECTORS,
         *codes.DETECTORS,
         *places.DETECTORS,
@@ -56,6 +69,7 @@ def _compiled() -> tuple[tuple[Any, Judge], ...]:
         *facilities.detectors(),
         *names.detectors(),
         *people.detectors(),
+        *callings.DETECTORS,
         *earlier.DETECTORS,
     )
     return tuple((re2.compile(item.pattern.encode("latin-1"), options), item.judge) for item in detectors)

@@ -8,15 +8,21 @@ dictionary also has count only with a capital in the middle of a sentence.
 import re
 from collections.abc import Iterable, Iterator
 
-from data_pipeline.deid.lexicon import CREDENTIALS, names_a_thing, what_is_known
+from data_pipeline.deid.lexicon import CREDENTIALS, is_strong, names_a_thing, what_is_known
 from data_pipeline.deid.spans import PhiSpan
 from data_pipeline.deid.words import NAME, Known, not_names, word_set
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z'-]*")
 _MIN_CHARS, _MIN_LOGIN_CHARS, _MIN_LOWER_CHARS = 3, 5, 5
+_MAX_ABBREVIATION = 4
+_MAX_LETTERS = 3
 _MIDDLE_OF_SENTENCE = re.compile(r"[a-z0-9,;)\]][ \n]$")
+# "Dr. C", and a letter with four digits, by which veterans are called.
+_LETTER = re.compile(r"\b(?:(?:Dr|Mr|Mrs|Ms|Miss|DR|MR|MRS|MS)\.? (?=[A-Z]\b(?!\.? [A-Z][a-z]|[-'.][A-Za-z]))|(?=[A-Z]\d{4}\b))([A-Z](?:\d{4})?)\b")
+# Published notes call people so.
+_ANYBODY = "ABXYZ"
 _LOGIN = re.compile(r"[A-Za-z0-9._-]*")
-_ABBREVIATIONS = word_set(
+ABBREVIATIONS = word_set(
     "AA AB AC AD AF AG AI AJ AK AM AN AP AR AS AT AV BB BE BG BH BI BK BM BP BR BS BT BV BW BX CA CB CC CD CF CG CH CI "
     "CK CL CM CN CO CP CR CS CT CV CX CY DB DC DI DJ DM DO DP DR DS DT DU DW DX EA ED EF EG EM EN EP ER ES ET EX FB FE "
     "FH FM FN FS FT FU FX GA GB GE GF GI GM GN GP GS GT GU HA HB HC HD HF HI HO HP HR HS HT HX IA IC ID IF II IL IM IN "
@@ -39,13 +45,18 @@ def repeated_names(plain: str, found: Iterable[PhiSpan]) -> list[PhiSpan]:
     """Further places of the view at which the words of the names in `found` stand; they may overlap it."""
     words: set[str] = set()
     initials: set[str] = set()
+    letters: set[str] = set()
     for span in found:
         if span.cls == "NAME":
             parts = [part for part in _WORD.findall(plain[span.start : span.end]) if part.upper() not in CREDENTIALS]
             words.update(part.removesuffix("'s") for part in parts)
             initials.update(_initials(plain[span.start : span.end], parts))
+            letters.update(part[0] for part in parts[-1:] if part[0].isupper() and part[0] not in _ANYBODY)
     spans = [span for word in sorted(words) if len(word) >= _MIN_CHARS for span in _places(plain, word)]
-    return spans + [PhiSpan(*place, "NAME") for short in sorted(initials) for place in _whole_words(plain, short)]
+    spans += [PhiSpan(*place, "NAME") for short in sorted(initials) for place in _whole_words(plain, short)]
+    places = [PhiSpan(*match.span(1), "NAME") for match in _LETTER.finditer(plain) if match[1][0] in letters]
+    # A note that calls somebody by a letter throughout was written so that nobody should know.
+    return spans + (places if len(places) <= _MAX_LETTERS else [])
 
 
 def _initials(name: str, parts: list[str]) -> Iterator[str]:
@@ -56,7 +67,7 @@ def _initials(name: str, parts: list[str]) -> Iterator[str]:
     if "," in name:
         letters = letters[1:] + letters[0]
     for short in {letters, letters[0] + letters[-1]}:
-        if short not in _ABBREVIATIONS and not what_is_known(short) & (Known.ORDINARY | Known.STAYS):
+        if short not in ABBREVIATIONS and not what_is_known(short) & (Known.ORDINARY | Known.STAYS):
             yield short
 
 
@@ -67,7 +78,10 @@ def _places(plain: str, word: str) -> Iterator[PhiSpan]:
     weak = bool(known & (Known.ORDINARY | Known.EPONYM | Known.COMMON_EPONYM))
     if weak and not known & NAME:
         return
-    forms = {word, word.capitalize(), word.upper()}
+    # Four capitals are more often an abbreviation, whatever else they spell.
+    forms = {word, word.capitalize()} | ({word.upper()} if len(word) > _MAX_ABBREVIATION else set())
+    if word.isupper() and len(word) <= _MAX_ABBREVIATION and not is_strong(known):
+        return
     if not weak and len(word) >= _MIN_LOWER_CHARS:
         forms.add(word.lower())
     for form in sorted(forms):

@@ -33,7 +33,7 @@ _NAMED = rf"\b(?:{_WORD} ){{1,2}}(?:{_SURE_KINDS})\b|\b{_WORD} (?:St|Dr|Ct|Pl|Sq
 _NUMBERED = (
     r"\b\d{1,3}(?i:st|nd|rd|th) (?i:street|st|avenue|ave|road|rd|lane|place|pl|court|ct|blvd|drive|dr|terrace|cross|main)\b"
     r"|\b(?:[A-Z][a-z]+ )?(?:County|State|Farm|Ranch|Forest|Rural|Township|Service) (?:Road|Rd|Route|Rte|Hwy|Highway)\.? [A-Z]{0,2}-?\d{1,5}[A-Z]?\b"
-    r"|\b(?:CR|FM|SR|RR|R\.R\.|HC|RFD|RD|US|I)[- ]?(?:#|No\.? ?)?\d{1,4}(?:,? Box \d+[A-Z]?)\b|\b(?:CR|FM) \d{2,5}\b|\bR\.R\. ?#?\d{1,2}\b|\bRR ?#?\d, [A-Za-z]"
+    r"|\b(?:CR|FM|SR|RR|R\.R\.|HC|RFD|RD|US|I)[- ]?(?:#|No\.? ?)?\d{1,4}(?:,? Box \d+[A-Z]?)\b|\b(?:CR|FM) \d{3,5}\b|\bR\.R\. ?#?\d{1,2}\b|\bRR ?#?\d, [A-Za-z]"
     r"|\b(?:US-\d{1,3}|I-\d{1,2})\b|\b(?i:mile ?(?:marker|post)) \d{1,4}(?:\.\d)?\b|\b[Bb]ox \d{1,5}\b|\b(?:[MA]\d{1,3}) (?:motorway|northbound|southbound)\b"
 )
 _CROSSING = (

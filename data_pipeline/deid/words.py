@@ -39,6 +39,8 @@ class Known(IntFlag):
     """Among the first thousands of its list."""
     TOWN = 256
     """A town of the United States that is called nothing else."""
+    NO_WORD = 512
+    """A name or town, however rare, that no dictionary has as a word."""
 
 
 NAME = Known.GIVEN | Known.SURNAME | Known.TOWN
@@ -80,6 +82,9 @@ def known_words() -> dict[str, Known]:
     for word, flags in known.items():
         if flags & Known.FREQUENT and not flags & (NOT_A_NAME | Known.COMMON_EPONYM) and word not in in_dictionary:
             known[word] = flags | (Known.LOWER_NAME if len(word) >= MIN_LOWER_CHARS else Known(0))
+        is_name = flags & NAME and not flags & (NOT_A_NAME | Known.COMMON_EPONYM)
+        if is_name and len(word) > MIN_LOWER_CHARS and word not in in_dictionary:
+            known[word] |= Known.NO_WORD
     return {word: Known(flags) for word, flags in known.items()}
 
 
