@@ -58,8 +58,8 @@ _LETTERS = (
     r"\b(?i:d/w|dw|w/|with|per|paged|by|cc|from|to|spoke w/|s/w|signed|initials?|rn|md|np|pa|cosign|witness(?:ed by)?|verified by|reviewed by"
     r"|checked by|done by|given by|drawn by|called to|typed by|prepared by|sent by|entered by|review):? (?:[A-Z]\. ?){2,3}"
     r"|\b(?i:typed|transcribed|sent|entered|prepared|dictated|checked|drawn|given|verified|reviewed|scribed|keyed|witnessed|initialed|initialled|charted|done)"
-    r" by:? {0,2}[A-Za-z]{2,3}\b|\b(?i:initials?|init|trans|typist|scribe|dict|tech|operator|[td]):[ ]{0,3}[a-z]{2,3}\b|\b(?i:initials?|init|typist|trans|scribe):[ ]{0,3}[A-Z]{2,3}\b"
-    r"|\b(?i:d/w|paged|signed out to|s/o to|handoff to|cosigned) [A-Z]{2,3}\b"
+    r"(?i: by):? {0,2}[A-Za-z]{2,3}\b|\b(?i:initials?|init|trans|typist|scribe|dict|tech|operator|[td]):[ ]{0,3}[a-z]{2,3}\b|\b(?i:initials?|init|typist|trans|scribe):[ ]{0,3}[A-Z]{2,3}\b"
+    r"|\b(?i:d/w|paged|signed out to|s/o to|handoff to|cosigned|review:|reviewed by) [A-Z][A-Za-z]?[A-Z]\b"
 )
 _LETTERS_TAIL = re.compile(r"(?:(?:[A-Z]\. ?){2,3}|[A-Za-z]{2,3})$")
 _SLASHED = r"(?:^|[\s.;])(?:[A-Z]{2,4}[/:][a-z]{2,3}|/[a-z]{2,3}|[A-Z]{3}/[A-Z]{2,3})[ \t]*(?:\n|$)"
@@ -76,6 +76,7 @@ _GREETED_HEAD = re.compile(
     r"|(?:thanks|thank you|thx|ty|cheers|regards|sincerely|best|love|warmly|respectfully|yours|gracias)[a-z ]*[,!.-]{1,2}\s{1,3}|[a-z]+: ?)",
     re.I,
 )
+_MAILED = rf"\b{_WORD}(?: \(?[A-Z][A-Za-z'.-]*\)?){{0,3}} ?<[^>\s@]+@"
 _SIGNED_LINE = r"(?:\n|^)[ \t]*[-~]{0,2} ?[A-Z][a-z]{2,}(?: [A-Z]\.?)?[ \t]*(?:\n[ \t]*\n|\n[ \t]*-{3}|\s*$)"
 
 
@@ -86,7 +87,7 @@ def _is_calling(word: str, cued: bool) -> bool:
         return False
     if known & Known.ORDINARY:
         return cued and bool(known & Known.GIVEN)
-    return not word.isupper() or bool(known & NAME) or len(word) > 4
+    return not word.isupper() or len(word) > 4 or (len(word) > 3 and bool(known & NAME))
 
 
 def _name(plain: str, start: int, end: int, cued: bool) -> Iterator[PhiSpan]:
@@ -153,7 +154,8 @@ def _judge_slashed(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     words = re.compile(r"[A-Za-z]+")
     if letters[0].isupper() and len(letters) > 1 and letters[0] in ABBREVIATIONS:
         return
-    if any(what_is_known(word) & (Known.ORDINARY | Known.STAYS) for word in letters if word.islower()):
+    sure = len(letters) > 1 and len(letters[0]) > 2
+    if not sure and any(what_is_known(word) & (Known.ORDINARY | Known.STAYS) for word in letters if word.islower()):
         return
     for word in words.finditer(plain, start, end):
         yield PhiSpan(word.start(), word.end(), "NAME")
@@ -195,6 +197,11 @@ def _judge_greeted(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
         yield from _name(plain, begin, end, cued=True)
 
 
+def _judge_mailed(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
+    name = plain[start : plain.index("<", start)].rstrip()
+    yield PhiSpan(start, start + len(name), "NAME")
+
+
 def _judge_signed_line(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     word = re.compile(r"[A-Z][a-z]+(?: [A-Z]\b)?").search(plain, start, end)
     if word is None:
@@ -213,5 +220,6 @@ DETECTORS = (
     Detector(_FORM, _judge_form),
     Detector(_LABELLED, _judge_labelled),
     Detector(_GREETED, _judge_greeted),
+    Detector(_MAILED, _judge_mailed),
     Detector(_SIGNED_LINE, _judge_signed_line),
 )

@@ -23,7 +23,7 @@ _CUES = (
     r"|dictation|document|doc|voucher|cert(?:ificate)?|insurance|ins|health card|health|beneficiary|mbi|npi|dea|upin"
     r"|uhid|nhs|ohip|phn|hcn|chi|crn|mpi|epi|emr|ehr|id|barcode|locker|slip|strips?|vial|booking|board|form"
 )
-_MARK = r"(?: ?(?:numbers?|nos?\b\.?|nrs?\b\.?|num\b\.?|#|id\b))"
+_MARK = r"(?: (?:numbers?|nos?\b\.?|nrs?\b\.?|num\b\.?|id\b)| ?#)"
 _LINK = rf"(?i:{_MARK}{{0,2}}(?: is| was|:| -|=| ?\.{{2,}}:?| of| reset to| changed to){{0,2}})[ :#|]{{0,3}}"
 _GROUP = r"[A-Za-z0-9]{1,16}"
 _VALUE = rf"(?:[A-Za-z]{{1,6}}[-/.]?){{0,3}}\d[A-Za-z0-9]{{0,16}}(?:[-/.]{_GROUP}){{0,5}}"
@@ -42,12 +42,18 @@ _WEAK = re.compile(
 
 # "SH/2207/448190", "KTX-2209-118", "B-25-0618"; "9A41C7", "HUFR0713", "42190B"; "20-118834"; "7f3ac9e2-51b0"
 _JOINED = r"\b[A-Z]{1,6}(?:[-/.:][A-Z0-9]{1,8}){1,4}\b"
-_MIXED = r"\b[A-Z]{2,6}\d{4,}[A-Z]{0,3}\b|\b\d{1,3}[A-Z]{2,4}\d{3,}\b|\b\d{6,}[A-Z]{1,3}\b"
-_HYPHENED = r"\b\d{2}-\d{5,}\b|\b\d{5,}-\d{1,4}\b|\b\d{2,4}-[A-Z]{1,3}-\d{3,}\b|\b\d{3,}-\d{2}-[A-Z]{2}\b"
+_MIXED = (
+    r"\b[A-Z]{2,6}\d{4,}[A-Z]{0,3}\b|\b\d{1,3}[A-Z]{2,4}\d{3,}\b|\b\d[A-Z]\d{4,}\b|\b\d{6,}[A-Z]{1,3}\b"
+    r"|\b[A-Z]{1,4}\d{2}[-/]\d{4,}\b"
+)
+_HYPHENED = r"\b\d{1,6}(?:-\d{2,6}){2,5}\b|\b\d{2}-\d{5,}\b|\b\d{5,}-\d{1,4}\b|\b\d{2,4}-[A-Z]{1,3}-\d{3,}\b|\b\d{3,}-\d{2}-[A-Z]{2}\b"
 _HEX = r"\b[0-9a-f]{8}-[0-9a-f]{4}(?:-[0-9a-f]{4,12}){0,3}\b"
 _MEDICARE = r"\b[1-9][A-Za-z][A-Za-z0-9]\d-?[A-Za-z][A-Za-z0-9]\d-?[A-Za-z]{2}\d\d\b"
 # "GMC 7718840", "CPSO 77190": who is registered with whom.
-_REGISTER = r"\b[A-Z]{3,6}(?: [A-Z]{1,3})? \d{5,}\b"
+_REGISTER = (
+    r"\b[A-Z]{3,6}(?: [A-Z]{1,3})? (?:[A-Z]{2,5}\d{3,}|\d{5,})\b"
+    r"|\b[A-Z]{2,5} (?i:reg(?:istration|n)?|licen[cs]e|lic|member)\.?(?i: no\.?)?[: ]{1,3}\d{4,}\b"
+)
 _BARE = r"\b\d{6}\b"
 _HASHED = r"(?:#|\b[Nn]os?\.) ?[A-Za-z]{1,5}-?\d{3,}\b"
 _ENDS_IN = (
@@ -60,7 +66,7 @@ _LOGIN = (
 )
 _SPACED = (
     r"\b\d{4} \d{3} \d{3}(?: [A-Z]{2})?\b|\b\d{3} \d{3} \d{3,4}\b|\b\d{4} \d{5} \d\b|\b\d{4,6} \d{4,}\b"
-    rf"|\b(?i:{_CUES}|{_CUES} (?:no|number|num|id)|[a-z]+ (?:no|number))[.:# ]{{1,3}}(?:[A-Z]{{1,2}}[- ]?)?\d{{2,6}}(?:[ -]\d{{2,6}}){{1,4}}\b"
+    rf"|\b(?i:{_CUES}|{_CUES} (?:no|number|num|id)|[a-z]+ (?:no|number))[.:# ]{{1,3}}(?:[A-Z]{{1,2}}[- ]?)?\d{{2,6}}(?:[ -]\d{{1,6}}){{1,4}}(?: [A-Z]{{2}})?\b"
 )
 _SPACED_VALUE = re.compile(r"(?:[A-Z]{1,2}[- ]?)?\d{2,6}(?:[ -]\d{1,6}){1,4}(?: [A-Z]{2})?$")
 _UNIT_AFTER = re.compile(
@@ -68,6 +74,7 @@ _UNIT_AFTER = re.compile(
     r"l\b|per\b|hours?|hrs?|mins?|am\b|pm\b|%|x\d|lbs?|kg|steps|dollars)|/|,\d{3}|\.\d",
     re.I,
 )
+_UNIT_RIGHT_AFTER = re.compile(r"\s?(?:mg|ml|mcg|cc|units?|meq|cm|mm|hz|%)\b|\.\d|,\d{3}", re.I)
 _LAB_BEFORE = re.compile(
     r"(?:\b(?:plt|plts|platelets?|wbc|rbc|bnp|probnp|hcg|cpk|ck|ldh|ast|alt|viral load|vl|rna|dna|count|counts|copies"
     r"|psa|afp|ferritin|d-?dimer|tsh|cfu|range|to|between|reference|value|level|titer|score|cpt|icd|loinc|snomed|ndc"
@@ -92,7 +99,8 @@ def _judge_cued(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     marked = _MARKED.search(plain[cue.end() if cue else start : value.start()])
     if not marked and (digits < 3 or (digits < 5 and not letters)):
         return
-    if not marked and cue and _WEAK.fullmatch(cue[0]) and (digits < 5 or not (letters or digits > 5)):
+    inside = re.search(r"\d[A-Za-z]+\d", value[0])
+    if not marked and cue and _WEAK.fullmatch(cue[0]) and not inside and (digits < 5 or not (letters or digits > 5)):
         return
     # "unit: 1200", "case: 2019" and "order: 25mg" are a strength or a year.
     if marked and not letters and digits < (4 if cue is None or not _WEAK.fullmatch(cue[0]) else 5):
@@ -117,7 +125,12 @@ def _judge_code(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     digits = sum(char.isdigit() for char in code)
     if digits < 4 or max(map(len, re.findall(r"\d+", code))) < 3 or _NO_CODE.fullmatch(code):
         return
-    if plain[start - 1 : start] in (".", "/", "_", "<", ">") or _is_measure(plain, start, end):
+    if plain[start - 1 : start] in (".", "/", "_", "<", ">") or (digits < 9 and _UNIT_RIGHT_AFTER.match(plain, end)):
+        return
+    if code[0].isdigit() and not re.search("[A-Z]", code) and (_is_measure(plain, start, end) or "-" in code and digits < 7):
+        return
+    # Days, however they are written, are for the patterns of dates.
+    if re.fullmatch(r"\d{1,2}-\d{1,2}-(?:\d\d)?\d\d|\d{4}-\d\d?-\d\d?", code):
         return
     # "PO-2019" and "NHANES 2017-2018" are years.
     if re.fullmatch(r"[A-Z]+[-/. ](?:19|20)\d\d(?:-(?:19|20)?\d\d)?", code):
@@ -126,7 +139,7 @@ def _judge_code(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
 
 
 def _judge_register(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
-    number = re.search(r"\d+$", plain[start:end])
+    number = re.search(r"[A-Z]{0,5}\d+$", plain[start:end])
     if number and not _is_measure(plain, start + number.start(), end) and not number[0].endswith("000"):
         yield PhiSpan(start + number.start(), end, "ID")
 

@@ -47,7 +47,7 @@ _NAMED_DAY = (
 )
 _HOLIDAY = (
     rf"(?:(?i:{_NAMED_DAY})|Tet|Lent|Advent|{_SAINT}(?:'?s)? Day)\b"
-    r"(?:(?i: day| eve| night| morning| weekend| week| holidays?))?(?i:'s eve)?(?:,? \d{4}\b)?"
+    r"(?:(?i: bank holiday| day| eve| night| morning| weekend| week| holidays?))?(?i:'s eve)?(?:,? \d{4}\b)?"
 )
 _NO_HOLIDAY = re.compile(r"\s(?:disease|factor|tree|island|isl|carol|egg|lil(?:y|ies)|rose|cactus|seal)", re.I)
 _DAY_TAIL = re.compile(r"the \d\d?[a-z]{2}$")
@@ -208,7 +208,9 @@ def _judge_month(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     cued = month.start() > start
     # "in may", "to march" and "in dec condition" are words; "June said" and "April Hill" are somebody, and go as such.
     if _MONTH_IS_WORD.match(word) and (
-        word.islower() or not _STRONG_MONTH_CUE.match(plain, start) or not _MONTH_FOLLOWED.match(plain, end)
+        word.islower()
+        or not _STRONG_MONTH_CUE.match(plain, start)
+        or not (_MONTH_FOLLOWED.match(plain, end) or re.match("(?:this|last|next) ", plain[start:end], re.I))
     ):
         return
     if not cued and word.lower() in ("april", "june", "august") and _PERSON_OF_MONTH.match(plain, end):
@@ -237,7 +239,7 @@ _AGE = "|".join(
         rf"|mi|cancer|dementia|death|deceased)"
         rf"(?i: is| was| turned| just turned| turns| died| passed| lived| now| at| to| of| aged?| age| in her sleep){{0,3}} {_OLD}\b",
         rf"(?:\b(?:19|20)\d\d|\d/\d\d) ?\((?i:age |aged )?{_OLD} ?(?i:y|yo|years?)?\)",
-        rf"\b(?:9[0-4]|1[01]\d) ?F\b",
+        rf"\b9[0-4]F\b",
         rf"\b(?i:she is|he is|patient is|she's|he's|now) {_OLD_WORD}[.,;\n]",
         (
             rf"\b{_OLD} ?[FfMm] (?:p/w|with|w/|c/o|h/o|s/p|who|admitted|presents?|presenting|here|hx|PMH|found|from|in"
@@ -256,11 +258,17 @@ _NO_AGE = re.compile(
 )
 
 
+_CUE_OF_HEAT = re.compile(r"\b(?:temp(?:erature)?|tmax|tc|tm|t|fever|febrile|e t)\b[ :=of]{0,5}$", re.I)
+
+
 def _judge_age(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     # "she is 92% on room air", "BP was 101/62": behind a subject alone a number is an age only where it ends.
+    if plain[end - 1] in "Ff" and _CUE_OF_HEAT.search(plain, max(0, start - 12), start):
+        return
     if plain[end - 1].isdigit() and not re.match(r"(?i)age", plain[start:end]) and _NO_AGE.match(plain, end):
         return
-    number = _OLD_NUMBER.search(plain, start, end)
+    bracket = plain.rfind("(", start, end)
+    number = _OLD_NUMBER.search(plain, max(bracket, start), end)
     if number is None:
         yield PhiSpan(start, end, "AGE")
     else:

@@ -31,10 +31,17 @@ _CAPITAL = re.compile(r"[A-Z]")
 _BLANK_LINE = re.compile(r"\n\s*\n")
 _AUXILIARIES = word_set("will mark may drew wade chase price case page love hope more major wells long young days")
 _ARTICLE = re.compile(r"(?:^|[\s(])(?:[Tt]he|[Aa]n?|using|#?\d+)[ \n]$")
+_SCORE = re.compile(r"(?: score| scale)?:? {1,2}(?:\d{1,2}(?:/\d{1,2})?\+?|neg(?:ative)?|pos(?:itive)?)\b(?! ?(?:[MFmf]\b|y|-))")
 _FAMILY = re.compile(r"s?'? (?:family|twins|household|home|house|residence|girls?|boys?|brothers|sisters)\b")
 CREDENTIALS = word_set(
-    "MD DO RN NP PA PHD DDS DPM OD DC LPN CRNA CNA CNM LCSW LICSW MSW FNP ARNP APRN RPH PHARMD FACS FACC"
+    "MD DO RN NP PA PHD DDS DPM OD DC LPN CRNA CNA CNM LCSW LICSW MSW FNP ARNP APRN RPH PHARMD FACS FACC LVN BSN MSN DNP CCM"
+    " BCPS NRP EMT CWOCN FRCPC FRCSI FRCS MRCP MRCS MBBS MBCHB PG FY MA CDE CDCES OTR SLP RDN RD LMFT LPC BCBA ANP AGNP"
 )
+_ROLES = word_set(
+    "HUSBAND WIFE MOTHER FATHER MUM MOM DAD SON DAUGHTER SISTER BROTHER DETECTIVE OFFICER JUDGE TROOPER DEPUTY MISS SOLICITOR"
+    " ADJUSTER PASTOR NURSE PCP NP PA RN MD MOA CDE HCPOA POA SMT SHRI ATTORNEY COACH AUNT UNCLE"
+)
+"""What stands before a name without being a part of it."""
 MAX_NAME_WORDS = 4
 """Longer runs of capitalised words are headings and lists of people, and are read in parts."""
 _EPONYMS = Known.EPONYM | Known.COMMON_EPONYM
@@ -140,6 +147,9 @@ def _judge(plain: str, group: list[tuple[int, int, Known]]) -> Iterator[PhiSpan]
     # "the St. Jude valve" and "St. Joseph Hospital" are nobody.
     if (may_be_thing and thing_follows(plain, end)) or plain[max(0, start - 4) : start] == "St. ":
         return
+    # "Berg 38", "Katz 4/6": what is named after somebody and counted.
+    if len(group) == 1 and group[0][2] & _EPONYMS and _SCORE.match(plain, end):
+        return
     if not strong:
         if _is_unlisted_name(plain, group) or _is_unlisted_owner(plain, group):
             yield PhiSpan(start, end, "NAME")
@@ -160,7 +170,11 @@ def _judge(plain: str, group: list[tuple[int, int, Known]]) -> Iterator[PhiSpan]
 
 
 def _without_credentials(plain: str, group: list[tuple[int, int, Known]]) -> list[tuple[int, int, Known]]:
-    """The group up to a comma behind which only letters and degrees stand: "Anderson, M.D."."""
+    """The group without titles before it, and up to a comma or degree behind which only degrees stand."""
+    while group and plain[group[0][0] : group[0][1]].upper() in _ROLES:
+        group = group[1:]
+    while group and group[-1][1] - group[-1][0] > 1 and plain[group[-1][0] : group[-1][1]] in CREDENTIALS:
+        group = group[:-1]
     for index in range(len(group) - 1, 0, -1):
         start, end, _ = group[index]
         if end - start > 1 and plain[start:end].upper() not in CREDENTIALS:

@@ -62,7 +62,8 @@ def _judge_ip(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
 def _judge_phone(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     candidate = plain[start:end]
     number = re.search(r"[+(]?\d", candidate)
-    if number is None or sum(char.isdigit() for char in candidate) < 4:
+    is_extension = re.match(r"(?:ext|option)", candidate, re.I)
+    if number is None or sum(char.isdigit() for char in candidate) < (2 if is_extension else 4):
         return
     # "white cell 5.31" is a count though "cell" announces a telephone, "range 411-1248" one of a laboratory.
     if re.search(r" \d+\.\d+$", candidate) or _RANGE_BEFORE_NUMBER.search(plain[max(0, start - 20) : start]):
@@ -149,7 +150,7 @@ def _judge_id(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
 
 _SPELLED_OUT = "|".join(
     (
-        r"\b(?i:plate|tag)s?(?i: number| no\.?| is|:|#){0,2} (?:[A-Z]{2} )?[A-Z0-9]{1,4}[ -][A-Z0-9]{2,5}\b",
+        r"\b(?i:plate|tag|rego|reg|registration|vehicle|car)s?(?i: number| no\.?| is|:|#){0,2} (?:[A-Z]{2} )?[A-Z0-9]{1,4}[ -][A-Z0-9]{2,5}\b",
         r"\b(?i:ssn|social security)[^.\n\d]{0,20}(?i:ending|last (?:4|four))[^\d\n]{0,14}\d{4}\b",
         (
             r"\b(?i:user ?name|user id|user|login|handle|instagram|facebook|twitter|skype)(?i: is)?[:=@ "
@@ -159,7 +160,7 @@ _SPELLED_OUT = "|".join(
             r"\b(?i:helicopter|aircraft|tail|flight|vehicle|truck|ambulance)(?i: number| no\.?|:|#){0,2} "
             r"[A-Z]{1,2}\d{2,5}[A-Z]{0,2}\b"
         ),
-        r"(?:^|\s)@[A-Za-z][A-Za-z0-9_]{3,}\b",
+        r"(?:^|[\s(:])@[A-Za-z][A-Za-z0-9_]{3,}\b",
     )
 )
 _SPELLED_VALUE = re.compile(r"(?:(?:[A-Z]{2} )?[A-Z0-9]{1,4}[ -][A-Z0-9]{2,5}|\b\d{4}|@?[A-Za-z0-9._-]+)$")

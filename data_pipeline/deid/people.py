@@ -61,7 +61,9 @@ _SPEAKS = (
     r"|is here|was here|here (?:w/|with|today)|will (?:call|bring|return|come|pick|visit|see|be)|has been|is an? \d"
     r"|was born|died"
     r"|updated|notified|understands|verbalized|tolerated|requests|requested|declined|refuses|refused|remains|continues"
-    r"|present\b|aware\b"
+    r"|present\b|aware\b|ate|slept|went|took|walked|sat|stood|played|smiled|laughed|cried|woke|drank|gave|helped|brought"
+    r"|picked|drives|stayed|met|likes|loves|knows|cooks|smokes|drinks|attends|enjoys|graduated|retired|married|moved"
+    r"|bathed|texted|emailed|e-mailed|signed|translated|interpreted|witnessed|assisted|accompanied|accompanies|sleeps|eats"
 )
 _SPEAKER = rf"{_NAME},? (?:{_SPEAKS})\b"
 # "Timofey, 6, fell", "Ann Hill, 34F".

@@ -21,6 +21,8 @@ _MIDDLE_OF_SENTENCE = re.compile(r"[a-z0-9,;)\]][ \n]$")
 _LETTER = re.compile(r"\b(?:(?:Dr|Mr|Mrs|Ms|Miss|DR|MR|MRS|MS)\.? (?=[A-Z]\b(?!\.? [A-Z][a-z]|[-'.][A-Za-z]))|(?=[A-Z]\d{4}\b))([A-Z](?:\d{4})?)\b")
 # Published notes call people so.
 _ANYBODY = "ABXYZ"
+_LINE_BEFORE = re.compile(r"(?:^|[.,!\n>)/~-])[ \n]{0,2}$")
+_LINE_END = re.compile(r"[ \t.]*(?:\n|$)")
 _LOGIN = re.compile(r"[A-Za-z0-9._-]*")
 ABBREVIATIONS = word_set(
     "AA AB AC AD AF AG AI AJ AK AM AN AP AR AS AT AV BB BE BG BH BI BK BM BP BR BS BT BV BW BX CA CB CC CD CF CG CH CI "
@@ -53,7 +55,14 @@ def repeated_names(plain: str, found: Iterable[PhiSpan]) -> list[PhiSpan]:
             initials.update(_initials(plain[span.start : span.end], parts))
             letters.update(part[0] for part in parts[-1:] if part[0].isupper() and part[0] not in _ANYBODY)
     spans = [span for word in sorted(words) if len(word) >= _MIN_CHARS for span in _places(plain, word)]
-    spans += [PhiSpan(*place, "NAME") for short in sorted(initials) for place in _whole_words(plain, short)]
+    for short in sorted(initials):
+        usual = short in ABBREVIATIONS or what_is_known(short) & (Known.ORDINARY | Known.STAYS)
+        # "NK" is an abbreviation too; alone at the end of a line it is who signed.
+        spans += [
+            PhiSpan(*place, "NAME")
+            for place in _whole_words(plain, short)
+            if not usual or _signs(plain, *place)
+        ]
     places = [PhiSpan(*match.span(1), "NAME") for match in _LETTER.finditer(plain) if match[1][0] in letters]
     # A note that calls somebody by a letter throughout was written so that nobody should know.
     return spans + (places if len(places) <= _MAX_LETTERS else [])
@@ -66,9 +75,11 @@ def _initials(name: str, parts: list[str]) -> Iterator[str]:
         return
     if "," in name:
         letters = letters[1:] + letters[0]
-    for short in {letters, letters[0] + letters[-1]}:
-        if short not in ABBREVIATIONS and not what_is_known(short) & (Known.ORDINARY | Known.STAYS):
-            yield short
+    yield from {letters, letters[0] + letters[-1]} - CREDENTIALS
+
+
+def _signs(plain: str, start: int, end: int) -> bool:
+    return bool(_LINE_BEFORE.search(plain, max(0, start - 3), start) and _LINE_END.match(plain, end))
 
 
 def _places(plain: str, word: str) -> Iterator[PhiSpan]:

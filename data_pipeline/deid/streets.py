@@ -29,8 +29,10 @@ _FLAT = r"(?i:flat|apt|apartment|suite|ste|unit|bldg|building|room|rm|floor|fl|l
 _INSIDE = rf"(?:,? {_FLAT}\.? ?#?\w{{1,6}})"
 _HOUSE = rf"\b[1-9]\d{{0,5}}[A-Za-z]?(?:[-/]\d{{1,4}}[A-Z]?)?,? (?:(?:[NSEW]{{1,2}}\.?|North|South|East|West|NORTH|SOUTH|EAST|WEST) )?"
 _STREET = rf"(?:{_FLAT}\.? ?#?\w{{1,6}},? )?{_HOUSE}(?:(?:{_WORD}|\d{{1,3}}(?i:st|nd|rd|th)) ){{1,4}}{_KINDS}\b\.?{_INSIDE}?"
-_NAMED = rf"\b(?:{_WORD} ){{1,2}}(?:{_SURE_KINDS})\b|\b{_WORD} (?:St|Dr|Ct|Pl|Sq|Cir|Trl)\b\.?"
+_NAMED = rf"\b(?:{_WORD} ){{1,2}}(?:{_SURE_KINDS})\b|\b{_WORD} (?:St|Dr|Ct|Pl|Sq|Cir|Trl|Layout|Nagar|Colony|Marg|Salai)\b\.?"
 _NUMBERED = (
+    r"\b\d{1,5} (?:Sideroad|Line|Concession|Conc\.?|County Road|Highway|Hwy|Route|Rte|CR|State Road|Township Road|Range Road) \d{1,5}\b"
+    r"|\b(?i:plot|door|house|h\.|villa|shop|flat|survey)(?i: no\.?|no\.?)? ?#?\d{1,5}[A-Za-z]?(?:/[A-Z0-9]{1,4})?,|"
     r"\b\d{1,3}(?i:st|nd|rd|th) (?i:street|st|avenue|ave|road|rd|lane|place|pl|court|ct|blvd|drive|dr|terrace|cross|main)\b"
     r"|\b(?:[A-Z][a-z]+ )?(?:County|State|Farm|Ranch|Forest|Rural|Township|Service) (?:Road|Rd|Route|Rte|Hwy|Highway)\.? [A-Z]{0,2}-?\d{1,5}[A-Z]?\b"
     r"|\b(?:CR|FM|SR|RR|R\.R\.|HC|RFD|RD|US|I)[- ]?(?:#|No\.? ?)?\d{1,4}(?:,? Box \d+[A-Z]?)\b|\b(?:CR|FM) \d{3,5}\b|\bR\.R\. ?#?\d{1,2}\b|\bRR ?#?\d, [A-Za-z]"
@@ -44,9 +46,10 @@ _CROSSING = (
 _CROSSING_HEAD = re.compile(r"(?:at|on|near|off|by|(?:corner|intersection) of) ", re.I)
 _CROSSED_DAYS = re.compile(r"(?:\d+(?:st|nd|rd|th)?|the|between|day|days|[a-z]*[ds]ay) ", re.I)
 _POSTCODE = (
-    r"\b(?:[A-Z]{1,2}\d[A-Z\d]?) \d[ABD-HJLNP-UW-Z]{2}\b"  # United Kingdom
+    rf"(?:\b{_WORD}(?: {_WORD})?[ ,\n]{{1,2}})?"
+    r"(?:\b(?:[A-Z]{1,2}\d[A-Z\d]?) \d[ABD-HJLNP-UW-Z]{2}\b"  # United Kingdom
     r"|\b[ABCEGHJ-NPRSTVXY]\d[A-Z][ -]?\d[A-Z]\d\b"  # Canada
-    r"|\b[AC-FHKNPRTV-Y]\d[\dW] [A-Z0-9]{4}\b"  # Ireland
+    r"|\b[AC-FHKNPRTV-Y]\d[\dW] [A-Z0-9]{4}\b)"  # Ireland
     r"|\b(?:NSW|VIC|QLD|WA|SA|TAS|ACT|NT) \d{4}\b"  # Australia
     r"|[A-Z][a-z]+,? ?- ?\d{3} ?\d{3}\b"  # India
     r"|\b(?:[Pp]ost ?code|PIN|[Pp]in ?code|PLZ|CP|Eircode)[ :.]{1,3}[A-Z0-9]{2,5}(?: ?[A-Z0-9]{3,4})?\b"
@@ -70,7 +73,7 @@ def _judge_street(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     # "2 View chest", "5 Point scale": before a short kind must stand a word that is none of medicine's.
     known = [what_is_known(word) for word in words[:-1] if len(word) > 2]
     if kind in _SURE_WORDS or any(flags == 0 or flags & Known.SURNAME and not flags & Known.STAYS for flags in known):
-        yield PhiSpan(start, end, "LOCATION")
+        yield PhiSpan(start, _with_town(plain, end), "LOCATION")
 
 
 _SURE_WORDS = frozenset("street avenue ave boulevard blvd road rd lane ln parkway pkwy highway hwy st drive court loop circle".split())
@@ -86,13 +89,23 @@ def _judge_named(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     kind = plain[start + words[-1].end() : end].strip(" .")
     known = what_is_known(words[-1][0])
     # "Left Lane" and "Wilson Dr" need more than a clinical word: a name, or nothing that is known.
-    if known & Known.ORDINARY and (len(kind) < 3 or kind.isupper() or words[-1][0].isupper()):
+    is_placed = re.search(r"\b(?:on|off|near)\s$", plain[max(0, start - 5) : start]) and words[-1][0].istitle()
+    if known & Known.ORDINARY and not is_placed and (len(kind) < 3 or kind.isupper() or words[-1][0].isupper()):
         return
     if kind in ("Dr", "Ct", "Pl", "Cir") and not re.match(r"\.?(?:,| and|$|\n| in | apt)", plain[end : end + 6]):
         return
     if kind.isupper() and (len(kind) < 4 or known & Known.ORDINARY):
         return
-    yield PhiSpan(start + words[0].start(), end, "LOCATION")
+    yield PhiSpan(start + words[0].start(), _with_town(plain, end), "LOCATION")
+
+
+_TOWN_AFTER = re.compile(r", ([A-Z][a-z'-]+(?: [A-Z][a-z'-]+)?)\b")
+
+
+def _with_town(plain: str, end: int) -> int:
+    """Where a street ends, with the town that stands behind its comma."""
+    town = _TOWN_AFTER.match(plain, end)
+    return town.end() if town and not what_is_known(town[1].split()[0]) & (Known.ORDINARY | Known.STAYS) else end
 
 
 def _judge_crossing(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
@@ -112,7 +125,7 @@ def _judge_crossing(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
 def _judge_postcode(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     code = plain[start:end]
     # Stages of tumours look Canadian: T1N0M0.
-    if re.match(r"[pcy]?T\d[A-Z]\d", code) or " " not in code and re.fullmatch(r"[A-Z]\d[A-Z]\d[A-Z]\d", code):
+    if re.search(r"\bT\d[A-Z][ -]?\d", code) or " " not in code and re.fullmatch(r"[A-Z]\d[A-Z]\d[A-Z]\d", code):
         return
     yield PhiSpan(start, end, "LOCATION")
 

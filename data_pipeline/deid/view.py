@@ -75,7 +75,7 @@ _SCAN_FAULTS = tuple(
 
 # The line break comes first so that the search goes from break to break.
 _WRAP = re.compile(
-    r"\n(?=[^\s])(?:(?<=[^\n]{45}\n)|(?<=\d/\n)(?=\d)"
+    r"\n(?=[^\s])(?![A-Z][A-Za-z/ #]{0,20}(?::|\.{3}|\|))(?:(?<=[^\n]{45}\n)|(?<=\d/\n)(?=\d)"
     r"|(?<=[^\n]{23}[a-z,/]\n)(?![A-Z][A-Za-z /]{0,30}:|[A-Z]{2,4}/|[-*#\d]+[.) ] ))"
 )
 
