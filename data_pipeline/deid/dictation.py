@@ -32,7 +32,8 @@ _YEAR = (
 )
 _CARDINAL = rf"(?:{_TENS}(?:[ -]{_DIGIT})?|{_TEEN}|{_DIGIT})"
 _DATE = (
-    rf"\b(?i:{_MONTH} (?:the )?(?:{_ORDINAL}|\d{{1,2}}(?:st|nd|rd|th)?|{_CARDINAL})(?:,? (?:of )?{_YEAR})?)\b"
+    rf"\b(?i:{_MONTH} (?:the )?(?:{_ORDINAL}|\d{{1,2}}(?:st|nd|rd|th)|{_CARDINAL})(?:,? (?:of )?{_YEAR})?)\b"
+    rf"|\b(?i:{_MONTH} \d{{1,2}},? (?:of )?{_YEAR})\b"
     rf"|\b(?i:(?:the )?{_ORDINAL} (?:of |day of )?{_MONTH}(?:,? {_YEAR})?)\b"
     rf"|\b(?i:{_MONTH},? (?:of )?{_YEAR})\b"
     rf"|\b(?i:(?:mon|tues|wednes|thurs|fri|satur|sun)day,? the (?:{_ORDINAL}|\d{{1,2}}(?:st|nd|rd|th)))\b"
@@ -53,7 +54,7 @@ _E_MAIL = (
 def _judge_date(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     text = plain[start:end]
     # "may one", "march two" and "second may" are too little; a year or an ordinal settles it.
-    if _BARE_MAY.match(text) and not re.search(rf"(?:{_ORDINAL}|\d)\b", text, re.I):
+    if _BARE_MAY.match(text) and not re.search(rf"{_ORDINAL}|\d", text, re.I):
         return
     yield PhiSpan(start, end, "DATE")
 

@@ -29,7 +29,7 @@ from data_pipeline.deid.lexicon import find_names
 from data_pipeline.deid.spans import PhiSpan
 from data_pipeline.deid.view import byte_view, unwrapped
 
-PATTERNS_VERSION = 2
+PATTERNS_VERSION = 3
 """Changes with every change of behaviour of the patterns; it is part of a corpus' identity."""
 
 _FIRST_WORD = re.compile(r"\w+")
