@@ -31,7 +31,7 @@ _KIN = (
     r"|lactation|roommate|housemate|flatmate|lodger|landlady|classmate|teammate|schoolmate|colleague|supervisor|manager"
     r"|case ?manager|cm|sw|pt|ot|slp|rt|rd|cna|hha|pca|aide|tech|secretary|receptionist|scheduler|dispatcher|crew|medic|emt"
     r"|driver|trooper|attender|attendant|rep|adjuster|solicitor|lawyer|counselor|teacher|principal|coach|pastor|imam|shaman"
-    r"|dog|cat|adviser|advisor|sponsor|physio|translator|bystander|witness|informant|historian|collateral|custodian|poa|hcp"
+    r"|caller|foreman|boss|charge nurse|nurse|classmate|dog|cat|adviser|advisor|sponsor|physio|translator|bystander|witness|informant|historian|collateral|custodian|poa|hcp"
     r"|mpoa|dpoa|hcpoa|nok|emergency contact|contact"
 )
 _AFTER_KIN = r"(?:,| is| was| named|:| -)? \(?\"?"
@@ -39,7 +39,7 @@ _KINSHIP = rf"\b(?i:{_KIN}){_AFTER_KIN}{_WORD}(?: {_WORD})?"
 _KINSHIP_HEAD = re.compile(rf"(?:{_KIN}){_AFTER_KIN}", re.I)
 _SURE_KIN = re.compile(
     r"abuel|ti[ao]|hij|espos|herman|prim|sobrin|niet|novi|comadre|compadre|madr|padr|lol|nonn|bhai|didi|ammi|baba|oma|opa|yia"
-    r"|ate|kuya|tit|auntie|aunty|nan|gran|dtr|hubby|mum|momm|dadd|mee|maw|paw|dog|cat|secretary|receptionist|aide|doula|lactation"
+    r"|ate|kuya|tit|auntie|aunty|nan|gran|dtr|hubby|mum|momm|dadd|mee|maw|paw|dog|cat|secretary|receptionist|aide|doula|lactation|caller|foreman"
     r"|trooper|rep\b|carer|solicitor|emergency|roommate|physio|teacher|coach|counselor",
     re.I,
 )
@@ -61,8 +61,10 @@ _LETTERS = (
     r"(?i: by):? {0,2}[A-Za-z]{2,3}\b|\b(?i:initials?|init|trans|typist|scribe|dict|tech|operator|[td]):[ ]{0,3}[a-z]{2,3}\b|\b(?i:initials?|init|typist|trans|scribe):[ ]{0,3}[A-Z]{2,3}\b"
     r"|\b(?i:d/w|paged|signed out to|s/o to|handoff to|cosigned|review:|reviewed by) [A-Z][A-Za-z]?[A-Z]\b"
 )
+# "Bed 14: Lee 55F", "Ramirez 72M CHF"
+_AGED = r"\b[A-Z][A-Za-z'-]+,? {1,2}\d{1,2} ?(?:[MF]\b|[yY]\.?/?[oO]\b)"
 _LETTERS_TAIL = re.compile(r"(?:(?:[A-Z]\. ?){2,3}|[A-Za-z]{2,3})$")
-_SLASHED = r"(?:^|[\s.;])(?:[A-Z]{2,4}[/:][a-z]{2,3}|/[a-z]{2,3}|[A-Z]{3}/[A-Z]{2,3})[ \t]*(?:\n|$)"
+_SLASHED = r"(?:^|[\s.;])(?:[A-Z]{2,4}[/:][a-z]{2,3}|[A-Z][a-z]{2,}/[a-z]{2,3}|/[a-z]{2,3}|[A-Z]{3}/[A-Z]{2,3})[ \t]*(?:\n|$)"
 _FORM = r"\b[A-Z][A-Z'-]+,[A-Z][A-Z'-]+(?: [A-Z][A-Z'-]*){0,2}\b|\b[A-Z][a-z'-]+,[A-Z][a-z'-]+(?: [A-Z]\b)?"
 _LABELLED = r"(?i:labell?ed|received as|marked|identified as|family name|surname|given name|preferred name|maiden name|first name|last name|nee)(?: as| with| is|:)? ?\"?[A-Z][A-Za-z'-]+(?:,? [A-Z][A-Za-z'-]*){0,2}"
 _LABELLED_HEAD = re.compile(r"[a-z ]+?(?: as| with| is|:)? ?\"?(?=[A-Z])")
@@ -149,6 +151,14 @@ def _judge_letters(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     yield PhiSpan(tail.start(), tail.start() + len(tail[0].rstrip()), "NAME")
 
 
+def _judge_aged(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
+    name = _TOKEN.match(plain, start, end)
+    known = what_is_known(name[0]) if name else Known(0)
+    capitals = name is not None and name[0].isupper() and len(name[0]) < 5
+    if name and known & NAME and not capitals and not known & (Known.STAYS | Known.EPONYM | Known.ORDINARY):
+        yield PhiSpan(name.start(), name.end(), "NAME")
+
+
 def _judge_slashed(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     letters = re.findall(r"[A-Za-z]+", plain[start:end])
     words = re.compile(r"[A-Za-z]+")
@@ -165,6 +175,10 @@ def _judge_form(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     words = [word for word in _TOKEN.findall(plain[start:end]) if len(word) > 1]
     known = [what_is_known(word) for word in words[:2]]
     if len(words) < 2 or any(flags & (Known.STAYS | Known.EPONYM) for flags in known) or words[1] in CREDENTIALS:
+        return
+    # "OYELARAN,FOLASADE": no list knows either, and lists of drugs and tests have shorter words or a space.
+    if not any(known) and all(word.isupper() and len(word) > 4 for word in words[:2]) and "," in plain[start:end]:
+        yield PhiSpan(start, end, "NAME")
         return
     if any(flags & NAME and not flags & NOT_A_NAME for flags in known) and not all(flags & Known.ORDINARY for flags in known):
         yield PhiSpan(start, end, "NAME")
@@ -216,6 +230,7 @@ DETECTORS = (
     Detector(_KINSHIP, _judge_kinship),
     Detector(_TITLED, _judge_titled),
     Detector(_LETTERS, _judge_letters),
+    Detector(_AGED, _judge_aged),
     Detector(_SLASHED, _judge_slashed),
     Detector(_FORM, _judge_form),
     Detector(_LABELLED, _judge_labelled),

@@ -15,10 +15,10 @@ from data_pipeline.deid.words import Known
 
 _CUES = (
     r"mrn|m\.r\.n\.|mr|med(?:ical)? rec(?:ord)?|chart|acct|account|a/c|csn|fin|har|encounter|ssn|medicare|medicaid"
-    r"|policy|member|subscriber|group|claim|case|file|lot|batch|ref|reference|serial|s/n|sn|udi|imei|badge|login|job|rx"
+    r"|policy|member|subscriber|group|grp|claim|case|file|lot|batch|ref|reference|serial|s/n|sn|udi|imei|badge|login|job|rx"
     r"|prescription|accession|acc|specimen|order|requisition|req|study|subject|protocol|ticket|incident|report|permit"
     r"|passport|visa|licen[cs]e|lic|dl|plate|reg|rego|registration|vin|tag|band|bag|unit|donor|card|pass|hold|docket"
-    r"|warrant|intake|run|invoice|confirmation|conf|authorization|auth|referral|tracking|asset|device|model|pump|kit"
+    r"|warrant|intake|run|invoice|confirmation|conf|authorization|auth|referral|tracking|asset|device|transmitter|sensor|meter|model|pump|kit"
     r"|pack|monitor|implant|record|hospital|patient|pt|provider|employee|staff|student|service|session|workstation"
     r"|dictation|document|doc|voucher|cert(?:ificate)?|insurance|ins|health card|health|beneficiary|mbi|npi|dea|upin"
     r"|uhid|nhs|ohip|phn|hcn|chi|crn|mpi|epi|emr|ehr|id|barcode|locker|slip|strips?|vial|booking|board|form"
@@ -44,7 +44,7 @@ _WEAK = re.compile(
 _JOINED = r"\b[A-Z]{1,6}(?:[-/.:][A-Z0-9]{1,8}){1,4}\b"
 _MIXED = (
     r"\b[A-Z]{2,6}\d{4,}[A-Z]{0,3}\b|\b\d{1,3}[A-Z]{2,4}\d{3,}\b|\b\d[A-Z]\d{4,}\b|\b\d{6,}[A-Z]{1,3}\b"
-    r"|\b[A-Z]{1,4}\d{2}[-/]\d{4,}\b"
+    r"|\b[A-Z]{1,4}\d{2}[-/]\d{4,}\b|\b\d{2}:[A-Z]{1,3}\d{4,}\b"
 )
 _HYPHENED = r"\b\d{1,6}(?:-\d{2,6}){2,5}\b|\b\d{2}-\d{5,}\b|\b\d{5,}-\d{1,4}\b|\b\d{2,4}-[A-Z]{1,3}-\d{3,}\b|\b\d{3,}-\d{2}-[A-Z]{2}\b"
 _HEX = r"\b[0-9a-f]{8}-[0-9a-f]{4}(?:-[0-9a-f]{4,12}){0,3}\b"
@@ -61,14 +61,14 @@ _ENDS_IN = (
     r"|\b(?i:last (?:4|four))(?i: digits?| of (?:ssn|social|card)| is|:| are| ssn)* {1,2}\d{4}\b"
 )
 _LOGIN = (
-    r"\b(?i:log-?in|logon|user ?name|user ?id|userid|user|handle|screen ?name)(?i: is| was| reset to| changed to|:|=){1,2}"
-    r" ?[A-Za-z][A-Za-z0-9._-]{3,}"
+    r"\b(?i:log-?in|logon|user ?name|user ?id|userid|user|handle|screen ?name)(?i: is| was| reset to| changed to|:|=){0,2}"
+    r" {0,2}\b[A-Za-z][A-Za-z0-9._-]{3,}"
 )
 _SPACED = (
     r"\b\d{4} \d{3} \d{3}(?: [A-Z]{2})?\b|\b\d{3} \d{3} \d{3,4}\b|\b\d{4} \d{5} \d\b|\b\d{4,6} \d{4,}\b"
-    rf"|\b(?i:{_CUES}|{_CUES} (?:no|number|num|id)|[a-z]+ (?:no|number))[.:# ]{{1,3}}(?:[A-Z]{{1,2}}[- ]?)?\d{{2,6}}(?:[ -]\d{{1,6}}){{1,4}}(?: [A-Z]{{2}})?\b"
+    rf"|\b(?i:{_CUES}|{_CUES} (?:no|number|num|id)|[a-z]+ (?:no|number))[.:# ]{{1,3}}(?:[A-Z]{{1,4}}[- ]?)?\d{{2,6}}(?:[ -]\d{{1,6}}){{1,4}}(?: [A-Z]{{2}})?\b"
 )
-_SPACED_VALUE = re.compile(r"(?:[A-Z]{1,2}[- ]?)?\d{2,6}(?:[ -]\d{1,6}){1,4}(?: [A-Z]{2})?$")
+_SPACED_VALUE = re.compile(r"(?:[A-Z]{1,4}[- ]?)?\d{2,6}(?:[ -]\d{1,6}){1,4}(?: [A-Z]{2})?$")
 _UNIT_AFTER = re.compile(
     r"\s?(?:mg|ml|mcg|g\b|cc|kcal|cal|cells|units?|meq|mmol|cm|mm\b|hz|feet|ft|m\b|[np]mol|iu\b|u\b|copies|cfu|k\b|/ ?\w*"
     r"l\b|per\b|hours?|hrs?|mins?|am\b|pm\b|%|x\d|lbs?|kg|steps|dollars)|/|,\d{3}|\.\d",
@@ -166,6 +166,10 @@ def _judge_login(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     if value is None:
         return
     word = value[0].rstrip(".-_")
+    if not re.search(r"[:=]| (?:is|was|to) ", plain[start : start + value.start()]) and not (
+        re.search(r"[\d_.]", word) or (plain[start : start + 5].lower() in ("usern", "login", "useri") and not what_is_known(word))
+    ):
+        return
     if any(char.isdigit() or char in "._-" for char in word) or not what_is_known(word) & (Known.ORDINARY | Known.STAYS):
         yield PhiSpan(start + value.start(), start + value.start() + len(word), "ID")
 

@@ -119,7 +119,7 @@ def _judge_date(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     candidate = plain[start:end]
     days = _BARE_RANGE.fullmatch(candidate)
     # "4/5 to 5/5" is strength, "1/2-1/5" is four days: days of one range are out of two numbers, and rise.
-    if days and (days[2] == days[4] or not _is_bare_date(plain, start, end, 12, 31)):
+    if days and ((days[2] == days[4] and int(days[2]) <= 10) or not _is_bare_date(plain, start, end, 12, 31)):
         return
     if _DAY_TAIL.search(candidate):
         # "seen on the 3rd, and", not "on the 3rd digit".
@@ -145,7 +145,8 @@ def _judge_date(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     if bare is not None and not _is_bare_date(plain, start, end, int(bare[1]), int(bare[2])):
         return
     # "T12-11-10" and "1.12-10-20" are levels and ranges, "may 5" a sentence that goes on.
-    if start and plain[start - 1] in "./-" and candidate[0].isdigit():
+    is_end_of_range = re.fullmatch(r"\d\d?/\d\d?/\d{2,4}", candidate) and re.search(r"\d-$", plain[max(0, start - 2) : start])
+    if start and plain[start - 1] in "./-" and candidate[0].isdigit() and not is_end_of_range:
         return
     if re.fullmatch(r"\d\d[.-]\d\d[.-]\d\d", candidate) and not _is_numeric_date(candidate):
         return

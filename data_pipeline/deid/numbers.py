@@ -33,11 +33,11 @@ _PHONE = "|".join(
         r"\b0\d{1,4}[ .-]\d{2,4}(?:[ .-]\d{2,4}){1,3}\b",
         r"\b[xX] ?-?(?:\d-)?\d{4,6}\b",
         r"\b0\d{4} \d{6}\b|\b0\d{2,3} \d{3,4} \d{3,4}\b|\(0\d{1,4}\) ?\d{3,4} ?\d{3,4}\b",
-        r"\b(?i:spectralink|vocera|ascom|zone|ext|extension|pager|beeper|desk|cell|call|phone|tel|fax|unit|office|at|dial)"
+        r"\b(?i:spectralink|vocera|voalte|ascom|zone|vmail|vm|ext|extension|pager|beeper|desk|cell|call|phone|tel|fax|unit|office|at|dial)"
         r"[ :#.]{1,2}\d-\d{4}\b",
         r"\b(?i:ext\.?|extension|option)[ :#.]{1,2}\d{2,6}\b",
         r"\b(?i:pager|beeper|page|pgr|phone|telephone|tel|cell|mobile|fax|ext|extension|call|voicemail|contact|desk"
-        r"|office|whatsapp|reached|ph|pgr|bpr|bleep)"
+        r"|office|whatsapp|reached|ph|pgr|bpr|bleep|vmail|voalte|spectralink|ascom|vocera)"
         r"(?i: ?(?:number|no\.?|num|is|at|#|me at|us at|him at|her at))*[ :.#\n]{1,3}x?\+?\(?\d[\d() .-]{2,17}\d\b",
     )
 )

@@ -251,8 +251,8 @@ _TO_PLACE = (
 )
 _TO_PLACE_HEAD = re.compile(r".* to ", re.I)
 _IN_PLACE_HEAD = re.compile(r"(?:in|from|near|outside(?: of)?) (?:the )?", re.I)
-_AT_PLACE = rf"\b(?i:at) (?:the )?{_COMPASS}{_TOWN}(?: {_TOWN}){{0,3}}"
-_AT_PLACE_HEAD = re.compile(r"at (?:the )?", re.I)
+_AT_PLACE = rf"(?:\b(?i:at)|@) (?:the )?{_COMPASS}{_TOWN}(?: {_TOWN}){{0,3}}"
+_AT_PLACE_HEAD = re.compile(r"(?:at|@) (?:the )?", re.I)
 _KINDS_OF_PLACE = (
     r"(?i:county|township|borough|parish|elementary|middle school|high school|primary school|preschool|daycare|academy"
     r"|college|church"

@@ -63,6 +63,9 @@ def repeated_names(plain: str, found: Iterable[PhiSpan]) -> list[PhiSpan]:
             for place in _whole_words(plain, short)
             if not usual or _signs(plain, *place)
         ]
+        spans += [
+            PhiSpan(*place, "NAME") for place in _whole_words(plain, short.lower()) if _LINE_END.match(plain, place[1])
+        ]
     places = [PhiSpan(*match.span(1), "NAME") for match in _LETTER.finditer(plain) if match[1][0] in letters]
     # A note that calls somebody by a letter throughout was written so that nobody should know.
     return spans + (places if len(places) <= _MAX_LETTERS else [])
