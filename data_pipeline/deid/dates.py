@@ -59,7 +59,7 @@ _DATE = "|".join(
         rf"{_WEEKDAY}?\b{_MONTH_NUMBER}/(?:\s?{_DAY}/\s?{_YEAR}|{_DAY}/\d\d)\b",
         rf"\b(?:{_DAY}\.{_MONTH_NUMBER}|{_MONTH_NUMBER}\.{_DAY})\.\d\d\b",
         rf"\b{_CUED_DAY} {_MONTH_NUMBER}-{_DAY}\b",
-        rf"\b(?i:on|since|until|till|by|before|after) the {_DAY}(?:st|nd|rd|th)\b",
+        rf"\b(?i:on|since|until|till|by|before|after|from|through|week of|around|and|to) the {_DAY}(?:st|nd|rd|th)\b",
         rf"{_WEEKDAY}?\b{_DAY}[/.-]{_MONTH_NUMBER}[/.-]{_YEAR}\b",
         rf"{_WEEKDAY}?\b{_DAY}/{_MONTH_NUMBER}/\d\d\b",
         rf"\b{_YEAR}[-/. ]{_MONTH}[-/. ]{_DAY}\b",

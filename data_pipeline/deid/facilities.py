@@ -140,6 +140,14 @@ def _judge_phrase(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
         yield PhiSpan(start, end, "LOCATION")
 
 
+def _judge_county(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
+    words = list(re.finditer(r"[A-Za-z'.-]+", plain[start:end]))[:-1]
+    while words and (words[0][0].lower() in _GENERIC or words[0][0].lower() in not_names()):
+        words.pop(0)
+    if words:
+        yield PhiSpan(start + words[0].start(), end, "LOCATION")
+
+
 def detectors() -> tuple[Detector, ...]:
     """Each kind of place as a pass; reads the list of towns."""
     phrases = "|".join(re.escape(name).replace("\\ ", " ") for name in town_phrases())
@@ -147,5 +155,6 @@ def detectors() -> tuple[Detector, ...]:
         Detector(_PLACE, _judge_place),
         Detector(_SAINT, _judge_saint),
         Detector(_TOWN, _judge_town),
+        Detector(r"\b(?:[A-Z][a-z]+ ){1,2}(?:County|Township|Borough|Parish)\b", _judge_county),
         Detector(rf"\b(?:{phrases})\b", _judge_phrase),
     )

@@ -27,6 +27,8 @@ _LOWER_BEFORE = re.compile(r"(?<![A-Za-z0-9@._/'-])([a-z][a-z'-]*)(,? |\\. ?)$")
 _MIN_CAPITALS = 4
 _MIN_CHARS_A_CAPITAL = 60
 """A paragraph with fewer capitals than one in so many characters is written in lower case."""
+_MIN_SHOUTED = 40
+"""Capitals in a paragraph that is mostly capitals and no heading."""
 _CAPITAL = re.compile(r"[A-Z]")
 _BLANK_LINE = re.compile(r"\n\s*\n")
 _AUXILIARIES = word_set("will mark may drew wade chase price case page love hope more major wells long young days")
@@ -261,20 +263,24 @@ def _lower_names(plain: str) -> Iterator[PhiSpan]:
     candidates = _names_in_lower_case(Known.LOWER_NAME).intersection(words)
     if candidates:
         yield from _lower_places(plain, 0, len(plain), candidates)
-    rare = _names_in_lower_case(Known.NO_WORD).intersection(words) - candidates
-    if rare:
-        for start, end in _paragraphs_in_lower_case(plain):
-            yield from _lower_places(plain, start, end, rare)
+    rare = _names_in_lower_case(Known.NO_WORD)
+    for start, end, in_capitals in _paragraphs_of_one_case(plain):
+        lower = plain.lower() if in_capitals else plain
+        present = rare.intersection(_LOWER_LETTERS.findall(lower, start, end))
+        if present:
+            yield from _lower_places(lower, start, end, present)
 
 
-def _paragraphs_in_lower_case(plain: str) -> Iterator[tuple[int, int]]:
-    """Where somebody writes without the shift key; rare names count there, since a capital cannot tell."""
+def _paragraphs_of_one_case(plain: str) -> Iterator[tuple[int, int, bool]]:
+    """Where somebody writes without the shift key or with its lock; rare names count, since no capital can tell."""
     start = 0
     for gap in (*_BLANK_LINE.finditer(plain), None):
         end = gap.start() if gap else len(plain)
         capitals = len(_CAPITAL.findall(plain, start, end))
         if capitals * _MIN_CHARS_A_CAPITAL < end - start:
-            yield start, end
+            yield start, end, False
+        elif capitals * 2 > end - start and capitals > _MIN_SHOUTED:
+            yield start, end, True
         start = gap.end() if gap else end
 
 

@@ -38,7 +38,8 @@ _PHONE = "|".join(
         r"\b(?i:ext\.?|extension|option)[ :#.]{1,2}\d{2,6}\b",
         r"\b(?i:pager|beeper|page|pgr|phone|telephone|tel|cell|mobile|fax|ext|extension|call|voicemail|contact|desk"
         r"|office|whatsapp|reached|ph|pgr|bpr|bleep|vmail|voalte|spectralink|ascom|vocera)"
-        r"(?i: ?(?:number|no\.?|num|is|at|#|me at|us at|him at|her at))*[ :.#\n]{1,3}x?\+?\(?\d[\d() .-]{2,17}\d\b",
+        r"(?i: ?(?:number|no\.?|num|is|at|#|me at|us at|him at|her at))*[ :.#\n]{1,3}x?\+?\(?\d[\d() .-]{2,17}\d"
+        r"(?:,? ?(?i:x|ext\.?) ?\d{1,6})?\b",
     )
 )
 _UNIT_AFTER_NUMBER = re.compile(

@@ -50,7 +50,7 @@ _LOCATION = "|".join(
         rf"\b{_TOWN}(?: {_TOWN})?, (?:{_STATE_NAMES})\b(?: {_ZIP})?",
         rf"\b{_TOWN}(?: {_TOWN})?, (?:{_STATE_CODES})\b(?: {_ZIP})?",
         rf"\b(?:{_STATE_CODES}) {_ZIP}",
-        rf"\b(?i:zip(?: ?code)?)[ :]{{1,2}}{_ZIP}",
+        rf"\b(?i:zip(?: ?code)?)(?: is)?[ :]{{1,2}}(?:{_ZIP}|\d{{3,4}}\b)",
         rf"\b(?i:{_LIVING})(?: here| there| alone| now| back)? "
         rf"(?i:in|at|from|to|near|of) (?:the )?{_TOWN}(?: {_TOWN})?(?:, {_TOWN}(?: {_TOWN})?)?",
         rf"\b(?i:{_COMING}) from (?:the )?{_TOWN}(?: {_TOWN})?(?:, {_TOWN})?",
@@ -60,7 +60,7 @@ _LOCATION = "|".join(
 )
 _CUE_OF_LOCATION = re.compile(
     rf"(?:(?:{_LIVING})[a-z ]*? (?:in|at|from|to|near|of)|(?:{_COMING}) from|{_WORKING}) (?:the )?"
-    r"|(?:city|town|address|home address|residence|county) ?: ?|zip(?: ?code)?[ :]{1,2}",
+    r"|(?:city|town|address|home address|residence|county) ?: ?|zip(?: ?code)?(?: is)?[ :]{1,2}",
     re.I,
 )
 
@@ -279,7 +279,7 @@ _LOWER_TOWN_HEAD = re.compile(
     re.I,
 )
 _UNIT_OF_HOUSE = (
-    r"\b(?i:apt|apartment|suite|ste)\.? ?#?\d{1,5}[A-Za-z]?\b|\bPSC \d+,? Box \d+\b|\bA[PF]O,? A[AEP]\b(?: \d{5})?"
+    r"\b(?i:apt|apartment|suite|ste)\.? ?#?\d{1,5}[A-Za-z]?\b|\bPSC \d+,? Box \d+\b|\b[ADF]PO,? A[AEP]\b(?: \d{5})?"
     r"|\b(?:Unit|UNIT) \d{4,5},? Box \d+\b|\b(?:Route|Rte\.?|Interstate|Highway|Hwy\.?) \d{1,3}[AB]?\b"
 )
 _NOT_TOWN_WORDS = Known.ORDINARY | Known.STAYS | Known.EPONYM

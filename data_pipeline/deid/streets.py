@@ -29,8 +29,10 @@ _FLAT = r"(?i:flat|apt|apartment|suite|ste|unit|bldg|building|room|rm|floor|fl|l
 _INSIDE = rf"(?:,? {_FLAT}\.? ?#?\w{{1,6}})"
 _HOUSE = rf"\b[1-9]\d{{0,5}}[A-Za-z]?(?:[-/]\d{{1,4}}[A-Z]?)?,? (?:(?:[NSEW]{{1,2}}\.?|North|South|East|West|NORTH|SOUTH|EAST|WEST) )?"
 _STREET = rf"(?:{_FLAT}\.? ?#?\w{{1,6}},? )?{_HOUSE}(?:(?:{_WORD}|\d{{1,3}}(?i:st|nd|rd|th)) ){{1,4}}{_KINDS}\b\.?{_INSIDE}?"
-_NAMED = rf"\b(?:{_WORD} ){{1,2}}(?:{_SURE_KINDS})\b|\b{_WORD} (?:St|Dr|Ct|Pl|Sq|Cir|Trl|Layout|Nagar|Colony|Marg|Salai)\b\.?"
+_NAMED = rf"\b(?:{_WORD} ){{1,2}}(?:{_SURE_KINDS})\b|\b(?:ON|AT|OFF|NEAR) [A-Z]{{4,}} (?:ST|AVE|RD|BLVD|DR|LN|CT|PL|HWY)\b|\b{_WORD} (?:St|Dr|Ct|Pl|Sq|Cir|Trl|Layout|Nagar|Colony|Marg|Salai)\b\.?"
 _NUMBERED = (
+    rf"\b(?:Rua|Rue|Via|Viale|Calle|Avda\.?|Avenida|Av\.|Piazza|Plaza|ul\.|Ulica|Strada|Camino|Carrera|Cra\.?|Jalan|Jl\.?)"
+    rf" (?:(?:de|la|las|los|del|da|do|dos|di|du|des) ){{0,2}}{_WORD}(?: {_WORD})?(?:,? (?:#|No\.? ?)?\d{{1,5}}\b)?|"
     r"\b\d{1,5} (?:Sideroad|Line|Concession|Conc\.?|County Road|Highway|Hwy|Route|Rte|CR|State Road|Township Road|Range Road) \d{1,5}\b"
     r"|\b(?i:plot|door|house|h\.|villa|shop|flat|survey)(?i: no\.?|no\.?)? ?#?\d{1,5}[A-Za-z]?(?:/[A-Z0-9]{1,4})?,|"
     r"\b\d{1,3}(?i:st|nd|rd|th) (?i:street|st|avenue|ave|road|rd|lane|place|pl|court|ct|blvd|drive|dr|terrace|cross|main)\b"
@@ -77,7 +79,7 @@ def _judge_street(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
 
 
 _SURE_WORDS = frozenset("street avenue ave boulevard blvd road rd lane ln parkway pkwy highway hwy st drive court loop circle".split())
-_NO_STREET = re.compile(r"(?:The|A|An|On|In|At|Of|And|This|That|Off|Via|From|To)$")
+_NO_STREET = re.compile(r"(?:ON|AT|OFF|NEAR|The|A|An|On|In|At|Of|And|This|That|Off|Via|From|To)$")
 
 
 def _judge_named(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
@@ -90,11 +92,12 @@ def _judge_named(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     known = what_is_known(words[-1][0])
     # "Left Lane" and "Wilson Dr" need more than a clinical word: a name, or nothing that is known.
     is_placed = re.search(r"\b(?:on|off|near)\s$", plain[max(0, start - 5) : start]) and words[-1][0].istitle()
+    is_placed = is_placed or plain[start:end].startswith(("ON ", "OFF ", "NEAR "))
     if known & Known.ORDINARY and not is_placed and (len(kind) < 3 or kind.isupper() or words[-1][0].isupper()):
         return
     if kind in ("Dr", "Ct", "Pl", "Cir") and not re.match(r"\.?(?:,| and|$|\n| in | apt)", plain[end : end + 6]):
         return
-    if kind.isupper() and (len(kind) < 4 or known & Known.ORDINARY):
+    if kind.isupper() and not is_placed and (len(kind) < 4 or known & Known.ORDINARY):
         return
     yield PhiSpan(start + words[0].start(), _with_town(plain, end), "LOCATION")
 
