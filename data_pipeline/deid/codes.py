@@ -68,7 +68,7 @@ _SPACED = (
     r"\b\d{4} \d{3} \d{3}(?: [A-Z]{2})?\b|\b\d{3} \d{3} \d{3,4}\b|\b\d{4} \d{5} \d\b|\b\d{4,6} \d{4,}\b"
     rf"|\b(?i:{_CUES}|{_CUES} (?:no|number|num|id)|[a-z]+ (?:no|number))[.:# ]{{1,3}}(?:[A-Z]{{1,4}}[- ]?)?\d{{2,6}}(?:[ -]\d{{1,6}}){{1,4}}(?: [A-Z]{{2}})?\b"
 )
-_SPACED_VALUE = re.compile(r"(?:[A-Z]{1,4}[- ]?)?\d{2,6}(?:[ -]\d{1,6}){1,4}(?: [A-Z]{2})?$")
+_SPACED_VALUE = re.compile(r"(?:(?<=[:#|] )[A-Z]{1,4}[- ]?|\b[A-Z]{1,2}[- ])?\d{2,6}(?:[ -]\d{1,6}){1,4}(?: [A-Z]{2})?$")
 _UNIT_AFTER = re.compile(
     r"\s?(?:mg|ml|mcg|g\b|cc|kcal|cal|cells|units?|meq|mmol|cm|mm\b|hz|feet|ft|m\b|[np]mol|iu\b|u\b|copies|cfu|k\b|/ ?\w*"
     r"l\b|per\b|hours?|hrs?|mins?|am\b|pm\b|%|x\d|lbs?|kg|steps|dollars)|/|,\d{3}|\.\d",

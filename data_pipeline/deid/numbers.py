@@ -170,6 +170,7 @@ _SPELLED_VALUE = re.compile(r"(?:(?:[A-Z]{2} )?[A-Z0-9]{1,4}[ -][A-Z0-9]{2,5}|\b
 def _judge_spelled_out(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     value = _SPELLED_VALUE.search(plain, start, end)
     if value and re.search(r"\d|@", value[0]):
+        end -= plain[start:end].endswith(".")
         yield PhiSpan(
             value.start(), end, "SSN" if re.match(r"(?i)s", plain[start:end]) and value[0].isdigit() else "ID"
         )

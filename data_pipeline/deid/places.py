@@ -90,7 +90,9 @@ def _judge_location(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
             return
         if re.fullmatch(rf"(?:{_STATE_NAMES}|United States|America|Mexico|Canada)", rest):
             return
-        yield PhiSpan(start + cue.end(), start + len(candidate.rstrip(".")), "LOCATION")
+        # "FROM CHEBOYGAN BY AMBULANCE": among capitals nothing says where the town ends.
+        stop = first.end() if first and first[0].isupper() else len(rest.rstrip("."))
+        yield PhiSpan(start + cue.end(), start + cue.end() + stop, "LOCATION")
         return
     town = re.fullmatch(rf"(.+), ({_STATE_CODES})", candidate)
     if town:
@@ -220,6 +222,8 @@ _GENERIC_PLACE = frozenset(
         "gi",
         "ent",
         "fertility",
+        "wellness",
+        "chiropractic",
     ]
 )
 
@@ -314,11 +318,17 @@ def _is_no_town(word: str) -> bool:
     return word.isupper() or len(word) < 4 or bool(what_is_known(word) & _NOT_TOWN_WORDS) or bool(_NO_TOWN.match(word))
 
 
+_LINKS_IN_CAPITALS = frozenset(["BY", "TO", "WITH", "FROM", "AT", "IN", "AND", "FOR", "VIA", "ON"])
+
+
 def _judge_named_place(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     kind = re.search(rf"{_KINDS_OF_PLACE}$", plain[start:end])
     words = list(re.finditer(r"[A-Za-z'-]+", plain[start : start + kind.start()])) if kind else []
     while words and what_is_known(words[0][0]) & _NOT_TOWN_WORDS:
         words.pop(0)
+    # "FROM CHEBOYGAN BY AMBULANCE", all in capitals.
+    if any(word[0] in _LINKS_IN_CAPITALS for word in words):
+        return
     if words and any(len(word[0]) > 3 for word in words):
         yield PhiSpan(start + words[0].start(), end, "LOCATION")
 
