@@ -12,26 +12,34 @@ from data_pipeline.deid.eponyms import thing_follows
 from data_pipeline.deid.lexicon import CREDENTIALS, what_is_known
 from data_pipeline.deid.repeats import ABBREVIATIONS
 from data_pipeline.deid.spans import PhiSpan
-from data_pipeline.deid.words import NAME, NOT_A_NAME, Known, not_names, word_set
+from data_pipeline.deid.words import NAME, NOT_A_NAME, Known, not_names
 
 _WORD = r"[A-Z][A-Za-z'-]+"
 _TOKEN = re.compile(r"[A-Za-z][A-Za-z'-]*")
 
-_QUOTED = r"(?:\(\"|\('|\")[A-Z][a-z]+(?: [A-Z][a-z]+)?[,.]?(?:\"|'\))|\b(?i:called|nickname|nicknamed|goes by|known as|prefers|aka|a\.k\.a\.|name)[a-z ]{0,15} [\"'][A-Za-z-]+[,.]?[\"']"
+_QUOTED = (
+    r"(?:\(\"|\('|\")[A-Z][a-z]+(?: [A-Z][a-z]+)?[,.]?(?:\"|'\))|\b(?i:called|nickname|nicknamed|goes by|known as"
+    r"|prefers|aka|a\.k\.a\.|name)[a-z ]{0,15} [\"'][A-Za-z-]+[,.]?[\"']"
+)
 _QUOTED_NAME = re.compile(r"[A-Za-z][A-Za-z -]*(?=[,.]?[\"']\)?$)")
 # What is quoted and capitalised is often what a patient says, or the name of a form.
-_NICKNAME_CUE = re.compile(r"(?:called|nicknam\w*|goes by|known as|prefers|aka|a\.k\.a\.|name)[a-z ]{0,15}[\"']|\(", re.I)
+_NICKNAME_CUE = re.compile(
+    r"(?:called|nicknam\w*|goes by|known as|prefers|aka|a\.k\.a\.|name)[a-z ]{0,15}[\"']|\(", re.I
+)
 
 _KIN = (
     r"abuel(?:a|o|ita|ito)|ti[ao]|mam[ai]|pap[ai]|hij[oa]|espos[oa]|herman[oa]|prim[oa]|sobrin[oa]|niet[oa]|novi[oa]|comadre|compadre"
     r"|madrina|padrino|lol[ao]|nan[ai]|nonn[ao]|nonna|dadi|dada|bhai|didi|chacha|chachi|ammi|amma|appa|abba|baba|bibi|oma|opa"
-    r"|yaya|yiayia|bubbe|zayde|zaide|ate|kuya|tit[ao]|ninong|ninang|babushka|ba|bac|chi|anh|gung gung|popo|halmoni|auntie|aunty"
+    r"|yaya|yiayia|bubbe|zayde|zaide|ate|kuya|tit[ao]|ninong|ninang|babushka|ba|bac|chi|anh|gung gung|popo|halmoni"
+    r"|auntie|aunty"
     r"|nan|nana|gran|granny|grampa|gramps|papa|pop-pop|meemaw|mawmaw|pawpaw|dtr|dtr-in-law|hubby|missus|mum|mummy|mommy|daddy"
     r"|bf|gf|fiance|bro|sis|stepdad|stepmom|co-?parent|godmother|godfather|carer|childminder|nanny|babysitter|doula|midwife"
     r"|lactation|roommate|housemate|flatmate|lodger|landlady|classmate|teammate|schoolmate|colleague|supervisor|manager"
-    r"|case ?manager|cm|sw|pt|ot|slp|rt|rd|cna|hha|pca|aide|tech|secretary|receptionist|scheduler|dispatcher|crew|medic|emt"
+    r"|case ?manager|cm|sw|pt|ot|slp|rt|rd|cna|hha|pca|aide|tech|secretary|receptionist|scheduler|dispatcher|crew"
+    r"|medic|emt"
     r"|driver|trooper|attender|attendant|rep|adjuster|solicitor|lawyer|counselor|teacher|principal|coach|pastor|imam|shaman"
-    r"|caller|foreman|boss|charge nurse|nurse|classmate|dog|cat|adviser|advisor|sponsor|physio|translator|bystander|witness|informant|historian|collateral|custodian|poa|hcp"
+    r"|caller|foreman|boss|charge nurse|nurse|classmate|dog|cat|adviser|advisor|sponsor|physio|translator|bystander"
+    r"|witness|informant|historian|collateral|custodian|poa|hcp"
     r"|mpoa|dpoa|hcpoa|nok|emergency contact|contact"
 )
 _AFTER_KIN = r"(?:,| is| was| named|:| -)? \(?\"?"
@@ -55,27 +63,39 @@ _TITLE = (
 _TITLED = rf"\b{_TITLE}\.? {{1,2}}(?:[A-Z]\.? )?{_WORD}(?: {_WORD})?"
 _TITLED_HEAD = re.compile(rf"{_TITLE}\.? {{1,2}}")
 _LETTERS = (
-    r"\b(?i:d/w|dw|w/|with|per|paged|by|cc|from|to|spoke w/|s/w|signed|initials?|rn|md|np|pa|cosign|witness(?:ed by)?|verified by|reviewed by"
-    r"|checked by|done by|given by|drawn by|called to|typed by|prepared by|sent by|entered by|review):? (?:[A-Z]\. ?){2,3}"
+    r"\b(?i:d/w|dw|w/|with|per|paged|by|cc|from|to|spoke w/|s/w|signed|initials?|rn|md|np|pa|cosign|witness(?:ed by)?"
+    r"|verified by|reviewed by"
+    r"|checked by|done by|given by|drawn by|called to|typed by|prepared by|sent by|entered by"
+    r"|review):? (?:[A-Z]\. ?){2,3}"
     r"|\b(?i:typed|transcribed|sent|entered|prepared|dictated|checked|drawn|given|verified|reviewed|scribed|keyed|witnessed|initialed|initialled|charted|done)"
-    r"(?i: by):? {0,2}[A-Za-z]{2,3}\b|\b(?i:initials?|init|trans|typist|scribe|dict|tech|operator|[td]):[ ]{0,3}[a-z]{2,3}\b|\b(?i:initials?|init|typist|trans|scribe):[ ]{0,3}[A-Z]{2,3}\b"
+    r"(?i: by):? {0,2}[A-Za-z]{2,3}\b|\b(?i:initials?|init|trans|typist|scribe|dict|tech|operator"
+    r"|[td]):[ ]{0,3}[a-z]{2,3}\b|\b(?i:initials?|init|typist|trans|scribe):[ ]{0,3}[A-Z]{2,3}\b"
     r"|\b(?i:d/w|paged|signed out to|s/o to|handoff to|cosigned|review:|reviewed by) [A-Z][A-Za-z]?[A-Z]\b"
 )
 # "Bed 14: Lee 55F", "Ramirez 72M CHF"
 _AGED = r"\b[A-Z][A-Za-z'-]+,? {1,2}\d{1,2} ?(?:[MF]\b|[yY]\.?/?[oO]\b)"
 _LETTERS_TAIL = re.compile(r"(?:(?:[A-Z]\. ?){2,3}|[A-Za-z]{2,3})$")
-_SLASHED = r"(?:^|[\s.;])(?:[A-Z]{2,4}[/:][a-z]{2,3}|[A-Z][a-z]{2,}/[a-z]{2,3}|/[a-z]{2,3}|[A-Z]{3}/[A-Z]{2,3})[ \t]*(?:\n|$)"
+_SLASHED = (
+    r"(?:^|[\s.;])(?:[A-Z]{2,4}[/:][a-z]{2,3}|[A-Z][a-z]{2,}/[a-z]{2,3}|/[a-z]{2,3}|[A-Z]{3}/[A-Z]{2,3})[ \t]*(?:\n|$)"
+)
 _FORM = r"\b[A-Z][A-Z'-]+,[A-Z][A-Z'-]+(?: [A-Z][A-Z'-]*){0,2}\b|\b[A-Z][a-z'-]+,[A-Z][a-z'-]+(?: [A-Z]\b)?"
-_LABELLED = r"(?i:labell?ed|received as|marked|identified as|family name|surname|given name|preferred name|maiden name|first name|last name|nee)(?: as| with| is|:)? ?\"?[A-Z][A-Za-z'-]+(?:,? [A-Z][A-Za-z'-]*){0,2}"
+_LABELLED = (
+    r"(?i:labell?ed|received as|marked|identified as|family name|surname|given name|preferred name|maiden name"
+    r"|first name|last name|nee)(?: as| with| is|:)? ?\"?[A-Z][A-Za-z'-]+(?:,? [A-Z][A-Za-z'-]*){0,2}"
+)
 _LABELLED_HEAD = re.compile(r"[a-z ]+?(?: as| with| is|:)? ?\"?(?=[A-Z])")
 _GREETED = (
-    r"(?:^|\n)(?i:hi|hello|hey|dear|good (?:morning|afternoon|evening|day)|greetings|hola|buenos dias)[ ,]{1,2}[A-Za-z][a-z'-]+(?: [A-Z][a-z'-]+)?(?:,|!|\n| -|\.)"
-    r"|\b(?i:thanks|thank you|thx|ty|cheers|regards|sincerely|best|love|warmly|respectfully|yours|gracias)[a-z ]{0,16}[,!.-]{1,2}[ \n]{1,3}[A-Za-z][a-z'-]+(?: [A-Z][a-z'-]*\.?)?"
-    r"|(?:^|\n)(?:From|To|Cc|CC|Bcc|FROM|TO|Sender|Recipient|Author|AUTHOR|User|Caller|CALLER|SIGN|CREW|Crew): ?[A-Z][A-Za-z',-]+(?: [A-Z][A-Za-z'-]*\.?){0,2}"
+    r"(?:^|\n)(?i:hi|hello|hey|dear|good (?:morning|afternoon|evening|day)|greetings|hola"
+    r"|buenos dias)[ ,]{1,2}[A-Za-z][a-z'-]+(?: [A-Z][a-z'-]+)?(?:,|!|\n| -|\.)"
+    r"|\b(?i:thanks|thank you|thx|ty|cheers|regards|sincerely|best|love|warmly|respectfully|yours"
+    r"|gracias)[a-z ]{0,16}[,!.-]{1,2}[ \n]{1,3}[A-Za-z][a-z'-]+(?: [A-Z][a-z'-]*\.?)?"
+    r"|(?:^|\n)(?:From|To|Cc|CC|Bcc|FROM|TO|Sender|Recipient|Author|AUTHOR|User|Caller|CALLER|SIGN|CREW"
+    r"|Crew): ?[A-Z][A-Za-z',-]+(?: [A-Z][A-Za-z'-]*\.?){0,2}"
 )
 _GREETED_HEAD = re.compile(
     r"\n?(?:(?:hi|hello|hey|dear|good (?:morning|afternoon|evening|day)|greetings|hola|buenos dias)[ ,]{1,2}"
-    r"|(?:thanks|thank you|thx|ty|cheers|regards|sincerely|best|love|warmly|respectfully|yours|gracias)[a-z ]*[,!.-]{1,2}\s{1,3}|[a-z]+: ?)",
+    r"|(?:thanks|thank you|thx|ty|cheers|regards|sincerely|best|love|warmly|respectfully|yours"
+    r"|gracias)[a-z ]*[,!.-]{1,2}\s{1,3}|[a-z]+: ?)",
     re.I,
 )
 _MAILED = rf"\b{_WORD}(?: \(?[A-Z][A-Za-z'.-]*\)?){{0,3}} ?<[^>\s@]+@"
@@ -114,7 +134,9 @@ def _judge_quoted(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     words = name[0].split()
     if cued and plain[start] != "(":
         # "prefers to be called 'Skip'": whatever it says.
-        if not any(word.lower() in not_names() for word in words) and (words[0][0].isupper() or plain[start] not in "Cc"):
+        if not any(word.lower() in not_names() for word in words) and (
+            words[0][0].isupper() or plain[start] not in "Cc"
+        ):
             yield PhiSpan(name.start(), name.end(), "NAME")
         return
     if all(_is_calling(word, cued) for word in words):
@@ -136,7 +158,7 @@ def _judge_titled(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     begin = head.end() if head else start
     for span in _name(plain, begin, end, cued=False):
         name = plain[span.start : span.end]
-        # "PA CATHETER", "Sr Creatinine", "RN NOTE": one word in capitals behind a short title must be a name or unknown.
+        # "PA CATHETER", "Sr Creatinine", "RN NOTE": one word in capitals behind a short title must be a name.
         if not name.isupper() or all(not what_is_known(word) & NOT_A_NAME for word in name.split()):
             yield span
 
@@ -146,7 +168,11 @@ def _judge_letters(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     if tail is None:
         return
     letters = re.sub(r"[. ]", "", tail[0])
-    if letters.upper() in ABBREVIATIONS or letters.upper() in CREDENTIALS or what_is_known(letters) & (Known.ORDINARY | Known.STAYS):
+    if (
+        letters.upper() in ABBREVIATIONS
+        or letters.upper() in CREDENTIALS
+        or what_is_known(letters) & (Known.ORDINARY | Known.STAYS)
+    ):
         return
     yield PhiSpan(tail.start(), tail.start() + len(tail[0].rstrip()), "NAME")
 
@@ -183,7 +209,9 @@ def _judge_form(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     if not any(known) and all(word.isupper() and len(word) > 4 for word in words[:2]) and "," in plain[start:end]:
         yield PhiSpan(start, end, "NAME")
         return
-    if any(flags & NAME and not flags & NOT_A_NAME for flags in known) and not all(flags & Known.ORDINARY for flags in known):
+    if any(flags & NAME and not flags & NOT_A_NAME for flags in known) and not all(
+        flags & Known.ORDINARY for flags in known
+    ):
         yield PhiSpan(start, end, "NAME")
 
 

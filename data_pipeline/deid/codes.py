@@ -46,7 +46,10 @@ _MIXED = (
     r"\b[A-Z]{2,6}\d{4,}[A-Z]{0,3}\b|\b\d{1,3}[A-Z]{2,4}\d{3,}\b|\b\d[A-Z]\d{4,}\b|\b\d{6,}[A-Z]{1,3}\b"
     r"|\b[A-Z]{1,4}\d{2}[-/]\d{4,}\b|\b\d{2}:[A-Z]{1,3}\d{4,}\b"
 )
-_HYPHENED = r"\b\d{1,6}(?:-\d{2,6}){2,5}\b|\b\d{2}-\d{5,}\b|\b\d{5,}-\d{1,4}\b|\b\d{2,4}-[A-Z]{1,3}-\d{3,}\b|\b\d{3,}-\d{2}-[A-Z]{2}\b"
+_HYPHENED = (
+    r"\b\d{1,6}(?:-\d{2,6}){2,5}\b|\b\d{2}-\d{5,}\b|\b\d{5,}-\d{1,4}\b|\b\d{2,4}-[A-Z]{1,3}-\d{3,}\b"
+    r"|\b\d{3,}-\d{2}-[A-Z]{2}\b"
+)
 _HEX = r"\b[0-9a-f]{8}-[0-9a-f]{4}(?:-[0-9a-f]{4,12}){0,3}\b"
 _MEDICARE = r"\b[1-9][A-Za-z][A-Za-z0-9]\d-?[A-Za-z][A-Za-z0-9]\d-?[A-Za-z]{2}\d\d\b"
 # "GMC 7718840", "CPSO 77190": who is registered with whom.
@@ -61,16 +64,21 @@ _ENDS_IN = (
     r"|\b(?i:last (?:4|four))(?i: digits?| of (?:ssn|social|card)| is|:| are| ssn)* {1,2}\d{4}\b"
 )
 _LOGIN = (
-    r"\b(?i:log-?in|logon|user ?name|user ?id|userid|user|handle|screen ?name)(?i: is| was| reset to| changed to|:|=){0,2}"
+    r"\b(?i:log-?in|logon|user ?name|user ?id|userid|user|handle|screen ?name)(?i: is| was| reset to| changed to|:"
+    r"|=){0,2}"
     r" {0,2}\b[A-Za-z][A-Za-z0-9._-]{3,}"
 )
 _SPACED = (
     r"\b\d{4} \d{3} \d{3}(?: [A-Z]{2})?\b|\b\d{3} \d{3} \d{3,4}\b|\b\d{4} \d{5} \d\b|\b\d{4,6} \d{4,}\b"
-    rf"|\b(?i:{_CUES}|{_CUES} (?:no|number|num|id)|[a-z]+ (?:no|number))[.:# ]{{1,3}}(?:[A-Z]{{1,4}}[- ]?)?\d{{2,6}}(?:[ -]\d{{1,6}}){{1,4}}(?: [A-Z]{{2}})?\b"
+    rf"|\b(?i:{_CUES}|{_CUES} (?:no|number|num|id)|[a-z]+ (?:no"
+    rf"|number))[.:# ]{{1,3}}(?:[A-Z]{{1,4}}[- ]?)?\d{{2,6}}(?:[ -]\d{{1,6}}){{1,4}}(?: [A-Z]{{2}})?\b"
 )
-_SPACED_VALUE = re.compile(r"(?:(?<=[:#|] )[A-Z]{1,4}[- ]?|\b[A-Z]{1,2}[- ])?\d{2,6}(?:[ -]\d{1,6}){1,4}(?: [A-Z]{2})?$")
+_SPACED_VALUE = re.compile(
+    r"(?:(?<=[:#|] )[A-Z]{1,4}[- ]?|\b[A-Z]{1,2}[- ])?\d{2,6}(?:[ -]\d{1,6}){1,4}(?: [A-Z]{2})?$"
+)
 _UNIT_AFTER = re.compile(
-    r"\s?(?:mg|ml|mcg|g\b|cc|kcal|cal|cells|units?|meq|mmol|cm|mm\b|hz|feet|ft|m\b|[np]mol|iu\b|u\b|copies|cfu|k\b|/ ?\w*"
+    r"\s?(?:mg|ml|mcg|g\b|cc|kcal|cal|cells|units?|meq|mmol|cm|mm\b|hz|feet|ft|m\b|[np]mol|iu\b|u\b|copies|cfu|k\b"
+    r"|/ ?\w*"
     r"l\b|per\b|hours?|hrs?|mins?|am\b|pm\b|%|x\d|lbs?|kg|steps|dollars)|/|,\d{3}|\.\d",
     re.I,
 )
@@ -116,7 +124,12 @@ def _judge_cued(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
 def _judge_numbered(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     value = _VALUE_AT_END.search(plain, start, end)
     digits = sum(char.isdigit() for char in value[0]) if value else 0
-    if value and digits > 3 and not re.fullmatch(r"(?:19|20)\d\d|\d{1,3}[-/]\d{1,3}", value[0]) and not _is_measure(plain, start, end):
+    if (
+        value
+        and digits > 3
+        and not re.fullmatch(r"(?:19|20)\d\d|\d{1,3}[-/]\d{1,3}", value[0])
+        and not _is_measure(plain, start, end)
+    ):
         yield PhiSpan(value.start(), end, "ID")
 
 
@@ -127,7 +140,11 @@ def _judge_code(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
         return
     if plain[start - 1 : start] in (".", "/", "_", "<", ">") or (digits < 9 and _UNIT_RIGHT_AFTER.match(plain, end)):
         return
-    if code[0].isdigit() and not re.search("[A-Z]", code) and (_is_measure(plain, start, end) or "-" in code and digits < 7):
+    if (
+        code[0].isdigit()
+        and not re.search("[A-Z]", code)
+        and (_is_measure(plain, start, end) or ("-" in code and digits < 7))
+    ):
         return
     # Days, however they are written, are for the patterns of dates.
     if re.fullmatch(r"\d{1,2}-\d{1,2}-(?:\d\d)?\d\d|\d{4}-\d\d?-\d\d?", code):
@@ -167,10 +184,13 @@ def _judge_login(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
         return
     word = value[0].rstrip(".-_")
     if not re.search(r"[:=]| (?:is|was|to) ", plain[start : start + value.start()]) and not (
-        re.search(r"[\d_.]", word) or (plain[start : start + 5].lower() in ("usern", "login", "useri") and not what_is_known(word))
+        re.search(r"[\d_.]", word)
+        or (plain[start : start + 5].lower() in ("usern", "login", "useri") and not what_is_known(word))
     ):
         return
-    if any(char.isdigit() or char in "._-" for char in word) or not what_is_known(word) & (Known.ORDINARY | Known.STAYS):
+    if any(char.isdigit() or char in "._-" for char in word) or not what_is_known(word) & (
+        Known.ORDINARY | Known.STAYS
+    ):
         yield PhiSpan(start + value.start(), start + value.start() + len(word), "ID")
 
 

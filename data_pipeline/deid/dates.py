@@ -32,17 +32,20 @@ _CUED_DAY = (
 _SAINT = r"(?:St\.?|Saint) (?:Patrick|Stephen|Valentine|Nicholas|Joseph|John|George|Andrew|David|Lucia|Lucy|Martin)"
 _NAMED_DAY = (
     r"christmas|x-?mas|thanksgiving|halloween|hallowe'en|easter|passover|pesach|hanukkah|chanukah|hannukah|purim|sukkot"
-    r"|shavuot|rosh hashanah?|yom kippur|ramadan|eid(?: (?:al|ul)[- ](?:fitr|adha))?|muharram|ashura|diwali|deepavali|holi"
+    r"|shavuot|rosh hashanah?|yom kippur|ramadan|eid(?: (?:al|ul)[- ](?:fitr|adha))?|muharram|ashura|diwali|deepavali"
+    r"|holi"
     r"|navratri|dussehra|onam|pongal|vaisakhi|nowruz|norouz|kwanzaa|juneteenth|mardi gras|cinco de mayo|candlemas"
     r"|michaelmas|whitsun|pentecost|epiphany|twelfth night|lammas|bonfire night|guy fawkes(?: night)?|hogmanay"
     r"|mid-?autumn festival|dragon boat festival|songkran|obon|golden week|vesak|wesak|dia de (?:los muertos|reyes)"
-    r"|las posadas|nochebuena|carnival|fat tuesday|shrove tuesday|ash wednesday|maundy thursday|holy thursday|good friday"
+    r"|las posadas|nochebuena|carnival|fat tuesday|shrove tuesday|ash wednesday|maundy thursday|holy thursday"
+    r"|good friday"
     r"|black friday|cyber monday|super bowl|spring break|(?:the )?(?:4th|fourth) of july|july (?:4th|fourth)"
     r"|(?:palm|easter|whit|mothering|trinity|super bowl|low) sunday|(?:easter|whit) monday|all (?:saints|souls)"
     r"|(?:labor|labour|memorial|mother's|mothers'?|father's|fathers'?|valentine'?s?|independence|veterans'?|columbus"
     r"|president'?s'?|mlk|martin luther king(?: jr\.?)?|groundhog|flag|patriots'?|earth|arbor|election|inauguration"
     r"|indigenous peoples?'?|boxing|canada|victoria|anzac|australia|waitangi|republic|bastille|armistice|remembrance"
-    r"|may|new year'?s|all saints'?|all souls'?|pancake|burns|st\.? patrick'?s|st\.? stephen'?s|april fools'?|pi|d-) day"
+    r"|may|new year'?s|all saints'?|all souls'?|pancake|burns|st\.? patrick'?s|st\.? stephen'?s|april fools'?|pi"
+    r"|d-) day"
     r"|new year'?s|(?:lunar|chinese|hmong|tibetan|khmer|lao|thai|jewish|persian|vietnamese|korean|orthodox) new year"
 )
 _HOLIDAY = (
@@ -145,7 +148,9 @@ def _judge_date(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     if bare is not None and not _is_bare_date(plain, start, end, int(bare[1]), int(bare[2])):
         return
     # "T12-11-10" and "1.12-10-20" are levels and ranges, "may 5" a sentence that goes on.
-    is_end_of_range = re.fullmatch(r"\d\d?/\d\d?/\d{2,4}", candidate) and re.search(r"\d-$", plain[max(0, start - 2) : start])
+    is_end_of_range = re.fullmatch(r"\d\d?/\d\d?/\d{2,4}", candidate) and re.search(
+        r"\d-$", plain[max(0, start - 2) : start]
+    )
     if start and plain[start - 1] in "./-" and candidate[0].isdigit() and not is_end_of_range:
         return
     if re.fullmatch(r"\d\d[.-]\d\d[.-]\d\d", candidate) and not _is_numeric_date(candidate):
@@ -184,7 +189,8 @@ def _is_bare_date(plain: str, start: int, end: int, first: int, second: int) -> 
 # A month alone tells more than the year. March, May and August are words too, and need a capital and a cue.
 _MONTH_CUE = (
     r"(?:in|since|by|until|till?|from|through|thru|during|of|last|this|next|early|late|mid|past|around|before|after|every|each"
-    r"|between|and|to|beginning|end|about|approximately|circa|back in|starting|due|for)[ -](?:early[ -]|late[ -]|mid[ -]?"
+    r"|between|and|to|beginning|end|about|approximately|circa|back in|starting|due|for)[ -](?:early[ -]|late[ -]"
+    r"|mid[ -]?"
     r"|about |around |the (?:end|beginning|middle|start) of )?"
 )
 _MONTH_ALONE = "|".join(
@@ -197,7 +203,9 @@ _MONTH_ALONE = "|".join(
 _MONTH_WORD = re.compile(r"[A-Za-z]+$")
 _MONTH_IS_WORD = re.compile(r"(?:may|mar(?:ch)?|dec|sept?|jan|jun|aug)$", re.I)
 _STRONG_MONTH_CUE = re.compile(r"(?:in|since|until|till?|last|this|next|early|late|mid|during|of)[ -]", re.I)
-_MONTH_FOLLOWED = re.compile(r"(?:'s)?[ ]?(?:[.,;:)\n/-]|$|\b(?:and|or|to|when|with|for|at|she|he|they|the|but|of|after|before|19|20)\b)")
+_MONTH_FOLLOWED = re.compile(
+    r"(?:'s)?[ ]?(?:[.,;:)\n/-]|$|\b(?:and|or|to|when|with|for|at|she|he|they|the|but|of|after|before|19|20)\b)"
+)
 _PERSON_OF_MONTH = re.compile(r" (?:[A-Z][a-z]|is \d|says|said)")
 
 
@@ -236,11 +244,13 @@ _AGE = "|".join(
         rf"\b{_OLD} ?(?:M\b|(?i:male|female|woman|man|lady|gentleman)\b)",
         rf"\b(?i:age|aged|age:|age is|age of)\s{{1,8}}(?:{_OLD}|{_OLD_WORD})\b",
         rf"\b(?i:she|he|they|pt|patient|mother|father|mom|mum|dad|sister|brother|aunt|uncle|wife|husband|grandmother"
-        rf"|grandfather|grandma|grandpa|gm|gf|mgm|pgm|mgf|pgf|turned|turns|turning|died|passed|passed away|lived|now|stroke"
+        rf"|grandfather|grandma|grandpa|gm|gf|mgm|pgm|mgf|pgf|turned|turns|turning|died|passed|passed away|lived|now"
+        rf"|stroke"
         rf"|mi|cancer|dementia|death|deceased)"
-        rf"(?i: is| was| turned| just turned| turns| died| passed| lived| now| at| to| of| aged?| age| in her sleep){{0,3}} {_OLD}\b",
+        rf"(?i: is| was| turned| just turned| turns| died| passed| lived| now| at| to| of| aged?| age"
+        rf"| in her sleep){{0,3}} {_OLD}\b",
         rf"(?:\b(?:19|20)\d\d|\d/\d\d) ?\((?i:age |aged )?{_OLD} ?(?i:y|yo|years?)?\)",
-        rf"\b9[0-4]F\b",
+        r"\b9[0-4]F\b",
         rf"\b(?i:she is|he is|patient is|she's|he's|now) {_OLD_WORD}[.,;\n]",
         (
             rf"\b{_OLD} ?[FfMm] (?:p/w|with|w/|c/o|h/o|s/p|who|admitted|presents?|presenting|here|hx|PMH|found|from|in"
@@ -253,7 +263,8 @@ _OLD_NUMBER = re.compile(rf"{_OLD}|{_OLD_WORD.replace('(?i:', '(?:')}", re.I)
 
 
 _NO_AGE = re.compile(
-    r"(?:[.,]\d|/\d| ?(?:%|percent|mg|mcg|kg|lbs?|pounds|bpm|beats|on (?:ra|room|\d)|degrees|mm|ml|cc|cm|/|-|deg|min|hours|days"
+    r"(?:[.,]\d|/\d| ?(?:%|percent|mg|mcg|kg|lbs?|pounds|bpm|beats|on (?:ra|room|\d)|degrees|mm|ml|cc|cm|/|-|deg|min"
+    r"|hours|days"
     r"|weeks|months|cigarettes|units|minutes))",
     re.I,
 )

@@ -17,8 +17,10 @@ _NUMBER = rf"(?:{_DIGIT}|{_TEEN}|{_TENS}|hundred|thousand)"
 _GAP = r"(?:[ ,-]{1,2}|, ?dash,? | dash | hyphen )"
 _SPOKEN = rf"\b(?i:(?:{_DIGIT}{_GAP}){{6,20}}{_DIGIT})\b|\b(?i:(?:{_NUMBER}{_GAP}){{7,20}}{_NUMBER})\b"
 _CUED = (
-    r"\b(?i:(?:mrn|medical record|record|account|acct|phone|telephone|cell|fax|pager|extension|ext|room|zip(?: code)?|social"
-    rf"|case|claim|policy|member|id)(?: number| no| is| at| ending in)*[ :]{{1,2}}(?:{_NUMBER}{_GAP}){{3,12}}{_NUMBER})\b"
+    r"\b(?i:(?:mrn|medical record|record|account|acct|phone|telephone|cell|fax|pager|extension|ext|room|zip(?: code)?"
+    r"|social"
+    rf"|case|claim|policy|member|id)(?: number| no| is| at"
+    rf"| ending in)*[ :]{{1,2}}(?:{_NUMBER}{_GAP}){{3,12}}{_NUMBER})\b"
 )
 _ORDINAL = (
     r"(?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth|thirteenth|fourteenth|fifteenth"
@@ -39,7 +41,10 @@ _DATE = (
     rf"|\b(?i:(?:mon|tues|wednes|thurs|fri|satur|sun)day,? the (?:{_ORDINAL}|\d{{1,2}}(?:st|nd|rd|th)))\b"
 )
 _BARE_MAY = re.compile(r"(?:may|march|second) ", re.I)
-_BORN = rf"\b(?i:(?:date of birth|birth ?date|d\.?o\.?b\.?|born(?: on)?|d o b)[ :]{{1,2}}(?:{_CARDINAL}[ ,-]{{1,2}}){{2,6}}{_CARDINAL})\b"
+_BORN = (
+    rf"\b(?i:(?:date of birth|birth ?date|d\.?o\.?b\.?|born(?: on)?"
+    rf"|d o b)[ :]{{1,2}}(?:{_CARDINAL}[ ,-]{{1,2}}){{2,6}}{_CARDINAL})\b"
+)
 _BORN_HEAD = re.compile(r"(?:date of birth|birth ?date|d\.?o\.?b\.?|born(?: on)?|d o b)[ :]{1,2}", re.I)
 _CUE_HEAD = re.compile(rf"[a-z ]+?[ :]{{1,2}}(?={_NUMBER}\b)", re.I)
 _ON_THE = rf"\b(?i:(?:on|since|by|until|till|before|after|from|through) the {_ORDINAL})\b"

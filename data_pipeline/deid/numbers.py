@@ -151,7 +151,8 @@ def _judge_id(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
 
 _SPELLED_OUT = "|".join(
     (
-        r"\b(?i:plate|tag|rego|reg|registration|vehicle|car)s?(?i: number| no\.?| is|:|#){0,2} (?:[A-Z]{2} )?[A-Z0-9]{1,4}[ -][A-Z0-9]{2,5}\b",
+        r"\b(?i:plate|tag|rego|reg|registration|vehicle|car)s?(?i: number| no\.?| is|:"
+        r"|#){0,2} (?:[A-Z]{2} )?[A-Z0-9]{1,4}[ -][A-Z0-9]{2,5}\b",
         r"\b(?i:ssn|social security)[^.\n\d]{0,20}(?i:ending|last (?:4|four))[^\d\n]{0,14}\d{4}\b",
         (
             r"\b(?i:user ?name|user id|user|login|handle|instagram|facebook|twitter|skype)(?i: is)?[:=@ "

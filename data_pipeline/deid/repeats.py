@@ -18,7 +18,10 @@ _MAX_ABBREVIATION = 4
 _MAX_LETTERS = 3
 _MIDDLE_OF_SENTENCE = re.compile(r"[a-z0-9,;)\]][ \n]$")
 # "Dr. C", and a letter with four digits, by which veterans are called.
-_LETTER = re.compile(r"\b(?:(?:Dr|Mr|Mrs|Ms|Miss|DR|MR|MRS|MS)\.? (?=[A-Z]\b(?!\.? [A-Z][a-z]|[-'.][A-Za-z]))|(?=[A-Z]\d{4}\b))([A-Z](?:\d{4})?)\b")
+_LETTER = re.compile(
+    r"\b(?:(?:Dr|Mr|Mrs|Ms|Miss|DR|MR|MRS|MS)\.? (?=[A-Z]\b(?!\.? [A-Z][a-z]|[-'.][A-Za-z]))"
+    r"|(?=[A-Z]\d{4}\b))([A-Z](?:\d{4})?)\b"
+)
 # Published notes call people so.
 _ANYBODY = "ABXYZ"
 _LINE_BEFORE = re.compile(r"(?:^|[.,!\n>)/~-])[ \n]{0,2}$")
@@ -58,14 +61,12 @@ def repeated_names(plain: str, found: Iterable[PhiSpan]) -> list[PhiSpan]:
     for short in sorted(initials):
         usual = short in ABBREVIATIONS or what_is_known(short) & (Known.ORDINARY | Known.STAYS)
         # "NK" is an abbreviation too; alone at the end of a line it is who signed.
-        spans += [
-            PhiSpan(*place, "NAME")
-            for place in _whole_words(plain, short)
-            if not usual or _signs(plain, *place)
-        ]
+        spans += [PhiSpan(*place, "NAME") for place in _whole_words(plain, short) if not usual or _signs(plain, *place)]
         spans += [
             PhiSpan(*place, "NAME") for place in _whole_words(plain, short.lower()) if _LINE_END.match(plain, place[1])
         ]
+    if not letters:
+        return spans
     places = [PhiSpan(*match.span(1), "NAME") for match in _LETTER.finditer(plain) if match[1][0] in letters]
     # A note that calls somebody by a letter throughout was written so that nobody should know.
     return spans + (places if len(places) <= _MAX_LETTERS else [])

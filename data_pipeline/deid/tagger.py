@@ -3,8 +3,8 @@
 `notemill eval run --task ner … save_model=true` writes such a folder. Words are those the model was trained on (letters
 and digits, other signs one by one); each is judged by its first piece, in the window that gives it the most context.
 A word identifies somebody when its probability of being outside of any class is below 1 - `threshold`: a lower
-threshold finds more. config.json may hold it as `identifier_threshold`. One note is one series of windows, each run by itself on one CPU thread, so the result does not
-depend on what else is in a batch or on the number of workers.
+threshold finds more. config.json may hold it as `identifier_threshold`. One note is one series of windows, each run
+by itself on one CPU thread, so the result does not depend on what else is in a batch or on the number of workers.
 """
 
 import re
@@ -61,7 +61,10 @@ class Tagger:
     """The model, ready to read notes."""
 
     def __init__(self, folder: Path, threshold: float = 0.0) -> None:
-        """Load `folder`; a threshold of 0 takes the folder's own. Raises NotemillError when it is no token-classification model or has a label unknown here."""
+        """Load `folder`; a threshold of 0 takes the folder's own.
+
+        Raises NotemillError when it is no token-classification model or has a label unknown here.
+        """
         import torch
         from transformers import AutoModelForTokenClassification, AutoTokenizer
         from transformers.utils import logging

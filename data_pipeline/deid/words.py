@@ -1,9 +1,10 @@
 """The word lists of `lists/`, each read once, and what they and the census know of a word.
 
 `clinical_words.txt` holds the words that public clinical texts (MTSamples, E3C, MedQuAD) write in lower case, so a
-capital on one of them says nothing. `lower_case_words.txt` holds surnames that a dictionary (Webster's of 1934, in the
+capital on one of them says nothing. `lower_case_words.txt` holds names that a dictionary (Webster's of 1934, in the
 public domain) has as words: names with a capital, and none without. The census names are those of the package `names`:
-all surnames and given names that the US Census of 1990 published, in the public domain, with their rank.
+all surnames and given names that the US Census of 1990 published, in the public domain, with their rank. Surnames of
+the Census of 2010, names of other countries and towns are beside them; `lists/SOURCES.md` says whence.
 """
 
 import functools
@@ -95,7 +96,7 @@ def word_set(text: str) -> frozenset[str]:
 
 def lists_sha256() -> str:
     """Hash of every list, the package's and ours; it is part of a corpus' identity."""
-    files = [*sorted((Path(__file__).parent / "lists").iterdir()), *(_census_file(name) for name in _CENSUS_FILES)]
+    files = [*sorted((Path(__file__).parent / "lists").glob("*.txt")), *(_census_file(name) for name in _CENSUS_FILES)]
     return sha256_json([[path.name, sha256_file(path)] for path in files])
 
 

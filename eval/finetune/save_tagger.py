@@ -19,7 +19,7 @@ from launch.errors import NotemillError
 def save_tagger(model: Classifier, head: NerHead, text: TextEncoder, folder: Path, threshold: float) -> None:
     """Write config.json, model.safetensors and the tokenizer to `folder`, which appears whole or not at all.
 
-    config.json also holds `threshold` as `identifier_threshold`, for those who ask whether a word belongs to any entity.
+    config.json also holds `threshold` as `identifier_threshold`: from there on a word counts as an entity's.
     Raises NotemillError where the entities of the training set overlap, or the architecture has another kind of head.
     """
     from transformers import AutoModelForTokenClassification

@@ -38,7 +38,7 @@ def _document(path: Path, number: int, line: str) -> Document:
         text = parsed["text"]
         spans = sorted((int(span["start"]), int(span["end"]), str(span["label"])) for span in parsed["spans"])
         found = tuple((int(start), int(end)) for start, end in parsed.get("found", ()))
-        if not all(0 <= start < end <= len(text) for start, end, *_ in (*spans, *found)):
+        if not all(0 <= start < end <= len(text) for start, end in (*((a, b) for a, b, _ in spans), *found)):
             raise ValueError
     except (ValueError, KeyError, TypeError):
         raise NotemillError(

@@ -12,14 +12,20 @@ from data_pipeline.deid.view import plain_view, unscanned
 MARKED = """\
 IP No : {{IP/24-25/11873}}; lot {{HUFR0713}} of mesh; Board no. {{SLK-330918}}; GMC {{7718840}}; Tx ID {{KTX-2209-118}}
 card ends in {{3302}}, mrn {{bb2209184}}, medicare {{4qx9-pj2-kd55}}, plate {{7KRD418}}, police report {{20-118834}}
-Service number {{726 41 09}}. OHIP {{5847 302 196}}. Claim {{0042-118-88731}}. Login: {{isollber}}. Session {{7f3ac9e2-51b0}}.
-ext. {{12}}, Spectralink {{3-9926}}, x{{5-8830}}, fax {{(898)666-3621x0135}}, mobile {{07700 900358}}, {{(07) 5550 4417}}
+Service number {{726 41 09}}. OHIP {{5847 302 196}}. Claim {{0042-118-88731}}. Login: {{isollber}}.
+Session {{7f3ac9e2-51b0}}.
+ext. {{12}}, Spectralink {{3-9926}}, x{{5-8830}}, fax {{(898)666-3621x0135}}.
+mobile {{07700 900358}}, {{(07) 5550 4417}}
 called at {{two seven zero five five five zero one one four}} today; date of birth {{ten nineteen nineteen thirty one}}
-seen {{january 8th twenty twenty four}}, again {{the third of May, 2023}}, {{Saturday the thirteenth}} and on the {{twelfth}}.
-since {{February}}, in {{August}}, this {{May}}; {{Palm Sunday}}, {{ANZAC Day}}, {{Diwali}}, {{Boxing Day 2023}}, {{halloween}}
-{{6-xi-1988}}, {{1965-Aug-07}}, {{15/08/22}}, {{Sat 29/6}}, {{12 de marzo de 1961}}, {{JUN 30,1926}}, {{6/12/2020}}-{{6/15/2020}}
+seen {{january 8th twenty twenty four}}, again {{the third of May, 2023}},
+{{Saturday the thirteenth}} and on the {{twelfth}}.
+since {{February}}, in {{August}}, this {{May}}; {{Palm Sunday}}, {{ANZAC Day}}, {{Diwali}},
+{{Boxing Day 2023}}, {{halloween}}
+{{6-xi-1988}}, {{1965-Aug-07}}, {{15/08/22}}, {{Sat 29/6}}, {{12 de marzo de 1961}},
+{{JUN 30,1926}}, {{6/12/2020}}-{{6/15/2020}}
 She turned {{97}} and her sister is {{104}}. His father died at {{93}}. DOB 1926 ({{96}}).
-lives at {{2260 Fawnview Loop, Creswell}}; {{County Road 6675}}; {{Alder St}}; {{Quarry Lane}}; {{114 Lumb Lane, Bradford BD8 7QW}}
+lives at {{2260 Fawnview Loop, Creswell}}; {{County Road 6675}}; {{Alder St}}; {{Quarry Lane}};
+{{114 Lumb Lane, Bradford BD8 7QW}}
 Address: {{Flat 6, near Maramma Temple}}
 {{Granite Valley Rehabilitation Institute}}; {{Cedar Bluff Imaging}}; {{Two Grey Hills High}}; went to {{Beaver Falls}}
 from {{Baton Rouge}}, near {{Elberton}}, in {{Cook County}} and at {{St. Casimir's}} today
@@ -60,7 +66,8 @@ def test_what_is_marked_goes_and_the_rest_stays(line: str) -> None:
 
 STAYS = """\
 Berg 38, Katz 4/6, Morse 55, Braden 16, PHQ-9 12, GDS 3/15, MoCA 21/30, RV 26/5, PA 20/14, BiPAP 16/8, open 24/7.
-RR 18, SpO2 98%, I-131 therapy, T1N0M0, T2N1 tumor, HLA-B27, COVID-19, IL-6, FEV1 1200 mL, images #10-14, CPT code 77470.
+RR 18, SpO2 98%, I-131 therapy, T1N0M0, T2N1 tumor, HLA-B27, COVID-19, IL-6, FEV1 1200 mL, images #10-14.
+CPT code 77470.
 Levothyroxine 0.088, Synthroid 0.088 mg, platelets 250000, WBC 12500, viral load 145000 copies, between 411 and 1248.
 Simpson's biplane, Pavlik harness, Todd's paresis, Bair Hugger, Hess test, Gilbert's syndrome, Christmas disease.
 Electronically signed, typed and faxed. The Emergency Room, Pain Clinic, General Surgery and Wellness Center called.
@@ -83,13 +90,15 @@ def test_a_name_found_once_goes_everywhere() -> None:
 
 
 def test_repeats_leave_words_and_letters_of_everyday() -> None:
-    text = "Mr. White came. White count 12. A white spot. The Foley was placed. CT done. Mr. W said so, Mr. W left, Mr. W, Mr. W"
+    text = "Mr. White came. White count 12. A white spot. The Foley was placed. CT done. Mr. W, Mr. W, Mr. W, Mr. W"
     found = [PhiSpan(4, 9, "NAME"), PhiSpan(text.index("Foley"), text.index("Foley") + 5, "NAME")]
     assert [text[span.start : span.end] for span in repeated_names(text, found) if span.start > 10] == []
 
 
 def test_one_case_makes_rare_names_count() -> None:
-    lower = "pt opal stubblefield moved from elberton w/ r oglesby. seen by the nurse, who checked the wound and the drain."
+    lower = (
+        "pt opal stubblefield moved from elberton w/ r oglesby. seen by the nurse, who checked the wound and the drain."
+    )
     shouted = "PT RUTHANNE DZIEDZIC ARRIVED FROM CHEBOYGAN BY AMBULANCE WITH CHEST PAIN AND SHORTNESS OF BREATH TODAY."
     assert [lower[s.start : s.end] for s in find_phi(lower)] == ["opal stubblefield", "elberton", "r oglesby"]
     assert [shouted[s.start : s.end] for s in find_phi(shouted)] == ["RUTHANNE DZIEDZIC", "CHEBOYGAN"]
