@@ -19,7 +19,8 @@ from data_pipeline.config import CorpusConfig
 from data_pipeline.decontamination import EvaluationSet, sets_sha256, write_index
 from data_pipeline.deid.detect import load_finders
 from data_pipeline.deid.roster import Roster
-from data_pipeline.executors.local import WorkerDiedError, make_pieces
+from data_pipeline.executors import UnfinishedError
+from data_pipeline.executors.local import make_pieces
 from data_pipeline.files import make_private_folder, only_writer
 from data_pipeline.finish import GateError, finish
 from data_pipeline.gate.people import open_people
@@ -99,6 +100,12 @@ def build_corpus(request: BuildRequest) -> CorpusManifest:
 
 
 def _build_alone(request: BuildRequest, plan: BuildPlan) -> CorpusManifest:
+    if _is_with_slurm(plan):
+        from data_pipeline.executors import slurm
+
+        say("the jobs of an earlier command are at work on it; waiting for them.")
+        slurm.wait(plan.work)
+        return _finished_corpus(plan) or _build_alone(request, plan)
     was_finished = (plan.out / MANIFEST_NAME).exists()
     plan.work.open(plan.pieces_identity)
     try:
@@ -106,10 +113,18 @@ def _build_alone(request: BuildRequest, plan: BuildPlan) -> CorpusManifest:
     except NotemillError as error:
         # A dead worker is no fault of the inputs, and a limit can be raised: what is finished stays for the next run.
         # After the gate's refusal someone must look at what was held back, too. Nor does a bad addition cost a corpus.
-        if not was_finished and not isinstance(error, WorkerDiedError | TooManyRejectsError | GateError):
+        if not was_finished and not isinstance(error, UnfinishedError | TooManyRejectsError | GateError):
             discard(plan.out)
         raise
     return manifest
+
+
+def _is_with_slurm(plan: BuildPlan) -> bool:
+    if not (plan.work.scratch / "jobs.json").exists():
+        return False
+    from data_pipeline.executors import slurm
+
+    return slurm.is_running(plan.work)
 
 
 def _build(request: BuildRequest, plan: BuildPlan) -> CorpusManifest:
@@ -117,7 +132,20 @@ def _build(request: BuildRequest, plan: BuildPlan) -> CorpusManifest:
         write_index(plan.evaluation, request.evaluation_sets, plan.config.decontamination.ngram_words)
     # Lists of people that the gate cannot use are told before the work, not after it.
     plan.context(request.secrets).verifier().self_test()
-    make_pieces(plan, plan.context(request.secrets), request.num_workers)
+    if plan.config.executor.name == "slurm":
+        from data_pipeline.executors import slurm
+
+        slurm.submit(plan, request.secrets)
+        slurm.wait(plan.work)
+        # Only now: the last job still writes its log when it has finished.
+        plan.work.close(plan.keeps_pieces)
+        return load_corpus(plan.out)
+    if plan.config.executor.name == "ray":
+        from data_pipeline.executors import ray
+
+        ray.make_pieces(plan, request.secrets)
+    else:
+        make_pieces(plan, plan.context(request.secrets), request.num_workers)
     return finish(plan, request.secrets, request.num_workers)
 
 

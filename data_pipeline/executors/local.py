@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 
+from data_pipeline.executors import UnfinishedError
 from data_pipeline.inputs import Input
 from data_pipeline.pieces import Piece, PieceContext, cut_pieces, run_piece
 from data_pipeline.plan import BuildPlan
@@ -20,10 +21,6 @@ from data_pipeline.readers import read_rows
 from data_pipeline.work_folder import WorkFolder, input_key
 from launch.console import track
 from launch.errors import NotemillError
-
-
-class WorkerDiedError(NotemillError):
-    """A worker process was killed, most often for memory; what is finished stays for another try."""
 
 
 def make_pieces(plan: BuildPlan, context: PieceContext, num_workers: int) -> None:
@@ -114,7 +111,7 @@ def _workers(num_workers: int, context: PieceContext) -> Iterator[_Here | _There
         try:
             yield _There(context, pool)
         except BrokenProcessPool:
-            raise WorkerDiedError(
+            raise UnfinishedError(
                 f"one of {num_workers} workers was killed, perhaps for memory; run the same command again to go on, "
                 "with fewer --workers if it happens again."
             ) from None
