@@ -264,7 +264,7 @@ def _finish(note: Note, context: PieceContext, roster: Roster | None) -> _Finish
     deidentifier = _deidentifier(context.config.deid, roster, context.hmac_key)
     result = deidentifier.run(note.text, note.patient_id)
     # The type of a note is free text in some sources, and a person may have typed into it.
-    note_type = deidentifier.run(clean(undo_mojibake(note.note_type)), note.patient_id)
+    note_type = deidentifier.run_short(clean(undo_mojibake(note.note_type)), note.patient_id)
     split = split_of(context.hmac_key, note.patient_id, context.config.split)
     columns = {
         "note_id": _safe_id(note, context, roster),
