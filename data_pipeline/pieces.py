@@ -34,6 +34,7 @@ from data_pipeline.note_order import order_of
 from data_pipeline.notes import Note, Rejection, RejectionReason, Row
 from data_pipeline.paragraphs import write_paragraphs
 from data_pipeline.patients import SPLITS, note_key, patient_key, split_of
+from data_pipeline.placeholders import PlaceholderClass
 from data_pipeline.private_process import without_values
 from data_pipeline.rejects import REJECTED_ROW_SCHEMA, kept_id
 from data_pipeline.sketches import NoteKeys, write_sketches
@@ -153,10 +154,9 @@ def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
         counts_file.unlink()
         for ending in _OPTIONAL_ENDINGS:
             (context.folder / f"{piece.stem}{ending}").unlink(missing_ok=True)
-    roster = _roster(context.roster_path, context.config.deid.roster_names)
+    tools = _tools(context)
     kept: list[dict[str, str]] = []
     quarantined: list[dict[str, str]] = []
-    verifier = context.verifier()
     held: Counter[str] = Counter()
     rejected: list[dict[str, str | int]] = []
     repaired: Counter[str] = Counter()
@@ -165,13 +165,13 @@ def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
     rows = [row if isinstance(row, Rejection) else _clean(row, context.config, repaired) for row in piece.rows]
     rows, contaminated = _without_contaminated(rows, context)
     for number, row in enumerate(rows, start=piece.first_row):
-        note = row if isinstance(row, Rejection) else _finish(row, context, roster)
+        note = row if isinstance(row, Rejection) else _finish(row, tools)
         if isinstance(note, Rejection):
-            note_id = _safe_id(row, context, roster)
+            note_id = _safe_id(row, tools)
             rejected.append({"row": number, "note_id": note_id, "reason": note.reason})
             continue
         repaired["encoding"] += isinstance(row, Note) and row.repaired_encoding
-        checks = sorted(verifier.check(note.masked) | ({"detectors' roster"} if note.leaks else set()))
+        checks = sorted(tools.verifier.check(note.masked) | ({"detectors' roster"} if note.leaks else set()))
         if checks:
             held.update(checks)
             quarantined.append(note.columns | {"checks": "; ".join(checks)})
@@ -231,13 +231,24 @@ def write_notes(path: Path, table: pa.Table) -> None:
 
 
 @dataclass(frozen=True)
+class _Tools:
+    """What the notes of a piece are worked on with."""
+
+    config: CorpusConfig
+    hmac_key: bytes
+    roster: Roster | None
+    deidentifier: Deidentifier
+    verifier: Verifier
+
+
+@dataclass(frozen=True, slots=True)
 class _Finished:
     columns: dict[str, str]
     masked: dict[str, str]
     """The same with placeholders where `columns` may have surrogates: what the gate reads, since a surrogate looks like
     an identifier on purpose."""
     keys: NoteKeys
-    replaced: Counter[str]
+    replaced: Counter[PlaceholderClass]
     leaks: bool
 
 
@@ -254,7 +265,9 @@ def _clean(note: Note, config: CorpusConfig, repaired: Counter[str]) -> Row:
         text = joined
     filtered = filter_note(text, config.filters)
     repaired["boilerplate_lines"] += filtered.removed_lines
-    return _reject(note, filtered.reason) if filtered.reason else replace(note, text=filtered.text)
+    if filtered.reason:
+        return _reject(note, filtered.reason)
+    return note if filtered.text == note.text else replace(note, text=filtered.text)
 
 
 def _reject(note: Note, reason: RejectionReason) -> Rejection:
@@ -275,45 +288,50 @@ def _without_contaminated(rows: list[Row], context: PieceContext) -> tuple[list[
     ], found.by_set
 
 
-def _finish(note: Note, context: PieceContext, roster: Roster | None) -> _Finished:
-    deidentifier = _deidentifier(context.config.deid, roster, context.hmac_key)
-    result = deidentifier.run(note.text, note.patient_id)
+def _finish(note: Note, tools: _Tools) -> _Finished:
+    result = tools.deidentifier.run(note.text, note.patient_id)
     # The type of a note is free text in some sources, and a person may have typed into it.
-    note_type = deidentifier.run(clean(undo_mojibake(note.note_type)), note.patient_id)
-    split = split_of(context.hmac_key, note.patient_id, context.config.split)
+    note_type = tools.deidentifier.run_short(clean(undo_mojibake(note.note_type)), note.patient_id)
+    split = split_of(tools.hmac_key, note.patient_id, tools.config.split)
     columns = {
-        "note_id": _safe_id(note, context, roster),
-        "patient_key": patient_key(context.hmac_key, note.patient_id),
+        "note_id": _safe_id(note, tools),
+        "patient_key": patient_key(tools.hmac_key, note.patient_id),
         "source": note.source,
         "split": split,
         "note_type": note_type.text,
         "text": result.text,
     }
-    order = order_of(note.date, context.hmac_key, note.patient_id)
+    order = order_of(note.date, tools.hmac_key, note.patient_id)
     keys = NoteKeys(columns["patient_key"], order, SPLITS.index(split))
     masked = columns | {"note_type": note_type.masked, "text": result.masked}
-    return _Finished(columns, masked, keys, Counter(result.replaced), result.leaks or note_type.leaks)
+    return _Finished(columns, masked, keys, result.replaced, result.leaks or note_type.leaks)
 
 
-def _safe_id(row: Row, context: PieceContext, roster: Roster | None) -> str:
+def _safe_id(row: Row, tools: _Tools) -> str:
     """The row's id, or its HMAC where the detectors' roster or the gate's lists find a person in it."""
-    note_id = kept_id(context.hmac_key, clean(row.note_id), row, roster)
-    own_key = patient_key(context.hmac_key, row.patient_id)
-    return note_key(context.hmac_key, note_id) if context.verifier().check_id(note_id, own_key) else note_id
+    note_id = kept_id(tools.hmac_key, clean(row.note_id), row, tools.roster)
+    if not tools.verifier.knows_people:
+        return note_id
+    own_key = patient_key(tools.hmac_key, row.patient_id)
+    return note_key(tools.hmac_key, note_id) if tools.verifier.check_id(note_id, own_key) else note_id
 
 
 def hash_rows(rows: list[Row]) -> str:
     digest = hashlib.sha256()
     for row in rows:
         # The parts' lengths go before them, so that no two rows are written alike.
-        parts = [
-            str(part).encode("utf-8", errors="surrogatepass")
-            for part in (getattr(row, field.name) for field in dataclasses.fields(row))
-        ]
-        digest.update(repr([type(row).__name__, *map(len, parts)]).encode())
-        for part in parts:
-            digest.update(part)
+        parts = [str(getattr(row, name)).encode("utf-8", errors="surrogatepass") for name in _FIELD_NAMES[type(row)]]
+        digest.update(repr([type(row).__name__, *map(len, parts)]).encode() + b"".join(parts))
     return digest.hexdigest()
+
+
+_FIELD_NAMES = {kind: tuple(field.name for field in dataclasses.fields(kind)) for kind in (Note, Rejection)}
+
+
+def _tools(context: PieceContext) -> _Tools:
+    roster = _roster(context.roster_path, context.config.deid.roster_names)
+    deidentifier = _deidentifier(context.config.deid, roster, context.hmac_key)
+    return _Tools(context.config, context.hmac_key, roster, deidentifier, context.verifier())
 
 
 @functools.lru_cache(maxsize=1)
