@@ -79,15 +79,22 @@ class Forms:
 
         `record` is None for one that the parser gave up.
         """
-        if len(taken) < 2 or (record is not None and len(record) == self.width and self._is_strict(taken)):
+        if len(taken) < 2 or self._learned < _MIN_RECORDS:
             return None
-        return next((number for number, line in enumerate(taken[1:], start=1) if self.begins_record(line)), None)
+        delimiter, fewest = self._dialect["delimiter"], min((self.width - 1, *self._long_columns))
+        first = next(
+            (n for n, line in enumerate(taken) if n and line.count(delimiter) >= fewest and self.begins_record(line)),
+            None,
+        )
+        if first is None or (record is not None and len(record) == self.width and self._is_strict(taken)):
+            return None
+        return first
 
     def begins_record(self, line: str) -> bool:
         """Whether a line has the number of fields and the forms of a record, or of one up to its text."""
-        if self._learned < _MIN_RECORDS or line.count(self._dialect["delimiter"]) < min(
-            (self.width - 1, *self._long_columns)
-        ):
+        # Most lines of a text are seen not to begin with an id before they are parsed.
+        head = line[:_MAX_CODE_CHARS].partition(self._dialect["delimiter"])[0].strip('"')
+        if self._is_telling(0) and _form(head) not in self._forms[0]:
             return False
         try:
             fields = next(csv.reader([line], **self._dialect), [])
