@@ -280,6 +280,7 @@ def _build(
                 quarantine_encrypted=request.quarantine_key is not None,
             ),
             draw_sample(request.out, shards, request.hmac_key, request.config.gate.review_notes),
+            sum(item["not_in_roster"] for item in totals),
         ),
     )
     # Without a manifest the folder is no corpus, so the report may stand there before it.
@@ -468,15 +469,22 @@ def _attest(
     quarantined: int,
     gate: GateEntry,
     sample_sha256: str,
+    notes_not_covered: int,
 ) -> Attestation:
     entry = None
     if roster is not None:
+        if notes_not_covered:
+            say(
+                f"{notes_not_covered} notes are of patients of whom {request.roster} has no row; if it should have one, "
+                "their ids are written in another form there."
+            )
         entry = RosterEntry(
             sha256=roster.sha256,
             patients=roster.patients,
             identifiers=roster.identifiers,
             columns_used=list(roster.columns_used),
             columns_not_used=list(roster.columns_not_used),
+            notes_not_covered=notes_not_covered,
         )
     not_checked = ["names that neither a pattern nor the roster knows", "free-text descriptions of a person"]
     return Attestation(

@@ -15,7 +15,7 @@ rows of the shards.
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import pyarrow as pa
 
@@ -79,13 +79,17 @@ class Counts(TypedDict):
 
 
 class RosterEntry(TypedDict):
-    """The roster that was used, without any of its values."""
+    """The roster that was used, without any of its values.
+
+    `notes_not_covered` counts notes that reached the gate and are of patients of whom the roster has no row.
+    """
 
     sha256: str
     patients: int
     identifiers: int
     columns_used: list[str]
     columns_not_used: list[str]
+    notes_not_covered: NotRequired[int]
 
 
 class GateEntry(TypedDict):

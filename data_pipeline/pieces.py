@@ -99,6 +99,8 @@ class PieceCounts(TypedDict):
     phi_replaced: dict[str, int]
     contaminated: dict[str, Contamination]
     """By the name of the evaluation set."""
+    not_in_roster: int
+    """Notes of patients of whom the roster has no row; 0 without a roster."""
 
 
 def cut_pieces(rows: Iterator[Row], input_index: int, config: CorpusConfig) -> Iterator[Piece]:
@@ -154,6 +156,7 @@ def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
     repaired: Counter[str] = Counter()
     replaced: Counter[str] = Counter()
     keys: list[NoteKeys] = []
+    not_in_roster = 0
     rows = [row if isinstance(row, Rejection) else _clean(row, context.config, repaired) for row in piece.rows]
     rows, contaminated = _without_contaminated(rows, context)
     for number, row in enumerate(rows, start=piece.first_row):
@@ -162,6 +165,7 @@ def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
             note_id = _safe_id(row, context, roster)
             rejected.append({"input": piece.input_index, "row": number, "note_id": note_id, "reason": note.reason})
             continue
+        not_in_roster += roster is not None and not roster.has_patient(row.patient_id)
         repaired["encoding"] += isinstance(row, Note) and row.repaired_encoding
         checks = sorted(verifier.check(note.masked) | ({"detectors' roster"} if note.leaks else set()))
         if checks:
@@ -194,6 +198,7 @@ def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
         repaired=dict(sorted(repaired.items())),
         phi_replaced=dict(sorted(replaced.items())),
         contaminated=contaminated,
+        not_in_roster=not_in_roster,
     )
     assert counts["read"] == counts["kept"] + len(rejected) + counts["quarantined"]
     write_json(counts_file, counts)

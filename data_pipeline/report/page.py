@@ -27,7 +27,7 @@ class Step(NamedTuple):
 
 
 class Light(NamedTuple):
-    """One line of the summary. `state` is good, open, bad or waived."""
+    """One line of the summary. `state` is good, partly, open, bad or waived."""
 
     name: str
     state: str
@@ -86,7 +86,10 @@ def lights(manifest: CorpusManifest, review: ReviewStatus) -> list[Light]:
     ):
         if entry is not None:
             says = f"{entry['people']:,} {unit}, looked for in {entry['identifiers']:,} forms"
-            found.append(Light(name.capitalize(), "good", says))
+            missing = _not_covered(manifest) if unit == "patients" else 0
+            if missing:
+                says += f"; {missing:,} notes are of patients who are not in it"
+            found.append(Light(name.capitalize(), "partly" if missing else "good", says))
         else:
             reason = waived[name]["reason"] if name in waived else None
             found.append(
@@ -120,6 +123,11 @@ def lights(manifest: CorpusManifest, review: ReviewStatus) -> list[Light]:
         Light("Every row counted", "good" if adds_up else "bad", "the flow adds up" if adds_up else "it does not")
     )
     return found
+
+
+def _not_covered(manifest: CorpusManifest) -> int:
+    roster = manifest["attestation"]["roster"]
+    return roster.get("notes_not_covered", 0) if roster else 0
 
 
 def _review_light(review: ReviewStatus) -> Light:
