@@ -475,8 +475,8 @@ def _attest(
     if roster is not None:
         if notes_not_covered:
             say(
-                f"{notes_not_covered} notes are of patients of whom {request.roster} has no row; if it should have one, "
-                "their ids are written in another form there."
+                f"{notes_not_covered} notes are of patients of whom {request.roster} has no row; if it should have "
+                "one, their ids are written in another form there."
             )
         entry = RosterEntry(
             sha256=roster.sha256,
