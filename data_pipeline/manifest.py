@@ -172,21 +172,20 @@ def attested_corpus(corpus_dir: Path, split: str | None = None) -> CorpusManifes
     """
     from data_pipeline.gate.review import require_review
 
-    manifest = attested_shards(corpus_dir, split)
+    manifest = load_corpus(corpus_dir)
+    require_content(corpus_dir, [entry for entry in manifest["shards"] if split in (None, entry["split"])])
     require_review(corpus_dir, manifest)
     return manifest
 
 
-def attested_shards(corpus_dir: Path, split: str | None = None) -> CorpusManifest:
-    """The same without the review: for those who make it."""
-    manifest = load_corpus(corpus_dir)
-    for entry in manifest["shards"]:
-        if split in (None, entry["split"]) and sha256_file(corpus_dir / entry["path"]) != entry["sha256"]:
+def require_content(corpus_dir: Path, entries: Sequence[ShardEntry]) -> None:
+    """Raise NotemillError when one of these shards is not, byte by byte, the one that was attested."""
+    for entry in entries:
+        if sha256_file(corpus_dir / entry["path"]) != entry["sha256"]:
             raise NotemillError(
                 f"the attestation of {corpus_dir} does not speak of {entry['path']} as it is now: the file has other "
                 f"content than was checked; run notemill corpus verify {corpus_dir} and build it again."
             )
-    return manifest
 
 
 def verify_corpus(corpus_dir: Path) -> list[str]:
@@ -199,7 +198,7 @@ def verify_corpus(corpus_dir: Path) -> list[str]:
     listed = {entry["path"] for entry in _files(manifest)} | {MANIFEST_NAME, *_BESIDE}
     for path in sorted(corpus_dir.rglob("*")):
         name = path.relative_to(corpus_dir).as_posix()
-        if name == LOCK_NAME:
+        if path.name == LOCK_NAME:
             continue
         if path.is_file() and name not in listed:
             problems.append(f"{name} is not in the manifest")
