@@ -15,8 +15,8 @@ VERBS = ("corpus", "tokenizer", "tokens", "train", "export", "evaluate", "demo",
 """The files of `launch/verbs/` in the order of the flow, which is the order of the help."""
 VERBS_WITH_NOTES = ("corpus", "tokenizer", "tokens")
 """An unexpected error of these is told without its message, which might quote a note."""
-# Newer releases of typer have a copy of click of its own, whose exceptions are not click's: they are taken from where typer's
-# own names for them lead.
+# Newer releases of typer have a copy of click of their own, whose exceptions are not click's: they are taken from where
+# typer's own names for them lead.
 _UsageError: Any = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")
 USER_ERROR = 2
 """Exit status of a run that bad input ended."""
