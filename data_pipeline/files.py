@@ -93,7 +93,7 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_json(path: Path, what: str) -> Any:
+def read_json(path: Path, what: str, remedy: str = "build it again") -> Any:
     """Read JSON; `what` names the file in the error, as in "corpus manifest". Raises NotemillError."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -102,7 +102,7 @@ def read_json(path: Path, what: str) -> Any:
     except OSError as error:
         raise NotemillError(f"cannot read the {what} {path}: {error.strerror}.") from None
     except ValueError:
-        raise NotemillError(f"the {what} {path} is not valid JSON; build it again.") from None
+        raise NotemillError(f"the {what} {path} is not valid JSON; {remedy}.") from None
 
 
 def sha256_file(path: Path) -> str:

@@ -13,6 +13,7 @@ Invariant: read == kept + Σ rejected + exact_duplicates + near_duplicates + qua
 rows of the shards.
 """
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -158,7 +159,9 @@ def load_corpus(corpus_dir: Path) -> CorpusManifest:
     reads every byte.
     """
     manifest = _read_manifest(corpus_dir)
-    problems = _arithmetic(manifest) + [problem for entry in _files(manifest) if (problem := _size(corpus_dir, entry))]
+    with _told_where_damaged(corpus_dir):
+        problems = _arithmetic(manifest)
+        problems += [problem for entry in _files(manifest) if (problem := _size(corpus_dir, entry))]
     if problems:
         raise NotemillError(f"the corpus {corpus_dir} does not match its manifest: {problems[0]}; build it again.")
     return manifest
@@ -191,10 +194,14 @@ def require_content(corpus_dir: Path, entries: Sequence[ShardEntry]) -> None:
 def verify_corpus(corpus_dir: Path) -> list[str]:
     """Every difference between the folder and its manifest, re-hashing all files; empty when there is none."""
     manifest = _read_manifest(corpus_dir)
-    problems = _arithmetic(manifest)
-    for entry in _files(manifest):
-        problems += [problem] if (problem := _size(corpus_dir, entry)) else _content(corpus_dir / entry["path"], entry)
-    problems += _review_and_report(corpus_dir, manifest)
+    with _told_where_damaged(corpus_dir):
+        problems = _arithmetic(manifest)
+        for entry in _files(manifest):
+            size = _size(corpus_dir, entry)
+            problems += [size] if size else _content(corpus_dir / entry["path"], entry)
+        problems += _review_and_report(corpus_dir, manifest)
+    if corpus_dir.stat().st_mode & 0o077:
+        problems.append(f"the folder has mode {corpus_dir.stat().st_mode & 0o777:o} instead of {PRIVATE_FOLDER:o}")
     listed = {entry["path"] for entry in _files(manifest)} | {MANIFEST_NAME, *_BESIDE}
     for path in sorted(corpus_dir.rglob("*")):
         name = path.relative_to(corpus_dir).as_posix()
@@ -295,6 +302,18 @@ def _read_manifest(corpus_dir: Path) -> CorpusManifest:
     if missing:
         raise NotemillError(f"the corpus manifest in {corpus_dir} lacks {', '.join(sorted(missing))}; build it again.")
     return manifest
+
+
+@contextlib.contextmanager
+def _told_where_damaged(corpus_dir: Path) -> Iterator[None]:
+    """A manifest that somebody edited may hold anything."""
+    try:
+        yield
+    except (TypeError, KeyError, ValueError, AttributeError):
+        raise NotemillError(
+            f"the corpus manifest in {corpus_dir} holds values that no build writes; restore it from a backup or build "
+            "the corpus again."
+        ) from None
 
 
 def _files(manifest: CorpusManifest) -> list[ShardEntry]:

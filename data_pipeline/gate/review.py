@@ -153,7 +153,7 @@ def load_outcomes(corpus_dir: Path, manifest: CorpusManifest) -> dict[int, Recor
     path = corpus_dir / OUTCOMES_NAME
     if not path.exists():
         return {}
-    content = read_json(path, "review outcomes")
+    content = read_json(path, "review outcomes", "restore it from a backup")
     try:
         if content["sample_sha256"] != manifest["attestation"]["review_sample_sha256"]:
             raise NotemillError(f"{path} was recorded for another sample; move it away and review this one.")

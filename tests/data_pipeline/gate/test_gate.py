@@ -196,3 +196,17 @@ def test_the_report_is_one_offline_page_whose_flow_adds_up(tmp_path: Path, roste
     assert "Do not release: Review by people." in page and "Read by A. Reader (2, 20" in page
     assert set(CLASS_NAMES) == set(PLACEHOLDER_CLASSES)
     assert verdict([Light("a", "good", "")]).startswith("All that is listed")
+
+
+def test_an_edited_manifest_is_told_in_one_sentence(tmp_path: Path) -> None:
+    out = tmp_path / "corpus"
+    build(out, notes(tmp_path, leaking=0))
+    whole = json.loads((out / "manifest.json").read_text())
+    for change in ({"shards": "abc"}, {"counts": {}}, {"counts": whole["counts"] | {"read": "x"}}, {"inputs": [1]}):
+        (out / "manifest.json").write_text(json.dumps(whole | change))
+        for look in (load_corpus, verify_corpus):
+            with pytest.raises(NotemillError, match="values that no build writes|does not match its manifest"):
+                look(out)
+    (out / "manifest.json").write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
+    out.chmod(0o755)
+    assert verify_corpus(out) == ["the folder has mode 755 instead of 700"]
