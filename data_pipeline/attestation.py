@@ -27,6 +27,7 @@ def attest(
     quarantined: int,
     gate: GateEntry,
     sample_sha256: str,
+    notes_not_covered: int,
 ) -> Attestation:
     """The attestation of these shards."""
     entry = None
@@ -37,6 +38,7 @@ def attest(
             identifiers=roster.identifiers,
             columns_used=list(roster.columns_used),
             columns_not_used=list(roster.columns_not_used),
+            notes_not_covered=notes_not_covered,
         )
     return Attestation(
         shards_sha256=shards_sha256(shards),

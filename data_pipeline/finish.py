@@ -101,6 +101,11 @@ def finish(plan: BuildPlan, secrets: Secrets, num_workers: int = 1) -> CorpusMan
     check_share(totals.inputs, config.rejects, f"the ids in {out / REJECTED_FOLDER}")
     tables = duplicates.apply(read_table(work.pieces / f"{stem}.parquet") for stem in stems)
     shards = write_shards(out, tables, config.shards.max_rows)
+    if totals.not_in_roster:
+        say(
+            f"{totals.not_in_roster} notes are of patients of whom {plan.roster} has no row; if it should have one, their "
+            "ids are written in another form there."
+        )
     manifest = CorpusManifest(
         version=CORPUS_VERSION,
         build_sha256=plan.identity,
@@ -138,6 +143,7 @@ def finish(plan: BuildPlan, secrets: Secrets, num_workers: int = 1) -> CorpusMan
                 quarantine_encrypted=secrets.quarantine_key is not None,
             ),
             draw_sample(out, shards, secrets.hmac_key, config.gate.review_notes),
+            totals.not_in_roster,
         ),
     )
     # Without a manifest the folder is no corpus, so the report may stand there before it.
@@ -154,6 +160,7 @@ class _Totals:
     inputs: list[InputEntry]
     read: int = 0
     quarantined: int = 0
+    not_in_roster: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     repaired: Counter[str] = field(default_factory=Counter)
     phi_replaced: Counter[str] = field(default_factory=Counter)
@@ -182,6 +189,7 @@ class _Totals:
         self.read += counts["read"]
         entry["rows"] += counts["read"]
         self.quarantined += counts["quarantined"]
+        self.not_in_roster += counts["not_in_roster"]
         for reason, number in counts["rejected"].items():
             entry["rejected"][reason] = entry["rejected"].get(reason, 0) + number
         for name in ("rejected", "repaired", "phi_replaced", "held"):

@@ -108,6 +108,8 @@ class PieceCounts(TypedDict):
     """By the name of the evaluation set."""
     files: dict[str, str]
     """Hashes of the piece's other files, by their endings."""
+    not_in_roster: int
+    """Notes of patients of whom the roster has no row; 0 without a roster."""
 
 
 def cut_pieces(rows: Iterator[Row], input_key: str, config: CorpusConfig) -> Iterator[Piece]:
@@ -162,6 +164,7 @@ def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
     repaired: Counter[str] = Counter()
     replaced: Counter[str] = Counter()
     keys: list[NoteKeys] = []
+    not_in_roster = 0
     rows = [row if isinstance(row, Rejection) else _clean(row, context.config, repaired) for row in piece.rows]
     rows, contaminated = _without_contaminated(rows, context)
     for number, row in enumerate(rows, start=piece.first_row):
@@ -170,6 +173,7 @@ def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
             note_id = _safe_id(row, tools)
             rejected.append({"row": number, "note_id": note_id, "reason": note.reason})
             continue
+        not_in_roster += tools.roster is not None and not tools.roster.has_patient(row.patient_id)
         repaired["encoding"] += isinstance(row, Note) and row.repaired_encoding
         checks = sorted(tools.verifier.check(note.masked) | ({"detectors' roster"} if note.leaks else set()))
         if checks:
@@ -209,6 +213,7 @@ def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
             path.name.removeprefix(f"{piece.index:07d}"): sha256_file(path)
             for path in sorted(counts_file.parent.glob(f"{piece.index:07d}.*"))
         },
+        not_in_roster=not_in_roster,
     )
     assert counts["read"] == counts["kept"] + len(rejected) + counts["quarantined"]
     write_json(counts_file, counts)
