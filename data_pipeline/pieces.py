@@ -1,10 +1,10 @@
 """The pure step: a run of input rows becomes one piece on disk, whoever runs it and however often.
 
-A piece is some files under one stem in the work folder: `.parquet` with the notes that passed (shard columns),
-`.digests` with 16 bytes a note for exact duplicates, what `sketches` and `paragraphs` write for near-copies and copied
-paragraphs, `.quarantine.parquet` (or `.aes`) where notes were held back, `.rejected.parquet` where rows became no note,
-and `.json` with the counts, written last. A piece with a `.json` is complete; a rerun takes it as it is if it was made
-of the very rows that are read now. Of a file they always are; a database may have moved on.
+A piece is some files under one stem in the folder of its input (see `work_folder`): `.parquet` with the notes that
+passed (shard columns), `.digests` with 16 bytes a note for exact duplicates, what `sketches` and `paragraphs` write for
+near-copies and copied paragraphs, `.quarantine.parquet` (or `.aes`) where notes were held back, `.rejected.parquet`
+where rows became no note, and `.json` with the counts, written last. A piece with a `.json` is complete; a rerun takes
+it as it is if it was made of the very rows that are read now. Of a file they always are; a database may have moved on.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from data_pipeline.dedup import text_digest
 from data_pipeline.deid.detect import Deidentifier
 from data_pipeline.deid.roster import Roster
 from data_pipeline.encodings import undo_mojibake
-from data_pipeline.files import atomic_write, read_json, write_json
+from data_pipeline.files import atomic_write, make_private_folder, read_json, sha256_file, write_json
 from data_pipeline.filters import filter_note
 from data_pipeline.gate.quarantine import QUARANTINE_SCHEMA, quarantine_name, write_held
 from data_pipeline.gate.verifier import Verifier, verifier_for
@@ -35,7 +35,7 @@ from data_pipeline.notes import Note, Rejection, RejectionReason, Row
 from data_pipeline.paragraphs import write_paragraphs
 from data_pipeline.patients import SPLITS, note_key, patient_key, split_of
 from data_pipeline.private_process import without_values
-from data_pipeline.rejects import REJECTED_SCHEMA, kept_id
+from data_pipeline.rejects import REJECTED_ROW_SCHEMA, kept_id
 from data_pipeline.sketches import NoteKeys, write_sketches
 from data_pipeline.wraps import rejoin
 from launch.errors import NotemillError
@@ -73,7 +73,8 @@ class PieceContext:
 class Piece:
     """Consecutive rows of one input."""
 
-    input_index: int
+    input_key: str
+    """Name of the input's folder among the pieces."""
     index: int
     rows: list[Row]
     first_row: int = 1
@@ -81,8 +82,13 @@ class Piece:
 
     @property
     def stem(self) -> str:
-        """Sorts in the order of the inputs."""
-        return f"{self.input_index:05d}-{self.index:07d}"
+        """Path of the piece below the folder of all pieces, without ending."""
+        return piece_stem(self.input_key, self.index)
+
+
+def piece_stem(input_key: str, index: int) -> str:
+    """Sorts in the order of the input's rows."""
+    return f"{input_key}/{index:07d}"
 
 
 class PieceCounts(TypedDict):
@@ -99,9 +105,11 @@ class PieceCounts(TypedDict):
     phi_replaced: dict[str, int]
     contaminated: dict[str, Contamination]
     """By the name of the evaluation set."""
+    files: dict[str, str]
+    """Hashes of the piece's other files, by their endings."""
 
 
-def cut_pieces(rows: Iterator[Row], input_index: int, config: CorpusConfig) -> Iterator[Piece]:
+def cut_pieces(rows: Iterator[Row], input_key: str, config: CorpusConfig) -> Iterator[Piece]:
     """Group rows by number and size alone, so that the cuts do not depend on who works on them."""
     batch: list[Row] = []
     index = chars = 0
@@ -110,11 +118,11 @@ def cut_pieces(rows: Iterator[Row], input_index: int, config: CorpusConfig) -> I
         batch.append(row)
         chars += len(row.text) if isinstance(row, Note) else 0
         if len(batch) >= config.shards.piece_rows or chars >= config.shards.piece_chars:
-            yield Piece(input_index, index, batch, first_row)
+            yield Piece(input_key, index, batch, first_row)
             first_row += len(batch)
             batch, index, chars = [], index + 1, 0
     if batch:
-        yield Piece(input_index, index, batch, first_row)
+        yield Piece(input_key, index, batch, first_row)
 
 
 def run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
@@ -136,7 +144,7 @@ def run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
 
 def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
     counts_file = context.folder / f"{piece.stem}.json"
-    rows_sha256 = _hash_rows(piece.rows)
+    rows_sha256 = hash_rows(piece.rows)
     if counts_file.exists():
         counts: PieceCounts = read_json(counts_file, "piece")
         if counts["rows_sha256"] == rows_sha256:
@@ -160,7 +168,7 @@ def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
         note = row if isinstance(row, Rejection) else _finish(row, context, roster)
         if isinstance(note, Rejection):
             note_id = _safe_id(row, context, roster)
-            rejected.append({"input": piece.input_index, "row": number, "note_id": note_id, "reason": note.reason})
+            rejected.append({"row": number, "note_id": note_id, "reason": note.reason})
             continue
         repaired["encoding"] += isinstance(row, Note) and row.repaired_encoding
         checks = sorted(verifier.check(note.masked) | ({"detectors' roster"} if note.leaks else set()))
@@ -171,12 +179,15 @@ def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
             kept.append(note.columns)
             replaced.update(note.replaced)
             keys.append(note.keys)
+    make_private_folder(context.folder / piece.input_key)
     write_notes(context.folder / f"{piece.stem}.parquet", pa.Table.from_pylist(kept, SHARD_SCHEMA))
     if quarantined:
         held_notes = pa.Table.from_pylist(quarantined, QUARANTINE_SCHEMA)
         write_held(context.held_path(piece.stem), held_notes, context.quarantine_key)
     if rejected:
-        write_notes(context.folder / f"{piece.stem}.rejected.parquet", pa.Table.from_pylist(rejected, REJECTED_SCHEMA))
+        write_notes(
+            context.folder / f"{piece.stem}.rejected.parquet", pa.Table.from_pylist(rejected, REJECTED_ROW_SCHEMA)
+        )
     texts = [columns["text"] for columns in kept]
     with atomic_write(context.folder / f"{piece.stem}.digests") as temporary:
         temporary.write_bytes(b"".join(map(text_digest, texts)))
@@ -194,6 +205,10 @@ def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
         repaired=dict(sorted(repaired.items())),
         phi_replaced=dict(sorted(replaced.items())),
         contaminated=contaminated,
+        files={
+            path.name.removeprefix(f"{piece.index:07d}"): sha256_file(path)
+            for path in sorted(counts_file.parent.glob(f"{piece.index:07d}.*"))
+        },
     )
     assert counts["read"] == counts["kept"] + len(rejected) + counts["quarantined"]
     write_json(counts_file, counts)
@@ -287,7 +302,7 @@ def _safe_id(row: Row, context: PieceContext, roster: Roster | None) -> str:
     return note_key(context.hmac_key, note_id) if context.verifier().check_id(note_id, own_key) else note_id
 
 
-def _hash_rows(rows: list[Row]) -> str:
+def hash_rows(rows: list[Row]) -> str:
     digest = hashlib.sha256()
     for row in rows:
         # The parts' lengths go before them, so that no two rows are written alike.

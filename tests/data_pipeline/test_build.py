@@ -177,7 +177,7 @@ def test_killed_at_any_moment_and_run_again(tmp_path: Path, specs: list[str], wo
     for _ in range(3):
         process = start_cli(arguments, tmp_path / "key")
         # Wait until it works on the corpus, so that the kill falls into the build and not into the imports.
-        while process.poll() is None and not (out / ".build").exists():
+        while process.poll() is None and not (out / "pieces").exists():
             time.sleep(0.002)
         time.sleep(rng.uniform(0, 0.5))
         os.killpg(process.pid, signal.SIGKILL)
@@ -199,7 +199,7 @@ def verify_corpus_without_work_folder(out: Path) -> list[str]:
 
 
 def test_finished_pieces_are_not_made_again(tmp_path: Path, specs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from data_pipeline import build as module
+    from data_pipeline import finish as module
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -208,12 +208,10 @@ def test_finished_pieces_are_not_made_again(tmp_path: Path, specs: list[str], mo
         patch.setattr(module, "find_duplicates", stop)
         with pytest.raises(KeyboardInterrupt):
             build(tmp_path / "corpus", *specs, settings=SMALL)
-    pieces = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "corpus" / ".build").glob("*.*")}
+    pieces = {path: path.stat().st_mtime_ns for path in (tmp_path / "corpus" / "pieces").glob("*/*.*")}
     assert len(pieces) > 20
-    with monkeypatch.context() as patch:
-        patch.setattr(module.shutil, "rmtree", lambda *_, **__: None)
-        build(tmp_path / "corpus", *specs, settings=SMALL)
-    assert pieces == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "corpus" / ".build").glob("*.*")}
+    build(tmp_path / "corpus", *specs, settings=SMALL)
+    assert pieces == {path: path.stat().st_mtime_ns for path in (tmp_path / "corpus" / "pieces").glob("*/*.*")}
 
 
 def test_a_finished_corpus_is_recognised_and_another_is_refused(
@@ -233,7 +231,7 @@ def test_a_finished_corpus_is_recognised_and_another_is_refused(
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, specs: list[str]) -> None:
-    for name in ("thesis.txt", ".build/swift.o", "shards/mine.parquet"):
+    for name in ("thesis.txt", ".build/swift.o", "pieces/knight.png", "shards/mine.parquet"):
         out = tmp_path / name.replace("/", "_")
         (out / name).parent.mkdir(parents=True)
         (out / name).write_text("mine")
@@ -245,7 +243,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, specs: list[st
 def test_an_unfinished_build_of_other_inputs_gives_way(
     tmp_path: Path, specs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from data_pipeline import build as module
+    from data_pipeline import finish as module
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
