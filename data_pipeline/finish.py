@@ -103,8 +103,8 @@ def finish(plan: BuildPlan, secrets: Secrets, num_workers: int = 1) -> CorpusMan
     shards = write_shards(out, tables, config.shards.max_rows)
     if totals.not_in_roster:
         say(
-            f"{totals.not_in_roster} notes are of patients of whom {plan.roster} has no row; if it should have one, their "
-            "ids are written in another form there."
+            f"{totals.not_in_roster} notes are of patients of whom {plan.roster} has no row; if it should have one, "
+            "their ids are written in another form there."
         )
     manifest = CorpusManifest(
         version=CORPUS_VERSION,
