@@ -179,11 +179,11 @@ def _judge_letters(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
 
 def _judge_aged(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     name = _TOKEN.match(plain, start, end)
-    known = what_is_known(name[0]) if name else Known(0)
+    known = what_is_known(name[0]) if name else 0
     capitals = name is not None and name[0].isupper() and len(name[0]) < 5
     # "Lee 55F" at a line's start or behind a colon is somebody, though Lee is a word too.
     opens = bool(re.search(r"(?:^|[:;\n]) {0,2}$", plain[max(0, start - 3) : start])) and bool(known & Known.FREQUENT)
-    stays = Known.STAYS | Known.EPONYM | (Known(0) if opens else Known.ORDINARY)
+    stays = Known.STAYS | Known.EPONYM | (0 if opens else Known.ORDINARY)
     if name and known & NAME and not capitals and not known & stays:
         yield PhiSpan(name.start(), name.end(), "NAME")
 

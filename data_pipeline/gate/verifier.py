@@ -18,7 +18,7 @@ from data_pipeline.gate.shapes import SHAPES, find_shapes
 from data_pipeline.patients import patient_key
 from launch.errors import NotemillError
 
-VERIFIER_VERSION = 1
+VERIFIER_VERSION = 2
 """Changes with every change of what is found; it is part of a corpus' identity."""
 MAX_PLANTED_PEOPLE = 200
 _PLANTED_SHAPES = (
@@ -54,6 +54,11 @@ class Verifier:
         self._key_of = key_of
         self.single_names = single_names
         self.entries = self._people.entries if self._people else {}
+
+    @property
+    def knows_people(self) -> bool:
+        """Whether there is any list of people."""
+        return self._people is not None
 
     def check(self, columns: Mapping[str, str]) -> set[str]:
         """Names of the checks that the note fails; empty for a note that may pass."""
