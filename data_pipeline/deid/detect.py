@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_pipeline.config import DeidConfig
+from data_pipeline.deid.other_scripts import find_other_scripts
 from data_pipeline.deid.patterns import find_by_pattern
 from data_pipeline.deid.presidio import Presidio, presidio_version
 from data_pipeline.deid.repeats import repeated_names
@@ -50,7 +51,7 @@ def find_phi(
 ) -> list[PhiSpan]:
     """Identifiers in `text`, sorted and without overlap."""
     plain = unscanned(plain_view(text))
-    spans = find_by_pattern(plain)
+    spans = find_by_pattern(plain) + find_other_scripts(text)
     if roster is not None:
         spans += roster.find(plain, patient_id)
     for find in finders:
