@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from launch.errors import NotemillError
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
 LOCK_NAME = ".lock"
+_RETRY_S = 0.05
 _TEMPORARY_SUFFIX = ".partial"
 
 
@@ -32,18 +34,23 @@ def make_private_folder(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
+def only_writer(folder: Path, patience_s: float = 0.0) -> Iterator[None]:
     """Hold `folder`, which exists, against any other process that would write it; freed however this process ends.
 
-    Raises NotemillError when it is held. Where the file system knows no locks there is none.
+    Raises NotemillError when it is held, after `patience_s` seconds of waiting for it. Where the file system knows no
+    locks there is none.
     """
     path = folder / LOCK_NAME
+    give_up = time.monotonic() + patience_s
     while True:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR, PRIVATE_FILE)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
+            if time.monotonic() < give_up:
+                time.sleep(_RETRY_S)
+                continue
             raise NotemillError(f"another process is writing {folder}; wait for it or name another folder.") from None
         except OSError:
             break
@@ -86,7 +93,7 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_json(path: Path, what: str) -> Any:
+def read_json(path: Path, what: str, remedy: str = "build it again") -> Any:
     """Read JSON; `what` names the file in the error, as in "corpus manifest". Raises NotemillError."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -95,7 +102,7 @@ def read_json(path: Path, what: str) -> Any:
     except OSError as error:
         raise NotemillError(f"cannot read the {what} {path}: {error.strerror}.") from None
     except ValueError:
-        raise NotemillError(f"the {what} {path} is not valid JSON; build it again.") from None
+        raise NotemillError(f"the {what} {path} is not valid JSON; {remedy}.") from None
 
 
 def sha256_file(path: Path) -> str:

@@ -5,6 +5,7 @@
       shards/train-00000.parquet     columns of SHARD_SCHEMA, zstd
       quarantine/notes-00000.parquet only where the gate held notes back; no stage reads it; .aes where encrypted
       rejected/rows-00000.parquet    only where rows became no note: which and why, without text, see `rejects`
+      pieces/                        what inputs can be added to without reading the old ones again; see `work_folder`
       review/sample.json             which notes people are to read
       review/outcomes.json           what they found; the only file that changes after the build, with the report
       report.html                    all of this for a privacy officer; a function of the files above
@@ -13,9 +14,10 @@ Invariant: read == kept + Σ rejected + exact_duplicates + near_duplicates + qua
 rows of the shards.
 """
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import pyarrow as pa
 
@@ -34,6 +36,7 @@ MANIFEST_NAME = "manifest.json"
 SHARDS_FOLDER = "shards"
 QUARANTINE_FOLDER = "quarantine"
 REJECTED_FOLDER = "rejected"
+PIECES_FOLDER = "pieces"
 SHARD_COLUMNS = ("note_id", "patient_key", "source", "split", "note_type", "text")
 SHARD_SCHEMA = pa.schema([pa.field(name, pa.string(), nullable=False) for name in SHARD_COLUMNS])
 _READ_ROWS = 1024
@@ -79,13 +82,17 @@ class Counts(TypedDict):
 
 
 class RosterEntry(TypedDict):
-    """The roster that was used, without any of its values."""
+    """The roster that was used, without any of its values.
+
+    `notes_not_covered` counts notes that reached the gate and are of patients of whom the roster has no row.
+    """
 
     sha256: str
     patients: int
     identifiers: int
     columns_used: list[str]
     columns_not_used: list[str]
+    notes_not_covered: NotRequired[int]
 
 
 class GateEntry(TypedDict):
@@ -144,6 +151,8 @@ class CorpusManifest(TypedDict):
     repaired: dict[str, int]
     phi_replaced: dict[str, int]
     profile: dict[str, Any]
+    pieces_sha256: str | None
+    """Hash of what inputs can be added to; null where the pieces were not kept."""
     attestation: Attestation
 
 
@@ -154,7 +163,9 @@ def load_corpus(corpus_dir: Path) -> CorpusManifest:
     reads every byte.
     """
     manifest = _read_manifest(corpus_dir)
-    problems = _arithmetic(manifest) + [problem for entry in _files(manifest) if (problem := _size(corpus_dir, entry))]
+    with _told_where_damaged(corpus_dir):
+        problems = _arithmetic(manifest)
+        problems += [problem for entry in _files(manifest) if (problem := _size(corpus_dir, entry))]
     if problems:
         raise NotemillError(f"the corpus {corpus_dir} does not match its manifest: {problems[0]}; build it again.")
     return manifest
@@ -168,36 +179,39 @@ def attested_corpus(corpus_dir: Path, split: str | None = None) -> CorpusManifes
     """
     from data_pipeline.gate.review import require_review
 
-    manifest = attested_shards(corpus_dir, split)
+    manifest = load_corpus(corpus_dir)
+    require_content(corpus_dir, [entry for entry in manifest["shards"] if split in (None, entry["split"])])
     require_review(corpus_dir, manifest)
     return manifest
 
 
-def attested_shards(corpus_dir: Path, split: str | None = None) -> CorpusManifest:
-    """The same without the review: for those who make it."""
-    manifest = load_corpus(corpus_dir)
-    for entry in manifest["shards"]:
-        if split in (None, entry["split"]) and sha256_file(corpus_dir / entry["path"]) != entry["sha256"]:
+def require_content(corpus_dir: Path, entries: Sequence[ShardEntry]) -> None:
+    """Raise NotemillError when one of these shards is not, byte by byte, the one that was attested."""
+    for entry in entries:
+        if sha256_file(corpus_dir / entry["path"]) != entry["sha256"]:
             raise NotemillError(
                 f"the attestation of {corpus_dir} does not speak of {entry['path']} as it is now: the file has other "
                 f"content than was checked; run notemill corpus verify {corpus_dir} and build it again."
             )
-    return manifest
 
 
 def verify_corpus(corpus_dir: Path) -> list[str]:
     """Every difference between the folder and its manifest, re-hashing all files; empty when there is none."""
     manifest = _read_manifest(corpus_dir)
-    problems = _arithmetic(manifest)
-    for entry in _files(manifest):
-        problems += [problem] if (problem := _size(corpus_dir, entry)) else _content(corpus_dir / entry["path"], entry)
-    problems += _review_and_report(corpus_dir, manifest)
+    with _told_where_damaged(corpus_dir):
+        problems = _arithmetic(manifest)
+        for entry in _files(manifest):
+            size = _size(corpus_dir, entry)
+            problems += [size] if size else _content(corpus_dir / entry["path"], entry)
+        problems += _review_and_report(corpus_dir, manifest) + _pieces(corpus_dir, manifest)
+    if corpus_dir.stat().st_mode & 0o077:
+        problems.append(f"the folder has mode {corpus_dir.stat().st_mode & 0o777:o} instead of {PRIVATE_FOLDER:o}")
     listed = {entry["path"] for entry in _files(manifest)} | {MANIFEST_NAME, *_BESIDE}
     for path in sorted(corpus_dir.rglob("*")):
         name = path.relative_to(corpus_dir).as_posix()
-        if name == LOCK_NAME:
+        if path.name == LOCK_NAME:
             continue
-        if path.is_file() and name not in listed:
+        if path.is_file() and name not in listed and not name.startswith((f"{PIECES_FOLDER}/", "earlier_reviews/")):
             problems.append(f"{name} is not in the manifest")
         elif path.is_file() and path.stat().st_mode & 0o077:
             problems.append(f"{name} has mode {path.stat().st_mode & 0o777:o} instead of {PRIVATE_FILE:o}")
@@ -223,6 +237,22 @@ def _review_and_report(corpus_dir: Path, manifest: CorpusManifest) -> list[str]:
     except NotemillError as error:
         return [str(error).rstrip(".")]
     return []
+
+
+def _pieces(corpus_dir: Path, manifest: CorpusManifest) -> list[str]:
+    from data_pipeline.work_folder import WorkFolder
+
+    work = WorkFolder(corpus_dir)
+    # They may be removed at any time; then nothing can be added.
+    if manifest.get("pieces_sha256") is None or not work.has_inputs():
+        return []
+    try:
+        inputs = work.inputs_of_corpus()
+    except NotemillError as error:
+        return [str(error).rstrip(".")]
+    problems = work.differences(inputs)
+    same = problems or work.pieces_sha256(inputs) == manifest["pieces_sha256"]
+    return problems or ([] if same else [f"{PIECES_FOLDER}/ does not hold the pieces of this corpus"])
 
 
 def iter_notes(corpus_dir: Path, split: str, columns: Sequence[str] = SHARD_COLUMNS) -> Iterator[dict[str, str]]:
@@ -292,6 +322,18 @@ def _read_manifest(corpus_dir: Path) -> CorpusManifest:
     if missing:
         raise NotemillError(f"the corpus manifest in {corpus_dir} lacks {', '.join(sorted(missing))}; build it again.")
     return manifest
+
+
+@contextlib.contextmanager
+def _told_where_damaged(corpus_dir: Path) -> Iterator[None]:
+    """A manifest that somebody edited may hold anything."""
+    try:
+        yield
+    except (TypeError, KeyError, ValueError, AttributeError):
+        raise NotemillError(
+            f"the corpus manifest in {corpus_dir} holds values that no build writes; restore it from a backup or build "
+            "the corpus again."
+        ) from None
 
 
 def _files(manifest: CorpusManifest) -> list[ShardEntry]:

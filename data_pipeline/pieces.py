@@ -1,10 +1,10 @@
 """The pure step: a run of input rows becomes one piece on disk, whoever runs it and however often.
 
-A piece is some files under one stem in the work folder: `.parquet` with the notes that passed (shard columns),
-`.digests` with 16 bytes a note for exact duplicates, what `sketches` and `paragraphs` write for near-copies and copied
-paragraphs, `.quarantine.parquet` (or `.aes`) where notes were held back, `.rejected.parquet` where rows became no note,
-and `.json` with the counts, written last. A piece with a `.json` is complete; a rerun takes it as it is if it was made
-of the very rows that are read now. Of a file they always are; a database may have moved on.
+A piece is some files under one stem in the folder of its input (see `work_folder`): `.parquet` with the notes that
+passed (shard columns), `.digests` with 16 bytes a note for exact duplicates, what `sketches` and `paragraphs` write for
+near-copies and copied paragraphs, `.quarantine.parquet` (or `.aes`) where notes were held back, `.rejected.parquet`
+where rows became no note, and `.json` with the counts, written last. A piece with a `.json` is complete; a rerun takes
+it as it is if it was made of the very rows that are read now. Of a file they always are; a database may have moved on.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from data_pipeline.dedup import text_digest
 from data_pipeline.deid.detect import Deidentified, Deidentifier
 from data_pipeline.deid.roster import Roster
 from data_pipeline.encodings import undo_mojibake
-from data_pipeline.files import atomic_write, read_json, write_json
+from data_pipeline.files import atomic_write, make_private_folder, read_json, sha256_file, write_json
 from data_pipeline.filters import filter_note
 from data_pipeline.gate.quarantine import QUARANTINE_SCHEMA, quarantine_name, write_held
 from data_pipeline.gate.verifier import Verifier, verifier_for
@@ -36,7 +36,7 @@ from data_pipeline.paragraphs import write_paragraphs
 from data_pipeline.patients import SPLITS, note_key, patient_key, split_of
 from data_pipeline.placeholders import PlaceholderClass
 from data_pipeline.private_process import without_values
-from data_pipeline.rejects import REJECTED_SCHEMA, kept_id
+from data_pipeline.rejects import REJECTED_ROW_SCHEMA, kept_id
 from data_pipeline.sketches import NoteKeys, write_sketches
 from data_pipeline.wraps import rejoin
 from launch.errors import NotemillError
@@ -76,7 +76,8 @@ class PieceContext:
 class Piece:
     """Consecutive rows of one input."""
 
-    input_index: int
+    input_key: str
+    """Name of the input's folder among the pieces."""
     index: int
     rows: list[Row]
     first_row: int = 1
@@ -84,8 +85,13 @@ class Piece:
 
     @property
     def stem(self) -> str:
-        """Sorts in the order of the inputs."""
-        return f"{self.input_index:05d}-{self.index:07d}"
+        """Path of the piece below the folder of all pieces, without ending."""
+        return piece_stem(self.input_key, self.index)
+
+
+def piece_stem(input_key: str, index: int) -> str:
+    """Sorts in the order of the input's rows."""
+    return f"{input_key}/{index:07d}"
 
 
 class PieceCounts(TypedDict):
@@ -102,9 +108,13 @@ class PieceCounts(TypedDict):
     phi_replaced: dict[str, int]
     contaminated: dict[str, Contamination]
     """By the name of the evaluation set."""
+    files: dict[str, str]
+    """Hashes of the piece's other files, by their endings."""
+    not_in_roster: int
+    """Notes of patients of whom the roster has no row; 0 without a roster."""
 
 
-def cut_pieces(rows: Iterator[Row], input_index: int, config: CorpusConfig) -> Iterator[Piece]:
+def cut_pieces(rows: Iterator[Row], input_key: str, config: CorpusConfig) -> Iterator[Piece]:
     """Group rows by number and size alone, so that the cuts do not depend on who works on them."""
     batch: list[Row] = []
     index = chars = 0
@@ -113,11 +123,11 @@ def cut_pieces(rows: Iterator[Row], input_index: int, config: CorpusConfig) -> I
         batch.append(row)
         chars += len(row.text) if isinstance(row, Note) else 0
         if len(batch) >= config.shards.piece_rows or chars >= config.shards.piece_chars:
-            yield Piece(input_index, index, batch, first_row)
+            yield Piece(input_key, index, batch, first_row)
             first_row += len(batch)
             batch, index, chars = [], index + 1, 0
     if batch:
-        yield Piece(input_index, index, batch, first_row)
+        yield Piece(input_key, index, batch, first_row)
 
 
 def run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
@@ -139,7 +149,7 @@ def run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
 
 def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
     counts_file = context.folder / f"{piece.stem}.json"
-    rows_sha256 = _hash_rows(piece.rows)
+    rows_sha256 = hash_rows(piece.rows)
     if counts_file.exists():
         counts: PieceCounts = read_json(counts_file, "piece")
         if counts["rows_sha256"] == rows_sha256:
@@ -156,13 +166,15 @@ def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
     repaired: Counter[str] = Counter()
     replaced: Counter[str] = Counter()
     keys: list[NoteKeys] = []
+    not_in_roster = 0
     rows = [row if isinstance(row, Rejection) else _clean(row, context.config, repaired) for row in piece.rows]
     rows, contaminated = _without_contaminated(rows, context)
     for number, (row, note) in enumerate(_finish_all(rows, tools), start=piece.first_row):
         if isinstance(note, Rejection):
             note_id = _safe_id(row, tools)
-            rejected.append({"input": piece.input_index, "row": number, "note_id": note_id, "reason": note.reason})
+            rejected.append({"row": number, "note_id": note_id, "reason": note.reason})
             continue
+        not_in_roster += tools.roster is not None and not tools.roster.has_patient(row.patient_id)
         repaired["encoding"] += isinstance(row, Note) and row.repaired_encoding
         checks = sorted(tools.verifier.check(note.masked) | ({"detectors' roster"} if note.leaks else set()))
         if checks:
@@ -172,12 +184,15 @@ def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
             kept.append(note.columns)
             replaced.update(note.replaced)
             keys.append(note.keys)
+    make_private_folder(context.folder / piece.input_key)
     write_notes(context.folder / f"{piece.stem}.parquet", pa.Table.from_pylist(kept, SHARD_SCHEMA))
     if quarantined:
         held_notes = pa.Table.from_pylist(quarantined, QUARANTINE_SCHEMA)
         write_held(context.held_path(piece.stem), held_notes, context.quarantine_key)
     if rejected:
-        write_notes(context.folder / f"{piece.stem}.rejected.parquet", pa.Table.from_pylist(rejected, REJECTED_SCHEMA))
+        write_notes(
+            context.folder / f"{piece.stem}.rejected.parquet", pa.Table.from_pylist(rejected, REJECTED_ROW_SCHEMA)
+        )
     texts = [columns["text"] for columns in kept]
     with atomic_write(context.folder / f"{piece.stem}.digests") as temporary:
         temporary.write_bytes(b"".join(map(text_digest, texts)))
@@ -195,6 +210,11 @@ def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
         repaired=dict(sorted(repaired.items())),
         phi_replaced=dict(sorted(replaced.items())),
         contaminated=contaminated,
+        files={
+            path.name.removeprefix(f"{piece.index:07d}"): sha256_file(path)
+            for path in sorted(counts_file.parent.glob(f"{piece.index:07d}.*"))
+        },
+        not_in_roster=not_in_roster,
     )
     assert counts["read"] == counts["kept"] + len(rejected) + counts["quarantined"]
     write_json(counts_file, counts)
@@ -311,7 +331,7 @@ def _safe_id(row: Row, tools: _Tools) -> str:
     return note_key(tools.hmac_key, note_id) if tools.verifier.check_id(note_id, own_key) else note_id
 
 
-def _hash_rows(rows: list[Row]) -> str:
+def hash_rows(rows: list[Row]) -> str:
     digest = hashlib.sha256()
     for row in rows:
         # The parts' lengths go before them, so that no two rows are written alike.

@@ -3,9 +3,8 @@
 import importlib
 import os
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
-import click
 import typer
 
 from data_pipeline.private_process import keep_memory_private, without_values
@@ -16,6 +15,9 @@ VERBS = ("corpus", "tokenizer", "tokens", "train", "export", "evaluate", "demo",
 """The files of `launch/verbs/` in the order of the flow, which is the order of the help."""
 VERBS_WITH_NOTES = ("corpus", "tokenizer", "tokens")
 """An unexpected error of these is told without its message, which might quote a note."""
+# Newer releases of typer have a copy of click of their own, whose exceptions are not click's: they are taken from where
+# typer's own names for them lead.
+_UsageError: Any = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")
 USER_ERROR = 2
 """Exit status of a run that bad input ended."""
 SYSTEM_ERROR = 1
@@ -48,10 +50,10 @@ def main() -> None:
         status = build_app()(standalone_mode=False)
     except NotemillError as error:
         _stop(str(error), USER_ERROR)
-    except click.ClickException as error:
+    except _UsageError as error:
         error.show()
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         _stop("interrupted; run the same command again to go on.", 130)
     except BrokenPipeError:
         sys.exit(141)

@@ -12,7 +12,7 @@ leaves either a whole checkpoint or none under the final name.
 import os
 import re
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,9 @@ class CheckpointInfo:
     data_fingerprint: str
     """Of the token index and of what decides the order of its rows."""
     world_size: int
+    corpora: list[dict[str, Any]] = field(default_factory=list)
+    """What was attested of each corpus that the model has seen, see `data_pipeline.carried`; empty in checkpoints that
+    were written before they held it."""
 
 
 def folder_of(run_dir: Path, step: int) -> Path:

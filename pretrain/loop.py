@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 from megatron.core.distributed import finalize_model_grads
 
+from data_pipeline.carried import add_corpus, told
 from data_pipeline.files import make_private_folder, only_writer, write_json, write_text
 from launch.config import to_yaml
 from launch.console import say
@@ -64,6 +65,8 @@ class Trainer:
         self.step, self.rows_seen, self.tokens_seen, self.stop_requested = 0, 0, 0, False
         self.flops_per_second_at_peak = _peak_of_run(ranks)
         self._validation_batches: list[Batch] | None = None
+        tokens = self.loader.manifest
+        self.corpora = add_corpus([], tokens.corpus_manifest_sha256, tokens.attestation)
 
     def run(self) -> Path:
         """Train to `train.steps`; returns the last checkpoint.
@@ -223,6 +226,8 @@ class Trainer:
             )
         checkpoint.load(found, self.models, self.optimizer)
         self.step, self.rows_seen, self.tokens_seen = info.step, info.rows_seen, info.tokens_seen
+        tokens = self.loader.manifest
+        self.corpora = add_corpus(info.corpora, tokens.corpus_manifest_sha256, tokens.attestation)
         if self.ranks.is_main:
             say(f"resumed from {found} at step {info.step}")
             if info.data_fingerprint != self.loader.fingerprint:
@@ -232,6 +237,7 @@ class Trainer:
         """Begin the run's records on the main rank; None elsewhere."""
         if not self.ranks.is_main:
             return None
+        say(told(self.loader.manifest.attestation))
         write_text(self.run_dir / "config.yaml", to_yaml(self.config))
         write_json(self.run_dir / "environment.json", describe_environment(self.ranks.world_size, self.ranks.device))
         return MetricsLog(self.run_dir, resumed_step=self.step)
@@ -246,6 +252,7 @@ class Trainer:
             tokenizer_fingerprint=self.loader.tokenizer_fingerprint,
             data_fingerprint=self.loader.fingerprint,
             world_size=self.ranks.world_size,
+            corpora=self.corpora,
         )
         folder = checkpoint.save(
             self.run_dir, self.models, self.optimizer, info, self.config, Path(self.loader.tokenizer_dir)

@@ -26,6 +26,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
+from data_pipeline.carried import CarriedAttestation, carried_attestation
 from data_pipeline.files import (
     atomic_write,
     make_private_folder,
@@ -77,6 +78,8 @@ class TokensManifest(TypedDict):
     vocab_size: int
     dtype: str
     max_sentence_tokens: int
+    attestation: CarriedAttestation
+    """What was attested of the corpus when the tokens were built, or when the same command was last run."""
     files: list[TokenFile]
 
 
@@ -92,7 +95,9 @@ class _ShardTask:
 
 
 def build_tokens(corpus_dir: Path, tokenizer_dir: Path, out: Path, num_workers: int = 1) -> TokensManifest:
-    """Encode a corpus and write the tokens folder `out`; a finished equal one is left as it is.
+    """Encode a corpus and write the tokens folder `out`; a finished equal one keeps its tokens.
+
+    Its attestation is brought up to date: people may have gone on with the review.
 
     Raises NotemillError for a corpus or tokenizer that does not match its manifest, a damaged shard, or an `out` that
     holds other tokens.
@@ -108,6 +113,7 @@ def build_tokens(corpus_dir: Path, tokenizer_dir: Path, out: Path, num_workers: 
             f"{tokenizer_dir} was trained on another corpus (manifest {tokenizer['corpus_manifest_sha256'][:12]}) than "
             f"{corpus_dir} ({corpus_sha256[:12]}); the tokens' manifest names both."
         )
+    attestation = carried_attestation(corpus_dir, corpus)
     build = sha256_json([TOKENS_VERSION, corpus_sha256, tokenizer["fingerprint"], MAX_SENTENCE_TOKENS])
     make_private_folder(out)
     with only_writer(out):
@@ -115,7 +121,7 @@ def build_tokens(corpus_dir: Path, tokenizer_dir: Path, out: Path, num_workers: 
             there: TokensManifest = read_json(out / MANIFEST_NAME, "token manifest")
             if there.get("build_sha256") == build:
                 say(f"{out} already holds these tokens.")
-                return there
+                return _with_attestation(out, there, attestation)
             raise NotemillError(f"{out} holds other tokens; remove it or give another --out.")
         parts = _parts_folder(out, build)
         dtype = dtype_for(tokenizer["vocab_size"])
@@ -134,12 +140,24 @@ def build_tokens(corpus_dir: Path, tokenizer_dir: Path, out: Path, num_workers: 
             vocab_size=tokenizer["vocab_size"],
             dtype=dtype.name,
             max_sentence_tokens=MAX_SENTENCE_TOKENS,
+            attestation=attestation,
             files=_join(corpus["shards"], parts, out, dtype),
         )
         _copy_tokenizer(tokenizer_dir, out / TOKENIZER_FOLDER)
         write_json(out / MANIFEST_NAME, manifest)
         shutil.rmtree(out / _PARTS_FOLDER)
         return manifest
+
+
+def _with_attestation(out: Path, there: TokensManifest, attestation: CarriedAttestation) -> TokensManifest:
+    if there.get("attestation") == attestation:
+        return there
+    files = there["files"]
+    changed: Any = {key: value for key, value in there.items() if key != "files"}
+    changed |= {"attestation": attestation, "files": files}
+    write_json(out / MANIFEST_NAME, changed)
+    say(f"its attestation is brought up to date; review by people: {attestation['review']['state']}.")
+    return changed
 
 
 def file_name_of_source(source: str) -> str:

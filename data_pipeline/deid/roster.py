@@ -26,14 +26,13 @@ from data_pipeline.deid.spans import PhiSpan
 from data_pipeline.deid.view import byte_view, plain_view
 from data_pipeline.deid.words import ordinary_words
 from data_pipeline.files import sha256_file
+from data_pipeline.people_file import open_people_table
 from data_pipeline.placeholders import PLACEHOLDER_PATTERN, PlaceholderClass
-from data_pipeline.readers.tables import csv_header, csv_rows
 from launch.errors import NotemillError
 
 _WORD = re.compile(r"[0-9a-z]+")
 # One step from a byte view to lower-case words and spaces; \xb5 and the like are no letters here.
 _TO_WORDS = bytes(ord(chr(code).lower()) if code < 128 and chr(code).isalnum() else ord(" ") for code in range(256))
-_PATIENT_COLUMNS = ("subject_id", "patient_id", "person_id", "subject", "patient", "pat_id")
 _NO_IDENTIFIER = re.compile(r"sex|gender|race|ethnic|language|religion|marital|deceased|^$")
 _COLUMN_CLASSES: tuple[tuple[str, PlaceholderClass], ...] = (
     (r"e-?mail", "EMAIL"),
@@ -109,11 +108,11 @@ class Roster:
         self._single_names = single_names
         self._entries: dict[str, _Entry] = {}
         self._squeezed: dict[str, PlaceholderClass] = {}
-        patients = self._load(path)
+        self._patients = self._load(path)
         if not self._entries:
             raise NotemillError(f"the roster {path} holds no identifier; fill its columns or build without --roster.")
         self.summary = RosterSummary(
-            sha256_file(path), patients, len(self._entries), tuple(self._used), tuple(self._not_used)
+            sha256_file(path), len(self._patients), len(self._entries), tuple(self._used), tuple(self._not_used)
         )
         self._automaton: Any = ahocorasick.Automaton()
         for key, entry in self._entries.items():
@@ -141,6 +140,10 @@ class Roster:
         """Whether a lower-case word is somebody's identifier, or a part of one."""
         return word in self._words
 
+    def has_patient(self, patient_id: str) -> bool:
+        """Whether the roster has a row of this patient; without one nothing is known of what counts in own notes."""
+        return patient_id in self._patients
+
     @functools.cached_property
     def _words(self) -> frozenset[str]:
         return frozenset(word for key in self._entries for word in key.split())
@@ -155,29 +158,22 @@ class Roster:
 
     # ---- loading -----------------------------------------------------------------------------------------------------
 
-    def _load(self, path: Path) -> int:
-        if not path.is_file():
-            raise NotemillError(f"no roster at {path}; check --roster.")
-        header = csv_header(path)
-        patient_column = next((name for name in _PATIENT_COLUMNS if name in header), None)
+    def _load(self, path: Path) -> frozenset[str]:
+        table = open_people_table(path, "roster", "--roster")
+        header, patient_column = table.columns, table.patient_column
         if patient_column is None:
             raise NotemillError(
-                f"the roster {path} has no patient column ({', '.join(_PATIENT_COLUMNS)}); its columns are "
-                f"{', '.join(header)}."
+                f"the roster {path} has no patient column (subject_id, patient_id, person_id); {table.told()}."
             )
         classes = {name: cls for name in header if name != patient_column and (cls := _class_of_column(name))}
         self._used = list(classes)
         self._not_used = [name for name in header if name not in classes and name != patient_column]
         patients = set()
-        for number, row in enumerate(csv_rows(path), start=2):
-            if row.values is None:
-                raise NotemillError(
-                    f"record {number} of the roster {path} has another number of fields than its header."
-                )
-            patient = row.values[patient_column].strip()
+        for row in table.rows():
+            patient = row[patient_column]
             patients.add(patient)
-            self._add_patient(patient, row.values, classes)
-        return len(patients)
+            self._add_patient(patient, row, classes)
+        return frozenset(patients)
 
     def _add_patient(self, patient: str, values: dict[str, str], classes: dict[str, PlaceholderClass]) -> None:
         names = {column: values[column] for column, cls in classes.items() if cls == "NAME" and values[column].strip()}
@@ -259,6 +255,9 @@ class Roster:
         scope: Scope = "every" if len(squeezed) >= MIN_NUMBER_CHARS else "own"
         self._add(value, cls, scope, patient)
         self._add(squeezed, cls, scope, patient)
+        if squeezed.isdigit() and len(short := squeezed.lstrip("0")) >= MIN_NUMBER_CHARS:
+            # A spreadsheet drops leading zeros, and so do people.
+            self._add(short, cls, scope, patient)
         if squeezed.isdigit() and len(squeezed) >= MIN_SQUEEZED_DIGITS:
             self._squeezed[squeezed] = cls
             if cls == "PHONE" and len(squeezed) == 11 and squeezed[0] == "1":

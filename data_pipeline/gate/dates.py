@@ -1,5 +1,6 @@
 """Dates in a text, by their numbers: to look for a patient's own date of birth, however it is written."""
 
+import contextlib
 import datetime
 import functools
 import re
@@ -74,17 +75,16 @@ def find_dates(text: str) -> Iterator[FoundDate]:
             yield from _if_valid(year, 1 + _MONTHS.index(part[f"n{which}"].lower()), int(part[f"d{which}"]))
 
 
-def read_date(value: str) -> datetime.date | None:
-    """A roster's date of birth; two digits of a year are taken as a century ago at most."""
+def read_dates(value: str) -> list[datetime.date]:
+    """A roster's date of birth in every reading; two digits of a year are taken as a century ago at most."""
+    dates = []
     for found in find_dates(value):
         if found.year is None:
-            return None
-        year = found.year if found.year > 99 else found.year + (1900 if found.year > 30 else 2000)
-        try:
-            return datetime.date(year, found.month, found.day)
-        except ValueError:
             continue
-    return None
+        year = found.year if found.year > 99 else found.year + (1900 if found.year > 30 else 2000)
+        with contextlib.suppress(ValueError):
+            dates.append(datetime.date(year, found.month, found.day))
+    return sorted(set(dates))
 
 
 @functools.cache

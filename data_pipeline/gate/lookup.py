@@ -171,6 +171,11 @@ class People:
                     check = own_numbers.get(digits)
                     if check is None and _is_whole(groups[first:last], len(digits)):
                         check = self._numbers.get(_as_key(digits))
+                    if check is None and digits.startswith(b"0") and len(short := digits.lstrip(b"0")) > 5:
+                        # Noughts before a number that the list has without them.
+                        check = own_numbers.get(short)
+                        if check is None and (first + 1 == last or len(short) >= MIN_BROKEN_DIGITS):
+                            check = self._numbers.get(_as_key(short))
                     if check is not None:
                         yield CHECKS[check]
 

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 from data_pipeline.files import sha256_file
-from data_pipeline.readers.tables import csv_header, csv_rows
+from data_pipeline.people_file import PeopleTable, open_people_table
 from launch.errors import NotemillError
 
 Role = Literal["patient", "staff"]
 Field = Literal["given", "middle", "surname", "full", "date", "number", "phone", "place", "address", "login", "e-mail"]
 
-_PATIENT = re.compile(r"(?:subject|patient|person|pat|pt)(?:_?id)?")
 _FIELDS: tuple[tuple[str, Field | None], ...] = (
     (r"sex|gender|race|ethnic|language|religion|marital|deceased|department|specialty|position|job|title", None),
     (r"e-?mail", "e-mail"),
@@ -59,24 +58,22 @@ class Person:
 class PeopleFile:
     """A list of people on disk, its columns understood."""
 
-    path: Path
+    table: PeopleTable
     role: Role
     patient_column: str | None
     fields: dict[str, Field]
     columns_not_used: list[str]
 
     def __iter__(self) -> Iterator[Person]:
-        """Raises NotemillError for a record that does not fit the header."""
-        for number, row in enumerate(csv_rows(self.path), start=2):
-            if row.values is None:
-                raise NotemillError(f"record {number} of {self.path} has another number of fields than its header.")
-            owner = row.values[self.patient_column].strip() if self.patient_column else ""
-            values = ((field, row.values[column].strip()) for column, field in self.fields.items())
+        """Raises NotemillError where `PeopleTable.rows` does."""
+        for row in self.table.rows():
+            owner = row[self.patient_column] if self.patient_column else ""
+            values = ((field, row[column]) for column, field in self.fields.items())
             yield Person(self.role, owner, tuple((field, value) for field, value in values if value))
 
     def entry(self, people: int, identifiers: int) -> PeopleEntry:
         return PeopleEntry(
-            sha256=sha256_file(self.path),
+            sha256=sha256_file(self.table.path),
             people=people,
             identifiers=identifiers,
             columns_used=list(self.fields),
@@ -87,25 +84,17 @@ class PeopleFile:
 def open_people(path: Path, role: Role) -> PeopleFile:
     """Understand the header. Raises NotemillError when there is no such file or no column to look for."""
     what, option = ("roster", "--roster") if role == "patient" else ("list of staff", "--staff")
-    if not path.is_file():
-        raise NotemillError(f"no {what} at {path}; check {option}.")
-    header = csv_header(path)
-    patient_column = None
-    if role == "patient":
-        patient_column = next((name for name in header if _PATIENT.fullmatch(name)), None)
-        if patient_column is None:
-            raise NotemillError(
-                f"the roster {path} has no patient column (subject_id, patient_id, person_id); its columns are "
-                f"{', '.join(header)}."
-            )
-    fields = {name: field for name in header if name != patient_column and (field := _field_of(name)) is not None}
-    if not fields:
+    table = open_people_table(path, what, option)
+    patient_column = table.patient_column if role == "patient" else None
+    if role == "patient" and patient_column is None:
         raise NotemillError(
-            f"the {what} {path} has no column of names or numbers that is understood; its columns are "
-            f"{', '.join(header)}."
+            f"the roster {path} has no patient column (subject_id, patient_id, person_id); {table.told()}."
         )
-    not_used = [name for name in header if name not in fields and name != patient_column]
-    return PeopleFile(path, role, patient_column, fields, not_used)
+    columns = [name for name in table.columns if name != patient_column]
+    fields = {name: field for name in columns if (field := _field_of(name)) is not None}
+    if not fields:
+        raise NotemillError(f"the {what} {path} has no column of names or numbers that is understood; {table.told()}.")
+    return PeopleFile(table, role, patient_column, fields, [name for name in columns if name not in fields])
 
 
 def _field_of(column: str) -> Field | None:

@@ -18,18 +18,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, TypedDict, get_args
 
-from data_pipeline.files import make_private_folder, read_json, sha256_file, write_json
+from data_pipeline.files import make_private_folder, only_writer, read_json, sha256_file, write_json
 from data_pipeline.manifest import CorpusManifest, ShardEntry, iter_shard
 from data_pipeline.profile import MIN_NOTES_OF_A_TYPE, OTHER
 from launch.errors import NotemillError
 
 REVIEW_FOLDER = "review"
+EARLIER_REVIEWS_FOLDER = "earlier_reviews"
+"""Reviews of samples that were drawn before notes were added, one folder each."""
 SAMPLE_NAME = f"{REVIEW_FOLDER}/sample.json"
 OUTCOMES_NAME = f"{REVIEW_FOLDER}/outcomes.json"
 Outcome = Literal["clean", "leak"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 CONFIDENCE = 0.95
 MIN_OF_A_TYPE = 5
+_PATIENCE_S = 30.0
 MAX_TYPES = 50
 """Beyond the most frequent ones, note types are one stratum."""
 
@@ -152,7 +155,7 @@ def load_outcomes(corpus_dir: Path, manifest: CorpusManifest) -> dict[int, Recor
     path = corpus_dir / OUTCOMES_NAME
     if not path.exists():
         return {}
-    content = read_json(path, "review outcomes")
+    content = read_json(path, "review outcomes", "restore it from a backup")
     try:
         if content["sample_sha256"] != manifest["attestation"]["review_sample_sha256"]:
             raise NotemillError(f"{path} was recorded for another sample; move it away and review this one.")
@@ -173,14 +176,16 @@ def record(corpus_dir: Path, manifest: CorpusManifest, outcomes: dict[int, Outco
     if unknown:
         raise NotemillError(f"the sample has no note {unknown[0]}; its numbers go from 1 to {len(numbers)}.")
     at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    everything = load_outcomes(corpus_dir, manifest)
-    everything |= {n: Recorded(outcome=found, reviewer=reviewer.strip(), at=at) for n, found in outcomes.items()}
-    content = {
-        "version": 1,
-        "sample_sha256": manifest["attestation"]["review_sample_sha256"],
-        "outcomes": {str(number): everything[number] for number in sorted(everything)},
-    }
-    write_json(corpus_dir / OUTCOMES_NAME, content)
+    # Several people may read at once.
+    with only_writer(corpus_dir / REVIEW_FOLDER, patience_s=_PATIENCE_S):
+        everything = load_outcomes(corpus_dir, manifest)
+        everything |= {n: Recorded(outcome=found, reviewer=reviewer.strip(), at=at) for n, found in outcomes.items()}
+        content = {
+            "version": 1,
+            "sample_sha256": manifest["attestation"]["review_sample_sha256"],
+            "outcomes": {str(number): everything[number] for number in sorted(everything)},
+        }
+        write_json(corpus_dir / OUTCOMES_NAME, content)
 
 
 def review_status(corpus_dir: Path, manifest: CorpusManifest) -> ReviewStatus:

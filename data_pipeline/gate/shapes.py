@@ -6,6 +6,7 @@ back without need is a note lost, so a bare "4/13", a pain score or a count of c
 
 import functools
 import re
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 Shape = Literal[
@@ -49,95 +50,10 @@ _PATTERNS: dict[Shape, str] = {
     r"(?:Street|St|Avenue|Ave|Road|Rd|Court|Ct|Drive|Lane|Ln|Boulevard|Blvd|Parkway|Terrace)\b",
     "titled name shape": r"\b(?:Dr|Mr|Mrs|Prof)\.? {1,2}[A-Z][a-z'-]+|\b(?:Ms|DR|MR|MRS|MS)\. {1,2}[A-Z][A-Za-z'-]+",
 }
-_SENTENCE_OPENERS = frozenset(
-    [
-        "the",
-        "this",
-        "that",
-        "these",
-        "those",
-        "he",
-        "she",
-        "his",
-        "her",
-        "it",
-        "its",
-        "they",
-        "we",
-        "i",
-        "you",
-        "in",
-        "on",
-        "at",
-        "for",
-        "and",
-        "but",
-        "if",
-        "as",
-        "an",
-        "no",
-        "all",
-        "after",
-        "before",
-        "with",
-        "please",
-        "patient",
-        "pt",
-        "plan",
-        "mr",
-        "mrs",
-        "ms",
-        "dr",
-        "prof",
-        "insurance",
-        "pager",
-        "phone",
-        "fax",
-        "office",
-        "service",
-        "thank",
-        "will",
-        "would",
-        "has",
-        "had",
-        "is",
-        "was",
-        "follow",
-        "discharge",
-        "admission",
-        "date",
-        "name",
-        "unit",
-        "chart",
-        "recommended",
-        "recommends",
-        "states",
-        "notes",
-        "saw",
-        "seen",
-        "discussed",
-        "there",
-        "when",
-        "upon",
-        "during",
-        "past",
-        "medical",
-        "history",
-        "family",
-        "social",
-        "review",
-        "who",
-        "to",
-        "from",
-        "by",
-        "of",
-        "or",
-        "not",
-        "then",
-        "also",
-        "per",
-    ]
-)
+_FILLER = re.compile(r"abcd?e?f?|xyz|x+|y+|z+")
+"""What stands for a name where notes were made anonymous before: Mr. Abc, Dr. XYZ."""
+_ALSO_ILLNESS = re.compile(r"M[RS]\.")
+"""Written in capitals it may be multiple sclerosis or mental retardation at the end of a sentence."""
 _UNIT_AFTER = re.compile(
     r"\s?(?:mg|ml|mcg|g\b|cc|kcal|cells?|units?|u\b|iu\b|meq|cm|mm|copies|/|x\b|cfu|colon|per\b|particles|platelets)",
     re.I,
@@ -160,9 +76,23 @@ def find_shapes(plain: str) -> set[Shape]:
 
 def _is_innocent(shape: Shape, candidate: str, plain: str, start: int, end: int) -> bool:
     if shape == "titled name shape":
-        # "seen by Dr. The plan is": the name is gone and a sentence begins.
-        return re.split(r"[. ]+", candidate)[-1].lower() in _SENTENCE_OPENERS
+        return _is_nobody(candidate)
     return shape == "record number shape" and _is_count(candidate, plain, start, end)
+
+
+def _is_nobody(candidate: str) -> bool:
+    title, name = candidate.split(maxsplit=1)
+    word = name.strip().lower().removesuffix("'s")
+    if word in _words("openers.txt") or _FILLER.fullmatch(word):
+        # "seen by Dr. The plan is": the name is gone and a sentence begins.
+        return True
+    # "typical of MS. Children are": a name in capitals, or one that is no such word, counts.
+    return bool(_ALSO_ILLNESS.fullmatch(title)) and not name.isupper() and word in _words("after_illness.txt")
+
+
+@functools.cache
+def _words(file: str) -> frozenset[str]:
+    return frozenset((Path(__file__).parent / file).read_text(encoding="utf-8").split())
 
 
 def _is_count(candidate: str, plain: str, start: int, end: int) -> bool:

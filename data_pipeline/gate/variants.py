@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from data_pipeline.gate.dates import read_date
+from data_pipeline.gate.dates import read_dates
 from data_pipeline.gate.normal import key_form
 from data_pipeline.gate.people import Person
 
@@ -181,7 +181,8 @@ def _number(value: str, check: Check, is_phone: bool, has_owner: bool) -> Iterat
         for form in dict.fromkeys([key_form(value), squeezed, " ".join(re.findall(r"\d+|\D+", squeezed))]):
             yield Variant(form, check, "every")
     else:
-        for digits in dict.fromkeys([squeezed, squeezed[1:] if is_phone and len(squeezed) == 11 else squeezed]):
+        whole = [squeezed, squeezed[1:] if is_phone and len(squeezed) == 11 else squeezed, squeezed.lstrip("0")]
+        for digits in dict.fromkeys(digits for digits in whole if len(digits) >= MIN_NUMBER_CHARS):
             yield Variant("", check, "every", digits)
             if has_owner:
                 yield Variant("", check, "own", digits)
@@ -191,10 +192,11 @@ def _number(value: str, check: Check, is_phone: bool, has_owner: bool) -> Iterat
 
 
 def _date(value: str) -> Iterator[Variant]:
-    date = read_date(value)
-    if date is not None:
+    # 03.02.1950 is February to some and March to others: both are looked for.
+    dates = read_dates(value)
+    for date in dates:
         yield Variant("", "patient date", "own", date.isoformat())
-    else:
+    if not dates:
         # A birthday without its year, or in words.
         yield from _if_long(value, "patient date", "own")
 

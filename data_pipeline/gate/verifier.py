@@ -18,7 +18,7 @@ from data_pipeline.gate.shapes import SHAPES, find_shapes
 from data_pipeline.patients import patient_key
 from launch.errors import NotemillError
 
-VERIFIER_VERSION = 1
+VERIFIER_VERSION = 2
 """Changes with every change of what is found; it is part of a corpus' identity."""
 MAX_PLANTED_PEOPLE = 200
 _PLANTED_SHAPES = (

@@ -5,7 +5,7 @@ after the path of an input say otherwise.
 """
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -15,6 +15,7 @@ from data_pipeline.inputs import Input
 from data_pipeline.locations import Location, local
 from data_pipeline.readers.columns import refuse_twins, told_columns
 from data_pipeline.readers.streams import DecodedLines
+from data_pipeline.readers.swallowed import Forms, Lines
 from launch.errors import NotemillError
 
 MAX_FIELD_CHARS = 64_000_000
@@ -74,20 +75,33 @@ def _lines(item: Input) -> DecodedLines:
 
 
 def _records(lines: DecodedLines, item: Input) -> Iterator[list[str] | None]:
-    """Fields of each record; None for one that the parser refuses, after which it starts afresh on the next line."""
+    """Fields of each record; None for one that the parser refuses, or whose quote was never closed.
+
+    After either it starts afresh: on the next line, or on the first that is a record of its own (see `swallowed`).
+    """
     csv.field_size_limit(MAX_FIELD_CHARS)
-    header = next(lines, "")
-    source: Iterable[str] = chain((header,), lines) if header else ()
-    reader = csv.reader(source, **_dialect(item, header))
+    header_line = next(lines, "")
+    dialect = _dialect(item, header_line)
+    source = Lines(chain((header_line,), lines) if header_line else ())
+    reader = csv.reader(source, **dialect)
+    forms: Forms | None = None
     while True:
+        source.taken.clear()
         try:
             record = next(reader)
         except StopIteration:
             return
         except csv.Error:
-            yield None
-            continue
-        if lines.ended:
+            record = None
+        if forms is None:
+            forms = Forms(len(record or ()), dialect)
+        elif (first := forms.swallowed_from(source.taken, record)) is not None:
+            source.put_back(first)
+            reader = csv.reader(source, **dialect)
+            record = None
+        elif record is not None and len(record) == forms.width:
+            forms.learn(record)
+        if source.ended:
             # The parser asked for another line in the middle of this record.
             raise NotemillError(
                 f"{item.path} ends inside an open quoted field: it is cut short, or a quote was never closed; mend it "

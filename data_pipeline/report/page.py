@@ -8,11 +8,34 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_pipeline.files import write_text
-from data_pipeline.gate.review import ReviewStatus, review_status
+from data_pipeline.gate.review import ReviewStatus, load_outcomes, review_status
 from data_pipeline.manifest import CorpusManifest, check_arithmetic
 from launch.page import house_style, page_environment
 
 REPORT_NAME = "report.html"
+CLASS_NAMES = {
+    "NAME": "Names",
+    "DATE": "Dates",
+    "AGE": "Ages over 89",
+    "LOCATION": "Addresses and towns",
+    "HOSPITAL": "Hospitals",
+    "PHONE": "Telephone and fax",
+    "EMAIL": "E-mail addresses",
+    "URL": "Web addresses",
+    "IP": "Net addresses",
+    "SSN": "Social security numbers",
+    "MRN": "Record numbers",
+    "ACCOUNT": "Account numbers",
+    "LICENSE": "Licences, certificates",
+    "DEVICE": "Device numbers",
+    "ID": "Other numbers and logins",
+}
+"""What a reader of the page calls each class of placeholders."""
+_TREATED = {
+    "replace": "Each was replaced by a placeholder such as [**NAME**].",
+    "surrogate": "Each was replaced by an invented value, and a patient's dates were moved by days of their own.",
+    "verify": "Nothing was replaced: the notes were said to be de-identified; one with an identifier was held.",
+}
 
 
 class Step(NamedTuple):
@@ -27,7 +50,7 @@ class Step(NamedTuple):
 
 
 class Light(NamedTuple):
-    """One line of the summary. `state` is good, open, bad or waived."""
+    """One line of the summary. `state` is good, partly, open, bad or waived."""
 
     name: str
     state: str
@@ -65,9 +88,17 @@ def render_report(corpus_dir: Path, manifest: CorpusManifest) -> str:
         gate=attestation["gate"],
         review=review,
         lights=lights(manifest, review),
+        verdict=verdict(lights(manifest, review)),
+        treated=_TREATED[manifest["config"]["deid"]["mode"]],
+        readers=readers(corpus_dir, manifest),
         flow=flow(manifest),
         adds_up=check_arithmetic(manifest["counts"]),
-        classes=bars(dict(sorted(manifest["phi_replaced"].items(), key=lambda item: (-item[1], item[0])))),
+        classes=bars(
+            {
+                CLASS_NAMES[name]: number
+                for name, number in sorted(manifest["phi_replaced"].items(), key=lambda item: (-item[1], item[0]))
+            }
+        ),
         held=bars(attestation["gate"]["held"]),
         lengths=bars(
             dict(zip(_length_names(manifest["profile"]["length_bounds"]), manifest["profile"]["lengths"], strict=True))
@@ -86,7 +117,10 @@ def lights(manifest: CorpusManifest, review: ReviewStatus) -> list[Light]:
     ):
         if entry is not None:
             says = f"{entry['people']:,} {unit}, looked for in {entry['identifiers']:,} forms"
-            found.append(Light(name.capitalize(), "good", says))
+            missing = _not_covered(manifest) if unit == "patients" else 0
+            if missing:
+                says += f"; {missing:,} notes are of patients who are not in it"
+            found.append(Light(name.capitalize(), "partly" if missing else "good", says))
         else:
             reason = waived[name]["reason"] if name in waived else None
             found.append(
@@ -111,7 +145,8 @@ def lights(manifest: CorpusManifest, review: ReviewStatus) -> list[Light]:
         Light(
             "Limit of held notes",
             "good",
-            f"worst piece {share(limit['worst_share'])}, limit {share(limit['max_share'])}",
+            f"{manifest['counts']['quarantined']:,} held; {share(limit['worst_share'])} of the worst batch of notes, "
+            f"limit {share(limit['max_share'])}",
         )
     )
     found.append(_review_light(review))
@@ -120,6 +155,11 @@ def lights(manifest: CorpusManifest, review: ReviewStatus) -> list[Light]:
         Light("Every row counted", "good" if adds_up else "bad", "the flow adds up" if adds_up else "it does not")
     )
     return found
+
+
+def _not_covered(manifest: CorpusManifest) -> int:
+    roster = manifest["attestation"]["roster"]
+    return roster.get("notes_not_covered", 0) if roster else 0
 
 
 def _review_light(review: ReviewStatus) -> Light:
@@ -131,6 +171,26 @@ def _review_light(review: ReviewStatus) -> Light:
     # A leak is bad news before the last note is read.
     colour = "good" if review["state"] == "passed" else "bad" if leaks or review["state"] == "failed" else "open"
     return Light("Review by people", colour, says)
+
+
+def verdict(found: list[Light]) -> str:
+    """One sentence above all the rest: what stands against a release, if anything."""
+    bad = [light.name for light in found if light.state == "bad"]
+    open_points = [light.name for light in found if light.state in ("open", "partly", "waived")]
+    if bad:
+        return f"Do not release: {', '.join(bad)}."
+    if open_points:
+        points = "point needs" if len(open_points) == 1 else "points need"
+        return f"{len(open_points)} {points} a decision before a release: {', '.join(open_points)}."
+    return "All that is listed here was checked and has passed."
+
+
+def readers(corpus_dir: Path, manifest: CorpusManifest) -> list[tuple[str, int, str, str]]:
+    """Who read how many notes of the sample, with the first and the last day (UTC)."""
+    days: dict[str, list[str]] = {}
+    for recorded in load_outcomes(corpus_dir, manifest).values():
+        days.setdefault(recorded["reviewer"], []).append(recorded["at"][:10])
+    return [(name, len(of_reader), min(of_reader), max(of_reader)) for name, of_reader in sorted(days.items())]
 
 
 def flow(manifest: CorpusManifest) -> list[Step]:
@@ -145,7 +205,7 @@ def flow(manifest: CorpusManifest) -> list[Step]:
     ]
     gone.append(("Held by the gate", "in quarantine/", counts["quarantined"]))
     gone.append(("Exact copies", "the first stays", counts["exact_duplicates"]))
-    gone.append(("Near copies", "", counts["near_duplicates"]))
+    gone.append(("Near copies", "of a patient the latest stays", counts["near_duplicates"]))
     for name, note, number in gone:
         left -= number
         steps.append(Step(name, note, number, 100 * left / read, 100 * number / read, "gone"))

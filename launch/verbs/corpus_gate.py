@@ -1,7 +1,7 @@
 """`notemill corpus` review, quarantine and report: what people do with a corpus before they release it."""
 
-import csv
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +10,7 @@ import typer
 from launch.verbs.examples import examples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from data_pipeline.gate.review import Outcome, SampledNote
     from data_pipeline.manifest import CorpusManifest
@@ -56,7 +56,7 @@ def review(
     export: Annotated[
         Path | None,
         typer.Option(
-            "--export", help="Write the notes still to read as CSV with an empty 'outcome' column. Holds text."
+            "--export", help="Write the notes still to read as a new CSV with an empty 'outcome' column. Holds text."
         ),
     ] = None,
     filled_in: Annotated[
@@ -68,12 +68,13 @@ def review(
     ] = False,
 ) -> None:
     """Record what people found in the notes drawn for review; prints where the review stands as JSON."""
-    from data_pipeline.gate.review import load_outcomes, load_sample, record, review_status, sampled_texts
-    from data_pipeline.manifest import attested_shards
+    from data_pipeline.gate.review import load_outcomes, load_sample, record, review_status
+    from data_pipeline.gate.review_sheet import read_sheet, write_sheet
+    from data_pipeline.manifest import load_corpus
     from data_pipeline.report.page import write_report
     from launch.errors import NotemillError
 
-    manifest = attested_shards(corpus)
+    manifest = load_corpus(corpus)
     sample = load_sample(corpus, manifest)
     done = load_outcomes(corpus, manifest)
     unread = [note for note in sample if note["number"] not in done]
@@ -81,18 +82,21 @@ def review(
         chosen = [note for note in sample if note["number"] == show]
         if not chosen:
             raise NotemillError(f"the sample has no note {show}; its numbers go from 1 to {len(sample)}.")
-        print(next(text for _, text in sampled_texts(corpus, chosen)))
+        print(next(_texts(corpus, manifest, chosen))[1])
         return
     if export is not None:
-        _export(export, sampled_texts(corpus, unread))
+        write_sheet(export, _texts(corpus, manifest, unread), manifest)
     found: dict[int, Outcome] = dict(_outcome(spec) for spec in outcomes or ())
     if filled_in is not None:
-        found |= _read_filled_in(filled_in)
-    if found:
-        record(corpus, manifest, found, reviewer)
-    if ask:
-        _ask(corpus, manifest, [note for note in unread if note["number"] not in found], reviewer)
-    write_report(corpus, manifest)
+        found |= read_sheet(filled_in, manifest)
+    try:
+        if found:
+            record(corpus, manifest, found, reviewer)
+        if ask:
+            _ask(corpus, manifest, [note for note in unread if note["number"] not in found], reviewer)
+    finally:
+        # Also where a reader stops with Ctrl-C: what was recorded until then stands in the report.
+        write_report(corpus, manifest)
     print(json.dumps(review_status(corpus, manifest), indent=2))
 
 
@@ -154,54 +158,65 @@ def _outcome(spec: str) -> "tuple[int, Outcome]":
     return int(number), outcome  # type: ignore[return-value]
 
 
-def _export(path: Path, notes: "Iterator[tuple[SampledNote, str]]") -> None:
-    from data_pipeline.files import atomic_write
+def _texts(
+    corpus: Path, manifest: "CorpusManifest", notes: "Sequence[SampledNote]"
+) -> "Iterator[tuple[SampledNote, str]]":
+    """Notes with their texts, after their shards were held against the attestation."""
+    from data_pipeline.gate.review import sampled_texts
+    from data_pipeline.manifest import require_content
 
-    with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["number", "note_type", "outcome", "text"])
-        for note, text in notes:
-            writer.writerow([note["number"], note["note_type"], "", text])
-
-
-def _read_filled_in(path: Path) -> "dict[int, Outcome]":
-    from data_pipeline.readers.tables import csv_header, csv_rows
-    from launch.errors import NotemillError
-
-    if not path.is_file():
-        raise NotemillError(f"no file at {path}; check --import.")
-    if not {"number", "outcome"} <= set(csv_header(path)):
-        raise NotemillError(f"{path} has no columns 'number' and 'outcome'; --export writes such a file.")
-    found: dict[int, Outcome] = {}
-    for line, row in enumerate(csv_rows(path), start=2):
-        if row.values is None:
-            raise NotemillError(f"record {line} of {path} has another number of fields than its header.")
-        outcome = row.values["outcome"].strip().lower()
-        if not outcome:
-            continue
-        if outcome not in ("clean", "leak") or not row.values["number"].strip().isdigit():
-            raise NotemillError(
-                f"record {line} of {path} needs a number, and 'clean', 'leak' or nothing as its outcome."
-            )
-        found[int(row.values["number"])] = outcome  # type: ignore[assignment]
-    return found
+    shards = {note["shard"] for note in notes}
+    require_content(corpus, [entry for entry in manifest["shards"] if entry["path"] in shards])
+    return sampled_texts(corpus, notes)
 
 
 def _ask(corpus: Path, manifest: "CorpusManifest", unread: "list[SampledNote]", reviewer: str) -> None:
-    from data_pipeline.gate.review import record, sampled_texts
-    from launch.console import console
     from launch.errors import NotemillError
 
-    if not reviewer:
+    if not reviewer.strip():
         raise NotemillError("an outcome needs the reader's name; give --reviewer NAME.")
-    for place, (note, text) in enumerate(sampled_texts(corpus, unread), start=1):
-        console.rule(f"note {note['number']} · {note['note_type']} · {place} of {len(unread)} unread")
-        console.print(text, markup=False)
-        answer = ""
-        while answer not in ("c", "l", "s", "q"):
-            answer = typer.prompt("clean (c), leak (l), skip (s), stop (q)", err=True).strip().lower()[:1]
+    before: SampledNote | None = None
+    for place, (note, text) in enumerate(_texts(corpus, manifest, unread), start=1):
+        _show(f"note {note['number']} · {note['note_type'] or '(no type)'} · {place} of {len(unread)} unread", text)
+        answer = _answer()
+        while answer == "b":
+            if before is None:
+                print("there is no note before this one.", file=sys.stderr)
+            else:
+                _show(f"note {before['number']}, again", next(_texts(corpus, manifest, [before]))[1])
+                _record_answer(
+                    corpus, manifest, before, _answer("clean (c), leak (l), leave as it is (s)", "cls"), reviewer
+                )
+                _show(f"note {note['number']}, again", text)
+            answer = _answer()
         if answer == "q":
             return
-        if answer != "s":
-            # Written at once: a reader's work outlives a closed terminal.
-            record(corpus, manifest, {note["number"]: "leak" if answer == "l" else "clean"}, reviewer)
+        _record_answer(corpus, manifest, note, answer, reviewer)
+        before = note
+
+
+def _show(title: str, text: str) -> None:
+    from rich.text import Text
+
+    from data_pipeline.placeholders import PLACEHOLDER_PATTERN
+    from launch.console import console
+
+    shown = Text(text)
+    shown.highlight_regex(PLACEHOLDER_PATTERN, "cyan")
+    console.rule(Text(title))
+    console.print(shown)
+
+
+def _answer(question: str = "clean (c), leak (l), skip (s), one back (b), stop (q)", letters: str = "clsbq") -> str:
+    answer = ""
+    while not answer or answer not in letters:
+        answer = typer.prompt(question, err=True).strip().lower()[:1]
+    return answer
+
+
+def _record_answer(corpus: Path, manifest: "CorpusManifest", note: "SampledNote", answer: str, reviewer: str) -> None:
+    """At once: a reader's work outlives a closed terminal."""
+    from data_pipeline.gate.review import record
+
+    if answer != "s":
+        record(corpus, manifest, {note["number"]: "leak" if answer == "l" else "clean"}, reviewer)

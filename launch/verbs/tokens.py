@@ -1,4 +1,4 @@
-"""`notemill tokens`: build."""
+"""`notemill tokens`: build, verify."""
 
 import json
 from pathlib import Path
@@ -17,8 +17,6 @@ def register(app: typer.Typer) -> None:
         no_args_is_help=True,
         rich_markup_mode=None,
     )
-    # With a callback a group of one verb keeps its name on the command line.
-    group.callback()(lambda: None)
     group.command(
         "build",
         epilog=examples(
@@ -27,6 +25,14 @@ def register(app: typer.Typer) -> None:
             "notemill tokens build --corpus corpus --tokenizer tokenizer --out tokens | jq .tokens",
         ),
     )(build)
+    group.command(
+        "verify",
+        epilog=examples(
+            "notemill tokens verify tokens",
+            "notemill tokens verify tokens && notemill train --config configs/tiny.yaml data.path=tokens",
+            "notemill tokens verify tokens | jq .attestation",
+        ),
+    )(verify)
     app.add_typer(group)
 
 
@@ -49,3 +55,16 @@ def build(
         "tokens": sum(file["tokens"] for file in files),
     }
     print(json.dumps({**totals, "tokens_by_split": tokens_by_split}, indent=2))
+
+
+def verify(tokens: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the tokens.")]) -> None:
+    """Re-hash every file of a tokens folder against its manifest; prints what was attested of the corpus as JSON."""
+    from launch.errors import NotemillError
+    from pretrain.data.index import read_tokens_manifest
+    from pretrain.data.verify import verify_tokens
+
+    problems = verify_tokens(tokens)
+    if problems:
+        raise NotemillError(f"the tokens {tokens} differ from their manifest: {'; '.join(problems)}.")
+    manifest = read_tokens_manifest(tokens)
+    print(json.dumps({"ok": True, "files": len(manifest.files), "attestation": manifest.attestation}, indent=2))

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from data_pipeline.carried import CarriedAttestation, read_carried
 from data_pipeline.files import read_json, sha256_json
 from launch.errors import NotemillError
 from tokenizer.indexed_dataset import TOKENS_VERSION
@@ -37,6 +38,8 @@ class TokensManifest:
     vocab_size: int
     files: tuple[dict[str, Any], ...]
     """One object a pair: prefix, split, source, documents, sequences, tokens, bytes, bin_sha256, idx_sha256."""
+    attestation: CarriedAttestation | None = None
+    """What was attested of the corpus; None in tokens that were built before they carried it."""
 
     def of_split(self, split: str) -> list[dict[str, Any]]:
         """The pairs of one split, by source."""
@@ -50,7 +53,8 @@ class TokensManifest:
 
 
 def read_tokens_manifest(tokens_dir: Path) -> TokensManifest:
-    """Raises NotemillError when the manifest is missing or malformed, or a file is missing or has another size."""
+    """Raises NotemillError when the manifest is missing or malformed, its attestation speaks of another corpus, or a
+    file is missing or has another size."""
     path = tokens_dir / MANIFEST_NAME
     content = read_json(path, "token manifest")
     version = content.get("version") if isinstance(content, dict) else None
@@ -63,6 +67,7 @@ def read_tokens_manifest(tokens_dir: Path) -> TokensManifest:
             tokenizer_fingerprint=content["tokenizer_fingerprint"],
             vocab_size=int(content["vocab_size"]),
             files=tuple(content["files"]),
+            attestation=read_carried(content.get("attestation"), content["corpus_manifest_sha256"], path),
         )
         expected = {
             tokens_dir / (file["prefix"] + suffix): size

@@ -34,8 +34,11 @@ modelling and sentence-order prediction. The vocabulary is cased.
     model = AutoModel.from_pretrained("this folder")
     tokenizer = AutoTokenizer.from_pretrained("this folder")
 
-Identifiers were replaced by strings such as [**NAME**] before training, each of which is one piece; text given to the
-model should be treated the same way.
+{identifiers}
+
+## Training text
+
+{corpora}
 
 ## Limits
 
@@ -43,6 +46,14 @@ Meant for research on clinical text like that of the institution it was trained 
 decisions about patients. De-identification lowers the risk that training text can be recovered from the weights and
 does not remove it: do not share this folder outside the institution without its privacy office's consent.
 """
+
+_IDENTIFIERS = {
+    "replace": "Identifiers were replaced by strings such as [**NAME**] before training, each of which is one piece;\n"
+    "text given to the model should be treated the same way.",
+    "surrogate": "Identifiers were replaced by invented values before training, and dates were moved.",
+    "verify": "The notes had been de-identified before they came to notemill; those in which it found an identifier\n"
+    "were left out.",
+}
 
 
 def model_card(config: PretrainConfig, info: CheckpointInfo, parity: dict[str, Any]) -> str:
@@ -67,4 +78,35 @@ def model_card(config: PretrainConfig, info: CheckpointInfo, parity: dict[str, A
         pipeline=config.parallel.pipeline,
         parity=parity["max_abs_logit_difference"],
         tolerance=parity["tolerance"],
+        identifiers="\n".join(_IDENTIFIERS[mode] for mode in _modes(info)),
+        corpora="\n\n".join(map(_corpus, info.corpora)) or "What was attested of the training text is not recorded.",
     )
+
+
+def _modes(info: CheckpointInfo) -> list[str]:
+    """How identifiers were treated in each corpus; placeholders where it is not recorded, as by default."""
+    return sorted({corpus.get("mode", "replace") for corpus in info.corpora}) or ["replace"]
+
+
+def _corpus(corpus: dict[str, Any]) -> str:
+    """What was attested of one corpus when its tokens were built."""
+    name = f"Corpus `{corpus['corpus_manifest_sha256'][:12]}`"
+    if "review" not in corpus:
+        return f"{name}: what was attested of it is not recorded with its tokens."
+    review, waivers = corpus["review"], corpus["waivers"]
+    bound = ""
+    if review["bound"] is not None:
+        bound = f"; at most {100 * review['bound']:.3g}% of its notes leak ({review['confidence']:.0%} confidence)"
+    checks = ", ".join(corpus["checks"]) or "nothing"
+    lines = [
+        f"{name}: {corpus['notes']:,} notes.",
+        "",
+        f"- De-identified by {', '.join(corpus['detectors'])}.",
+        f"- Looked for in the finished text: {checks}. Notes held back: {corpus['held']:,}.",
+        f"- Review by people, when the tokens were built: {review['state']}, {review['reviewed']:,} of "
+        f"{review['sampled']:,} notes read, {review['leaks']:,} leaking{bound}.",
+    ]
+    for waiver in waivers:
+        reason = f"Reason recorded: {waiver['reason']}" if waiver["reason"] else "No reason was recorded"
+        lines.append(f"- Waived: {waiver['check']}; {waiver['meaning']}. {reason}.")
+    return "\n".join(lines)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from data_pipeline.config import SplitConfig
 from data_pipeline.files import only_writer
 from data_pipeline.manifest import iter_notes, load_corpus, sources, verify_corpus
-from data_pipeline.patients import SPLITS
+from data_pipeline.patients import SPLITS, split_of
 from launch.errors import NotemillError
 from tests.data_pipeline.corpora import (
     KEY,
@@ -122,25 +123,34 @@ def test_near_copies_are_counted_and_never_in_two_splits(tmp_path: Path) -> None
         return " ".join(words)
 
     templates = [" ".join(f"word{rng.randrange(3000)}" for _ in range(90)) for _ in range(8)]
+
+    def template_of(text: str) -> int:
+        return max(range(8), key=lambda number: len({*templates[number].split()} & {*text.split()}))
+
     rows = [noteevents_row(n, n % 40, changed(rng.choice(templates))) for n in range(120)]
+    patients: dict[int, set[int]] = {n: {p for _, p, *_, t in rows if template_of(t) == n} for n in range(8)}
     rows += [noteevents_row(500, 1, "short"), noteevents_row(501, 2, f"see below {templates[0]}\n{'word9 ' * 20}")]
     path = write_noteevents(tmp_path / "n.csv", rows)
     shares = ["split.train=0.4", "split.valid=0.3", "split.test=0.3", "shards.piece_rows=25"]
     every = ["filters.min_words=2", "filters.language=en", "dedup.remove_copied_paragraphs=true"]
-    for mode, kept in (("drop", 9), ("other_splits", 60)):
+    for mode in ("drop", "other_splits"):
         settings = [*shares, *every, f"dedup.across_patients={mode}"]
         manifest = build(tmp_path / mode, f"noteevents:{path}", settings=settings)
         counts, found = manifest["counts"], manifest["duplicates"]
         assert counts["rejected"] == {"too_short": 1} and counts["exact_duplicates"] == found["exact"]
         parts = [found["near_within_patient"], found["near_across_patients"], found["copied_forward"]]
         assert counts["near_duplicates"] == sum(parts) and min(parts[:2]) > 0
-        assert counts["kept"] == 122 - 1 - found["exact"] - sum(parts) <= kept
-        split_of_template: dict[str, set[str]] = {}
+        assert counts["kept"] == 122 - 1 - found["exact"] - sum(parts)
+        staying: dict[int, set[str]] = {n: set() for n in range(8)}
         for split in SPLITS:
             for note in iter_notes(tmp_path / mode, split):
-                name = max(templates, key=lambda text: len({*text.split()} & {*note["text"].split()}))
-                split_of_template.setdefault(name, set()).add(split)
-        assert len(split_of_template) == 8 and all(len(splits) == 1 for splits in split_of_template.values())
+                staying[template_of(note["text"])].add(f"{split} {note['patient_key']}")
+        # Each template is in one split: with one note, or with at most the one of each patient of that split.
+        for number, found_in in staying.items():
+            (split,) = {place.split()[0] for place in found_in}
+            of_split = [p for p in patients[number] if split_of(KEY, str(p), SplitConfig(0.4, 0.3, 0.3)) == split]
+            assert 1 <= len(found_in) <= (1 if mode == "drop" else len(of_split))
+        assert counts["kept"] == sum(map(len, staying.values())) and (mode == "drop" or counts["kept"] > 24)
         build(tmp_path / f"{mode}2", f"noteevents:{path}", settings=settings, workers=2)
         assert folder_hashes(tmp_path / mode) == folder_hashes(tmp_path / f"{mode}2")
 
@@ -177,7 +187,7 @@ def test_killed_at_any_moment_and_run_again(tmp_path: Path, specs: list[str], wo
     for _ in range(3):
         process = start_cli(arguments, tmp_path / "key")
         # Wait until it works on the corpus, so that the kill falls into the build and not into the imports.
-        while process.poll() is None and not (out / ".build").exists():
+        while process.poll() is None and not (out / "pieces").exists():
             time.sleep(0.002)
         time.sleep(rng.uniform(0, 0.5))
         os.killpg(process.pid, signal.SIGKILL)
@@ -199,7 +209,7 @@ def verify_corpus_without_work_folder(out: Path) -> list[str]:
 
 
 def test_finished_pieces_are_not_made_again(tmp_path: Path, specs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from data_pipeline import build as module
+    from data_pipeline import finish as module
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -208,12 +218,10 @@ def test_finished_pieces_are_not_made_again(tmp_path: Path, specs: list[str], mo
         patch.setattr(module, "find_duplicates", stop)
         with pytest.raises(KeyboardInterrupt):
             build(tmp_path / "corpus", *specs, settings=SMALL)
-    pieces = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "corpus" / ".build").glob("*.*")}
+    pieces = {path: path.stat().st_mtime_ns for path in (tmp_path / "corpus" / "pieces").glob("*/*.*")}
     assert len(pieces) > 20
-    with monkeypatch.context() as patch:
-        patch.setattr(module.shutil, "rmtree", lambda *_, **__: None)
-        build(tmp_path / "corpus", *specs, settings=SMALL)
-    assert pieces == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "corpus" / ".build").glob("*.*")}
+    build(tmp_path / "corpus", *specs, settings=SMALL)
+    assert pieces == {path: path.stat().st_mtime_ns for path in (tmp_path / "corpus" / "pieces").glob("*/*.*")}
 
 
 def test_a_finished_corpus_is_recognised_and_another_is_refused(
@@ -233,7 +241,7 @@ def test_a_finished_corpus_is_recognised_and_another_is_refused(
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, specs: list[str]) -> None:
-    for name in ("thesis.txt", ".build/swift.o", "shards/mine.parquet"):
+    for name in ("thesis.txt", ".build/swift.o", "pieces/knight.png", "shards/mine.parquet"):
         out = tmp_path / name.replace("/", "_")
         (out / name).parent.mkdir(parents=True)
         (out / name).write_text("mine")
@@ -245,7 +253,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, specs: list[st
 def test_an_unfinished_build_of_other_inputs_gives_way(
     tmp_path: Path, specs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from data_pipeline import build as module
+    from data_pipeline import finish as module
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt

@@ -13,7 +13,8 @@ from data_pipeline.gate.quarantine import iter_held
 from data_pipeline.gate.review import leak_bound, load_sample, record, require_review, review_status, sampled_texts
 from data_pipeline.inputs import parse_inputs
 from data_pipeline.manifest import CorpusManifest, attested_corpus, load_corpus, verify_corpus
-from data_pipeline.report.page import REPORT_NAME, flow, write_report
+from data_pipeline.placeholders import PLACEHOLDER_CLASSES
+from data_pipeline.report.page import CLASS_NAMES, REPORT_NAME, Light, flow, verdict, write_report
 from launch.config import load_config
 from launch.errors import NotemillError
 from tests.data_pipeline.corpora import KEY, folder_hashes, noteevents_row, texts, write_noteevents, write_roster
@@ -47,9 +48,10 @@ def test_too_many_leaks_fail_the_build_and_another_limit_goes_on(tmp_path: Path,
     assert not (out / "manifest.json").exists() and not (out / "shards").exists()
     held = list(iter_held(sorted((out / "quarantine").iterdir()), None))
     assert len(held) == 15 and {note["checks"] for note in held} == {"patient name"}
-    pieces = {path.name: path.stat().st_mtime_ns for path in (out / ".build").iterdir()}
+    pieces = {path.name: path.stat().st_mtime_ns for path in (out / "pieces").glob("*/0*.json")}
     manifest = build(out, spec, "gate.max_held_share=0.5", roster=roster)
-    assert pieces and manifest["counts"]["quarantined"] == 15
+    assert pieces == {path.name: path.stat().st_mtime_ns for path in (out / "pieces").glob("*/0*.json")}
+    assert len(pieces) == 2 and manifest["counts"]["quarantined"] == 15
     assert manifest["attestation"]["gate"]["held"] == {"patient name": 15}
     assert manifest["attestation"]["gate"]["threshold"]["worst_share"] == pytest.approx(15 / 35, abs=1e-6)
     build(tmp_path / "fresh", spec, "gate.max_held_share=0.5", roster=roster)
@@ -180,5 +182,32 @@ def test_the_report_is_one_offline_page_whose_flow_adds_up(tmp_path: Path, roste
     steps = flow(manifest)
     assert steps[0].number - sum(step.number for step in steps if step.kind == "gone") == manifest["counts"]["kept"]
     assert sum(step.number for step in steps if step.kind == "split") == manifest["counts"]["kept"]
-    for shown in ("Held by the gate", "1 patients, looked for", "No reason was recorded", "not begun", "Nursing"):
+    for shown in (
+        "Held by the gate",
+        "1 patients, looked for",
+        "63 notes are of patients who are not in it",
+        "No reason was recorded",
+        "not begun",
+        "Nursing",
+        "3 points need a decision before a release: Roster of patients, List of staff, Review by people.",
+    ):
         assert shown in page
+    record(out, manifest, {1: "clean", 2: "leak"}, "A. Reader")
+    page = write_report(out, manifest).read_text()
+    assert "Do not release: Review by people." in page and "Read by A. Reader (2, 20" in page
+    assert set(CLASS_NAMES) == set(PLACEHOLDER_CLASSES)
+    assert verdict([Light("a", "good", "")]).startswith("All that is listed")
+
+
+def test_an_edited_manifest_is_told_in_one_sentence(tmp_path: Path) -> None:
+    out = tmp_path / "corpus"
+    build(out, notes(tmp_path, leaking=0))
+    whole = json.loads((out / "manifest.json").read_text())
+    for change in ({"shards": "abc"}, {"counts": {}}, {"counts": whole["counts"] | {"read": "x"}}, {"inputs": [1]}):
+        (out / "manifest.json").write_text(json.dumps(whole | change))
+        for look in (load_corpus, verify_corpus):
+            with pytest.raises(NotemillError, match=r"values that no build writes|does not match its manifest"):
+                look(out)
+    (out / "manifest.json").write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
+    out.chmod(0o755)
+    assert verify_corpus(out) == ["the folder has mode 755 instead of 700"]

@@ -138,6 +138,10 @@ def test_single_names_of_the_own_patient_only(tmp_path: Path) -> None:
     "text",
     [
         "Dr. Hill",
+        "MS. Hill",
+        "MS. CHILDREN",
+        "Ms. Children",
+        "Mr. Abcarian",
         "465-555-9647",
         "a.hill@example.org",
         "MRN: 55123",
@@ -158,6 +162,10 @@ def test_shapes_are_found(text: str) -> None:
     "text",
     [
         "Dr. The plan",
+        "typical of MS. Children",
+        "underlying MR. Speech",
+        "Mr. Abc's",
+        "Dr. XYZ",
         "120/80",
         "5/5 strength",
         "HCV 1200000 copies/ml",
