@@ -205,7 +205,7 @@ def test_an_edited_manifest_is_told_in_one_sentence(tmp_path: Path) -> None:
     for change in ({"shards": "abc"}, {"counts": {}}, {"counts": whole["counts"] | {"read": "x"}}, {"inputs": [1]}):
         (out / "manifest.json").write_text(json.dumps(whole | change))
         for look in (load_corpus, verify_corpus):
-            with pytest.raises(NotemillError, match="values that no build writes|does not match its manifest"):
+            with pytest.raises(NotemillError, match=r"values that no build writes|does not match its manifest"):
                 look(out)
     (out / "manifest.json").write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
     out.chmod(0o755)
