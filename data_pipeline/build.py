@@ -44,7 +44,7 @@ from data_pipeline.gate.quarantine import QUARANTINE_SCHEMA, quarantine_name, re
 from data_pipeline.gate.review import REVIEW_FOLDER, draw_sample
 from data_pipeline.gate.threshold import PieceLeaks, judge
 from data_pipeline.gate.verifier import VERIFIER_VERSION
-from data_pipeline.inputs import Input, hash_inputs, shown_settings
+from data_pipeline.inputs import Input, hash_inputs, require_unchanged, shown_settings
 from data_pipeline.manifest import (
     CORPUS_VERSION,
     MANIFEST_NAME,
@@ -332,6 +332,7 @@ def _read_pieces(inputs: list[Input], config: CorpusConfig) -> Iterator[Piece]:
         for piece in cut_pieces(read_rows(item, config), index, config):
             num_pieces += 1
             yield piece
+        require_unchanged(item)
         if num_pieces == 0 and item.is_named:
             raise NotemillError(f"{item.path} holds no notes; leave it out or check that it is the right file.")
 

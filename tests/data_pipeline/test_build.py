@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from data_pipeline import build as build_stage
 from data_pipeline.config import SplitConfig
 from data_pipeline.files import only_writer
 from data_pipeline.manifest import iter_notes, load_corpus, sources, verify_corpus
 from data_pipeline.patients import SPLITS, split_of
+from data_pipeline.pieces import Piece, PieceContext, PieceCounts
 from launch.errors import NotemillError
 from tests.data_pipeline.corpora import (
     KEY,
@@ -396,3 +398,22 @@ def test_an_empty_work_folder_does_not_make_a_folder_ours(tmp_path: Path, specs:
     with pytest.raises(NotemillError, match="is not empty"):
         build(out, *specs, settings=SMALL)
     assert (out / "shards" / "theirs.txt").exists()
+
+
+def test_an_input_that_is_still_being_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_noteevents(tmp_path / "n.csv", [noteevents_row(n, n, f"Note {n}.") for n in range(60)])
+    real = build_stage.run_piece
+
+    def run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
+        # An export adds a row while the first piece is worked on.
+        if piece.index == 0 and path.stat().st_size < 10_000:
+            with path.open("a") as stream:
+                stream.write('"99","99","","2150-01-01","Nursing","Report","","Late."\r\n' * 200)
+        return real(piece, context)
+
+    monkeypatch.setattr(build_stage, "run_piece", run_piece)
+    with pytest.raises(NotemillError, match=r"n\.csv changed while it was read"):
+        build(tmp_path / "corpus", f"noteevents:{path}", settings=SMALL)
+    assert not (tmp_path / "corpus").exists()
+    build(tmp_path / "corpus", f"noteevents:{path}", settings=SMALL)
+    assert load_corpus(tmp_path / "corpus")["counts"]["read"] == 260
