@@ -16,9 +16,9 @@ _SPACE = re.compile(r"[\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 # C0 and C1 controls but tab and line feed, soft hyphen, zero-width characters, direction marks, byte-order mark.
 _INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 # For ASCII: a page or line that a printer was told to end is a line; the other controls are nothing.
-_ASCII_CONTROLS = dict.fromkeys((*range(9), *range(14, 32), 127)) | {11: "\n", 12: "\n"}
+_ASCII_LINE_ENDS = bytes.maketrans(b"\x0b\x0c", b"\n\n")
+_ASCII_CONTROLS = bytes((*range(9), *range(14, 32), 127))
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-_TRAILING_SPACE = re.compile(r"[ \t]+(?=\n)")
 
 
 def clean(text: str, unicode_form: Literal["NFC", "NFKC"] = "NFC") -> str:
@@ -40,7 +40,7 @@ def clean(text: str, unicode_form: Literal["NFC", "NFKC"] = "NFC") -> str:
         if not unicodedata.is_normalized(unicode_form, text):
             text = unicodedata.normalize(unicode_form, text)
     else:
-        text = text.translate(_ASCII_CONTROLS)
+        text = text.encode("ascii").translate(_ASCII_LINE_ENDS, _ASCII_CONTROLS).decode("ascii")
     if " \n" in text or "\t\n" in text:
-        text = _TRAILING_SPACE.sub("", text)
+        text = "\n".join(line.rstrip(" \t") for line in text.split("\n"))
     return text.strip("\n").rstrip()

@@ -183,6 +183,28 @@ class ShardConfig:
 
 
 @dataclass(frozen=True)
+class ExecutorConfig:
+    """Who makes the pieces. Nothing here changes a byte of the corpus."""
+
+    name: Literal["local", "slurm", "ray"] = "local"
+    """local: `--workers` processes of this machine. slurm: job arrays. ray: a Ray cluster."""
+    tasks: int = 64
+    """Jobs of the SLURM array, or tasks that Ray runs at a time, at most."""
+    partition: str = ""
+    """SLURM partition."""
+    time: str = "24:00:00"
+    """SLURM time limit of a job."""
+    memory_gb: int = 4
+    """Memory of a job in GB."""
+    setup: str = ""
+    """Shell commands before each job, such as `module load python`; the packages of this process are found without."""
+    sbatch: dict[str, str] = field(default_factory=dict)
+    """More options of sbatch, such as {account: nlp, constraint: ib}."""
+    ray_address: str = ""
+    """Address of a Ray cluster; without one Ray is started on this machine."""
+
+
+@dataclass(frozen=True)
 class CorpusConfig:
     """Settings of `notemill corpus build`."""
 
@@ -212,6 +234,8 @@ class CorpusConfig:
     """Train, valid and test."""
     shards: ShardConfig = field(default_factory=ShardConfig)
     """Output files."""
+    executor: ExecutorConfig = field(default_factory=ExecutorConfig)
+    """Who does the work."""
 
     def validate(self) -> list[str]:
         """Problems that a single field cannot show."""
@@ -221,6 +245,10 @@ class CorpusConfig:
             problems.append(f"split.train, split.valid and split.test are {shares} and must add up to 1")
         if not 0 < self.deid.tagger_threshold < 1:
             problems.append(f"deid.tagger_threshold is {self.deid.tagger_threshold} and must be between 0 and 1")
+        if self.executor.tasks < 1:
+            problems.append(f"executor.tasks is {self.executor.tasks} and must be at least 1")
+        if self.executor.name == "slurm" and not self.executor.partition:
+            problems.append("executor.name=slurm needs executor.partition=NAME; sinfo lists them")
         for name in ("max_rows", "piece_rows", "piece_chars"):
             if getattr(self.shards, name) < 1:
                 problems.append(f"shards.{name} is {getattr(self.shards, name)} and must be at least 1")
@@ -250,8 +278,10 @@ class CorpusConfig:
         return problems + problems_of(self.filters)
 
     def as_dict(self) -> dict[str, Any]:
-        """The settings as plain values, for the manifest."""
-        return dataclasses.asdict(self)
+        """The settings that decide what a corpus is, as plain values for the manifest."""
+        settings = dataclasses.asdict(self)
+        del settings["executor"]
+        return settings
 
     @property
     def pieces_sha256(self) -> str:

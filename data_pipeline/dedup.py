@@ -17,14 +17,22 @@ import numpy.typing as npt
 
 DIGEST_BYTES = 16
 DIGEST_DTYPE = np.dtype([("high", ">u8"), ("low", ">u8")])
+_PLAIN_ASCII = bytes(ord(" ") if chr(code).isspace() else ord(chr(code).lower()) for code in range(128)) + bytes(128)
+"""Lower case, and a space for all that is one."""
 MAX_DIGESTS_IN_MEMORY = 16_000_000
 """Digests compared at a time, about; with their positions some 40 bytes each."""
 
 
 def text_digest(text: str) -> bytes:
     """128 bits that equal texts share, whatever their case and spacing."""
-    normal = " ".join(text.split()).casefold()
-    return hashlib.blake2b(normal.encode("utf-8", errors="surrogatepass"), digest_size=DIGEST_BYTES).digest()
+    if text.isascii():
+        # The same as below, some times faster.
+        normal = text.encode("ascii").translate(_PLAIN_ASCII).strip(b" ")
+        while b"  " in normal:
+            normal = normal.replace(b"  ", b" ")
+    else:
+        normal = " ".join(text.split()).casefold().encode("utf-8", errors="surrogatepass")
+    return hashlib.blake2b(normal, digest_size=DIGEST_BYTES).digest()
 
 
 def first_of_each(

@@ -5,6 +5,7 @@
       shards/train-00000.parquet     columns of SHARD_SCHEMA, zstd
       quarantine/notes-00000.parquet only where the gate held notes back; no stage reads it; .aes where encrypted
       rejected/rows-00000.parquet    only where rows became no note: which and why, without text, see `rejects`
+      pieces/                        what inputs can be added to without reading the old ones again; see `work_folder`
       review/sample.json             which notes people are to read
       review/outcomes.json           what they found; the only file that changes after the build, with the report
       report.html                    all of this for a privacy officer; a function of the files above
@@ -35,6 +36,7 @@ MANIFEST_NAME = "manifest.json"
 SHARDS_FOLDER = "shards"
 QUARANTINE_FOLDER = "quarantine"
 REJECTED_FOLDER = "rejected"
+PIECES_FOLDER = "pieces"
 SHARD_COLUMNS = ("note_id", "patient_key", "source", "split", "note_type", "text")
 SHARD_SCHEMA = pa.schema([pa.field(name, pa.string(), nullable=False) for name in SHARD_COLUMNS])
 _READ_ROWS = 1024
@@ -149,6 +151,8 @@ class CorpusManifest(TypedDict):
     repaired: dict[str, int]
     phi_replaced: dict[str, int]
     profile: dict[str, Any]
+    pieces_sha256: str | None
+    """Hash of what inputs can be added to; null where the pieces were not kept."""
     attestation: Attestation
 
 
@@ -199,7 +203,7 @@ def verify_corpus(corpus_dir: Path) -> list[str]:
         for entry in _files(manifest):
             size = _size(corpus_dir, entry)
             problems += [size] if size else _content(corpus_dir / entry["path"], entry)
-        problems += _review_and_report(corpus_dir, manifest)
+        problems += _review_and_report(corpus_dir, manifest) + _pieces(corpus_dir, manifest)
     if corpus_dir.stat().st_mode & 0o077:
         problems.append(f"the folder has mode {corpus_dir.stat().st_mode & 0o777:o} instead of {PRIVATE_FOLDER:o}")
     listed = {entry["path"] for entry in _files(manifest)} | {MANIFEST_NAME, *_BESIDE}
@@ -207,7 +211,7 @@ def verify_corpus(corpus_dir: Path) -> list[str]:
         name = path.relative_to(corpus_dir).as_posix()
         if path.name == LOCK_NAME:
             continue
-        if path.is_file() and name not in listed:
+        if path.is_file() and name not in listed and not name.startswith((f"{PIECES_FOLDER}/", "earlier_reviews/")):
             problems.append(f"{name} is not in the manifest")
         elif path.is_file() and path.stat().st_mode & 0o077:
             problems.append(f"{name} has mode {path.stat().st_mode & 0o777:o} instead of {PRIVATE_FILE:o}")
@@ -233,6 +237,22 @@ def _review_and_report(corpus_dir: Path, manifest: CorpusManifest) -> list[str]:
     except NotemillError as error:
         return [str(error).rstrip(".")]
     return []
+
+
+def _pieces(corpus_dir: Path, manifest: CorpusManifest) -> list[str]:
+    from data_pipeline.work_folder import WorkFolder
+
+    work = WorkFolder(corpus_dir)
+    # They may be removed at any time; then nothing can be added.
+    if manifest.get("pieces_sha256") is None or not work.has_inputs():
+        return []
+    try:
+        inputs = work.inputs_of_corpus()
+    except NotemillError as error:
+        return [str(error).rstrip(".")]
+    problems = work.differences(inputs)
+    same = problems or work.pieces_sha256(inputs) == manifest["pieces_sha256"]
+    return problems or ([] if same else [f"{PIECES_FOLDER}/ does not hold the pieces of this corpus"])
 
 
 def iter_notes(corpus_dir: Path, split: str, columns: Sequence[str] = SHARD_COLUMNS) -> Iterator[dict[str, str]]:

@@ -1,10 +1,10 @@
 """The pure step: a run of input rows becomes one piece on disk, whoever runs it and however often.
 
-A piece is some files under one stem in the work folder: `.parquet` with the notes that passed (shard columns),
-`.digests` with 16 bytes a note for exact duplicates, what `sketches` and `paragraphs` write for near-copies and copied
-paragraphs, `.quarantine.parquet` (or `.aes`) where notes were held back, `.rejected.parquet` where rows became no note,
-and `.json` with the counts, written last. A piece with a `.json` is complete; a rerun takes it as it is if it was made
-of the very rows that are read now. Of a file they always are; a database may have moved on.
+A piece is some files under one stem in the folder of its input (see `work_folder`): `.parquet` with the notes that
+passed (shard columns), `.digests` with 16 bytes a note for exact duplicates, what `sketches` and `paragraphs` write for
+near-copies and copied paragraphs, `.quarantine.parquet` (or `.aes`) where notes were held back, `.rejected.parquet`
+where rows became no note, and `.json` with the counts, written last. A piece with a `.json` is complete; a rerun takes
+it as it is if it was made of the very rows that are read now. Of a file they always are; a database may have moved on.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from data_pipeline.dedup import text_digest
 from data_pipeline.deid.detect import Deidentifier
 from data_pipeline.deid.roster import Roster
 from data_pipeline.encodings import undo_mojibake
-from data_pipeline.files import atomic_write, read_json, write_json
+from data_pipeline.files import atomic_write, make_private_folder, read_json, sha256_file, write_json
 from data_pipeline.filters import filter_note
 from data_pipeline.gate.quarantine import QUARANTINE_SCHEMA, quarantine_name, write_held
 from data_pipeline.gate.verifier import Verifier, verifier_for
@@ -34,8 +34,9 @@ from data_pipeline.note_order import order_of
 from data_pipeline.notes import Note, Rejection, RejectionReason, Row
 from data_pipeline.paragraphs import write_paragraphs
 from data_pipeline.patients import SPLITS, note_key, patient_key, split_of
+from data_pipeline.placeholders import PlaceholderClass
 from data_pipeline.private_process import without_values
-from data_pipeline.rejects import REJECTED_SCHEMA, kept_id
+from data_pipeline.rejects import REJECTED_ROW_SCHEMA, kept_id
 from data_pipeline.sketches import NoteKeys, write_sketches
 from data_pipeline.wraps import rejoin
 from launch.errors import NotemillError
@@ -73,7 +74,8 @@ class PieceContext:
 class Piece:
     """Consecutive rows of one input."""
 
-    input_index: int
+    input_key: str
+    """Name of the input's folder among the pieces."""
     index: int
     rows: list[Row]
     first_row: int = 1
@@ -81,8 +83,13 @@ class Piece:
 
     @property
     def stem(self) -> str:
-        """Sorts in the order of the inputs."""
-        return f"{self.input_index:05d}-{self.index:07d}"
+        """Path of the piece below the folder of all pieces, without ending."""
+        return piece_stem(self.input_key, self.index)
+
+
+def piece_stem(input_key: str, index: int) -> str:
+    """Sorts in the order of the input's rows."""
+    return f"{input_key}/{index:07d}"
 
 
 class PieceCounts(TypedDict):
@@ -99,11 +106,13 @@ class PieceCounts(TypedDict):
     phi_replaced: dict[str, int]
     contaminated: dict[str, Contamination]
     """By the name of the evaluation set."""
+    files: dict[str, str]
+    """Hashes of the piece's other files, by their endings."""
     not_in_roster: int
     """Notes of patients of whom the roster has no row; 0 without a roster."""
 
 
-def cut_pieces(rows: Iterator[Row], input_index: int, config: CorpusConfig) -> Iterator[Piece]:
+def cut_pieces(rows: Iterator[Row], input_key: str, config: CorpusConfig) -> Iterator[Piece]:
     """Group rows by number and size alone, so that the cuts do not depend on who works on them."""
     batch: list[Row] = []
     index = chars = 0
@@ -112,11 +121,11 @@ def cut_pieces(rows: Iterator[Row], input_index: int, config: CorpusConfig) -> I
         batch.append(row)
         chars += len(row.text) if isinstance(row, Note) else 0
         if len(batch) >= config.shards.piece_rows or chars >= config.shards.piece_chars:
-            yield Piece(input_index, index, batch, first_row)
+            yield Piece(input_key, index, batch, first_row)
             first_row += len(batch)
             batch, index, chars = [], index + 1, 0
     if batch:
-        yield Piece(input_index, index, batch, first_row)
+        yield Piece(input_key, index, batch, first_row)
 
 
 def run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
@@ -138,7 +147,7 @@ def run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
 
 def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
     counts_file = context.folder / f"{piece.stem}.json"
-    rows_sha256 = _hash_rows(piece.rows)
+    rows_sha256 = hash_rows(piece.rows)
     if counts_file.exists():
         counts: PieceCounts = read_json(counts_file, "piece")
         if counts["rows_sha256"] == rows_sha256:
@@ -147,10 +156,9 @@ def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
         counts_file.unlink()
         for ending in _OPTIONAL_ENDINGS:
             (context.folder / f"{piece.stem}{ending}").unlink(missing_ok=True)
-    roster = _roster(context.roster_path, context.config.deid.roster_names)
+    tools = _tools(context)
     kept: list[dict[str, str]] = []
     quarantined: list[dict[str, str]] = []
-    verifier = context.verifier()
     held: Counter[str] = Counter()
     rejected: list[dict[str, str | int]] = []
     repaired: Counter[str] = Counter()
@@ -160,14 +168,14 @@ def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
     rows = [row if isinstance(row, Rejection) else _clean(row, context.config, repaired) for row in piece.rows]
     rows, contaminated = _without_contaminated(rows, context)
     for number, row in enumerate(rows, start=piece.first_row):
-        note = row if isinstance(row, Rejection) else _finish(row, context, roster)
+        note = row if isinstance(row, Rejection) else _finish(row, tools)
         if isinstance(note, Rejection):
-            note_id = _safe_id(row, context, roster)
-            rejected.append({"input": piece.input_index, "row": number, "note_id": note_id, "reason": note.reason})
+            note_id = _safe_id(row, tools)
+            rejected.append({"row": number, "note_id": note_id, "reason": note.reason})
             continue
-        not_in_roster += roster is not None and not roster.has_patient(row.patient_id)
+        not_in_roster += tools.roster is not None and not tools.roster.has_patient(row.patient_id)
         repaired["encoding"] += isinstance(row, Note) and row.repaired_encoding
-        checks = sorted(verifier.check(note.masked) | ({"detectors' roster"} if note.leaks else set()))
+        checks = sorted(tools.verifier.check(note.masked) | ({"detectors' roster"} if note.leaks else set()))
         if checks:
             held.update(checks)
             quarantined.append(note.columns | {"checks": "; ".join(checks)})
@@ -175,12 +183,15 @@ def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
             kept.append(note.columns)
             replaced.update(note.replaced)
             keys.append(note.keys)
+    make_private_folder(context.folder / piece.input_key)
     write_notes(context.folder / f"{piece.stem}.parquet", pa.Table.from_pylist(kept, SHARD_SCHEMA))
     if quarantined:
         held_notes = pa.Table.from_pylist(quarantined, QUARANTINE_SCHEMA)
         write_held(context.held_path(piece.stem), held_notes, context.quarantine_key)
     if rejected:
-        write_notes(context.folder / f"{piece.stem}.rejected.parquet", pa.Table.from_pylist(rejected, REJECTED_SCHEMA))
+        write_notes(
+            context.folder / f"{piece.stem}.rejected.parquet", pa.Table.from_pylist(rejected, REJECTED_ROW_SCHEMA)
+        )
     texts = [columns["text"] for columns in kept]
     with atomic_write(context.folder / f"{piece.stem}.digests") as temporary:
         temporary.write_bytes(b"".join(map(text_digest, texts)))
@@ -198,6 +209,10 @@ def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
         repaired=dict(sorted(repaired.items())),
         phi_replaced=dict(sorted(replaced.items())),
         contaminated=contaminated,
+        files={
+            path.name.removeprefix(f"{piece.index:07d}"): sha256_file(path)
+            for path in sorted(counts_file.parent.glob(f"{piece.index:07d}.*"))
+        },
         not_in_roster=not_in_roster,
     )
     assert counts["read"] == counts["kept"] + len(rejected) + counts["quarantined"]
@@ -221,13 +236,24 @@ def write_notes(path: Path, table: pa.Table) -> None:
 
 
 @dataclass(frozen=True)
+class _Tools:
+    """What the notes of a piece are worked on with."""
+
+    config: CorpusConfig
+    hmac_key: bytes
+    roster: Roster | None
+    deidentifier: Deidentifier
+    verifier: Verifier
+
+
+@dataclass(frozen=True, slots=True)
 class _Finished:
     columns: dict[str, str]
     masked: dict[str, str]
     """The same with placeholders where `columns` may have surrogates: what the gate reads, since a surrogate looks like
     an identifier on purpose."""
     keys: NoteKeys
-    replaced: Counter[str]
+    replaced: Counter[PlaceholderClass]
     leaks: bool
 
 
@@ -244,7 +270,9 @@ def _clean(note: Note, config: CorpusConfig, repaired: Counter[str]) -> Row:
         text = joined
     filtered = filter_note(text, config.filters)
     repaired["boilerplate_lines"] += filtered.removed_lines
-    return _reject(note, filtered.reason) if filtered.reason else replace(note, text=filtered.text)
+    if filtered.reason:
+        return _reject(note, filtered.reason)
+    return note if filtered.text == note.text else replace(note, text=filtered.text)
 
 
 def _reject(note: Note, reason: RejectionReason) -> Rejection:
@@ -265,45 +293,50 @@ def _without_contaminated(rows: list[Row], context: PieceContext) -> tuple[list[
     ], found.by_set
 
 
-def _finish(note: Note, context: PieceContext, roster: Roster | None) -> _Finished:
-    deidentifier = _deidentifier(context.config.deid, roster, context.hmac_key)
-    result = deidentifier.run(note.text, note.patient_id)
+def _finish(note: Note, tools: _Tools) -> _Finished:
+    result = tools.deidentifier.run(note.text, note.patient_id)
     # The type of a note is free text in some sources, and a person may have typed into it.
-    note_type = deidentifier.run(clean(undo_mojibake(note.note_type)), note.patient_id)
-    split = split_of(context.hmac_key, note.patient_id, context.config.split)
+    note_type = tools.deidentifier.run_short(clean(undo_mojibake(note.note_type)), note.patient_id)
+    split = split_of(tools.hmac_key, note.patient_id, tools.config.split)
     columns = {
-        "note_id": _safe_id(note, context, roster),
-        "patient_key": patient_key(context.hmac_key, note.patient_id),
+        "note_id": _safe_id(note, tools),
+        "patient_key": patient_key(tools.hmac_key, note.patient_id),
         "source": note.source,
         "split": split,
         "note_type": note_type.text,
         "text": result.text,
     }
-    order = order_of(note.date, context.hmac_key, note.patient_id)
+    order = order_of(note.date, tools.hmac_key, note.patient_id)
     keys = NoteKeys(columns["patient_key"], order, SPLITS.index(split))
     masked = columns | {"note_type": note_type.masked, "text": result.masked}
-    return _Finished(columns, masked, keys, Counter(result.replaced), result.leaks or note_type.leaks)
+    return _Finished(columns, masked, keys, result.replaced, result.leaks or note_type.leaks)
 
 
-def _safe_id(row: Row, context: PieceContext, roster: Roster | None) -> str:
+def _safe_id(row: Row, tools: _Tools) -> str:
     """The row's id, or its HMAC where the detectors' roster or the gate's lists find a person in it."""
-    note_id = kept_id(context.hmac_key, clean(row.note_id), row, roster)
-    own_key = patient_key(context.hmac_key, row.patient_id)
-    return note_key(context.hmac_key, note_id) if context.verifier().check_id(note_id, own_key) else note_id
+    note_id = kept_id(tools.hmac_key, clean(row.note_id), row, tools.roster)
+    if not tools.verifier.knows_people:
+        return note_id
+    own_key = patient_key(tools.hmac_key, row.patient_id)
+    return note_key(tools.hmac_key, note_id) if tools.verifier.check_id(note_id, own_key) else note_id
 
 
-def _hash_rows(rows: list[Row]) -> str:
+def hash_rows(rows: list[Row]) -> str:
     digest = hashlib.sha256()
     for row in rows:
         # The parts' lengths go before them, so that no two rows are written alike.
-        parts = [
-            str(part).encode("utf-8", errors="surrogatepass")
-            for part in (getattr(row, field.name) for field in dataclasses.fields(row))
-        ]
-        digest.update(repr([type(row).__name__, *map(len, parts)]).encode())
-        for part in parts:
-            digest.update(part)
+        parts = [str(getattr(row, name)).encode("utf-8", errors="surrogatepass") for name in _FIELD_NAMES[type(row)]]
+        digest.update(repr([type(row).__name__, *map(len, parts)]).encode() + b"".join(parts))
     return digest.hexdigest()
+
+
+_FIELD_NAMES = {kind: tuple(field.name for field in dataclasses.fields(kind)) for kind in (Note, Rejection)}
+
+
+def _tools(context: PieceContext) -> _Tools:
+    roster = _roster(context.roster_path, context.config.deid.roster_names)
+    deidentifier = _deidentifier(context.config.deid, roster, context.hmac_key)
+    return _Tools(context.config, context.hmac_key, roster, deidentifier, context.verifier())
 
 
 @functools.lru_cache(maxsize=1)

@@ -26,6 +26,7 @@ PlaceholderClass = Literal[
 ]
 PLACEHOLDER_CLASSES: tuple[PlaceholderClass, ...] = get_args(PlaceholderClass)
 
+PLACEHOLDER_START = "[**"
 PLACEHOLDER_PATTERN = re.compile(r"\[\*\*(?:" + "|".join(PLACEHOLDER_CLASSES) + r")\*\*\]")
 """Matches exactly the placeholders above."""
 

@@ -17,14 +17,14 @@ from data_pipeline.notes import EXPECTED_REASONS, Note, Rejection
 from data_pipeline.patients import note_key, safe_note_id
 from launch.errors import NotemillError
 
-REJECTED_SCHEMA = pa.schema(
+REJECTED_ROW_SCHEMA = pa.schema(
     [
-        pa.field("input", pa.int32(), nullable=False),
         pa.field("row", pa.int64(), nullable=False),
         pa.field("note_id", pa.string(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
     ]
 )
+REJECTED_SCHEMA = pa.schema([pa.field("input", pa.int32(), nullable=False), *REJECTED_ROW_SCHEMA])
 
 
 class TooManyRejectsError(NotemillError):

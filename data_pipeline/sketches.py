@@ -84,14 +84,11 @@ def write_sketches(stem: Path, texts: Sequence[str], keys: Sequence[NoteKeys], c
         runs, run_starts = distinct(*shingles(words, config.shingle_words), words.num_texts)
         figures, figure_starts = distinct(*numbers(words), words.num_texts)
         bands.append(_bands(runs, run_starts, config.jaccard))
-        for index in range(len(batch)):
-            note = first + index
-            own = runs[run_starts[index] : run_starts[index + 1]]
-            own_numbers = figures[figure_starts[index] : figure_starts[index + 1]]
-            for name, value in (("start", size), ("num_shingles", len(own)), ("num_numbers", len(own_numbers))):
-                records[name][note] = value
-            values += [own, own_numbers]
-            size += len(own) + len(own_numbers)
+        own = slice(first, first + len(batch))
+        records["num_shingles"][own], records["num_numbers"][own] = np.diff(run_starts), np.diff(figure_starts)
+        records["start"][own] = size + run_starts[:-1] + figure_starts[:-1]
+        values.append(_note_by_note(runs, run_starts, figures, figure_starts))
+        size += len(runs) + len(figures)
         first += len(batch)
     num_bands, _ = bands_for(config.jaccard)
     for ending, array in (
@@ -101,6 +98,17 @@ def write_sketches(stem: Path, texts: Sequence[str], keys: Sequence[NoteKeys], c
     ):
         with atomic_write(stem.with_name(f"{stem.name}.{ending}")) as temporary:
             array.tofile(temporary)
+
+
+def _note_by_note(
+    runs: npt.NDArray[np.uint32], run_starts: Hashes, figures: npt.NDArray[np.uint32], figure_starts: Hashes
+) -> npt.NDArray[np.uint32]:
+    """The runs of the first note, then its numbers, then the runs of the second."""
+    values = np.empty(len(runs) + len(figures), np.uint32)
+    before_runs, before_figures = figure_starts[:-1].astype(np.int64), run_starts[1:].astype(np.int64)
+    values[np.arange(len(runs)) + np.repeat(before_runs, np.diff(run_starts).astype(np.int64))] = runs
+    values[np.arange(len(figures)) + np.repeat(before_figures, np.diff(figure_starts).astype(np.int64))] = figures
+    return values
 
 
 def read_notes(stem: Path) -> np.ndarray:

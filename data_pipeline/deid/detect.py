@@ -23,6 +23,8 @@ from data_pipeline.deid.view import plain_view
 from data_pipeline.deid.words import lists_sha256
 from data_pipeline.placeholders import PlaceholderClass
 
+_MAX_KEPT = 10_000
+
 Finder = Callable[[str], list[PhiSpan]]
 """One more detector, from a note's text to the identifiers in it."""
 
@@ -67,6 +69,12 @@ class Deidentifier:
         """Raises NotemillError when the tagger or Presidio cannot be loaded."""
         self._mode, self._roster, self._key = config.mode, roster, key
         self._finders = load_finders(config)
+        self._kept = functools.lru_cache(maxsize=_MAX_KEPT)(self.run)
+
+    def run_short(self, text: str, patient_id: str) -> Deidentified:
+        """The same as `run` for texts that come again and again, such as a note's type: answers are kept."""
+        depends_on_patient = self._roster is not None or self._mode == "surrogate"
+        return self._kept(text, patient_id if depends_on_patient else "")
 
     def run(self, text: str, patient_id: str) -> Deidentified:
         spans = find_phi(text, patient_id, self._roster, self._finders)

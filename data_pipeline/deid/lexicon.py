@@ -11,13 +11,18 @@ Words in capitals are read more strictly, because abbreviations look like them.
 import functools
 import re
 from collections.abc import Iterator
+from typing import Any
+
+import re2
 
 from data_pipeline.deid.eponyms import thing_follows
+from data_pipeline.deid.pattern_set import latin_1
 from data_pipeline.deid.spans import PhiSpan
+from data_pipeline.deid.view import byte_view
 from data_pipeline.deid.words import NAME, NOT_A_NAME, Known, known_words, word_set
 
 _TOKEN = r"[A-Z][A-Za-z'-]*"
-_RUN = re.compile(rf"{_TOKEN}(?:(?:\.? {{1,2}}|, {{1,2}}|\. ?){_TOKEN})*")
+_RUN = re.compile(rf"{_TOKEN}(?:(?:[.,]? {{1,2}}|\.){_TOKEN})*")
 _WORD = re.compile(r"[A-Z][A-Za-z'-]*")
 _LOWER_LETTERS = re.compile(r"[a-z]{4,}")
 _NOT_BEFORE = r"(?<![A-Za-z0-9@._/'-])"
@@ -32,21 +37,25 @@ CREDENTIALS = word_set(
 )
 MAX_NAME_WORDS = 4
 """Longer runs of capitalised words are headings and lists of people, and are read in parts."""
+_AUTOMATON_BYTES = 64 << 20
 _EPONYMS = Known.EPONYM | Known.COMMON_EPONYM
 
 
 def find_names(plain: str) -> list[PhiSpan]:
     """Names in a view of `deid.view.plain_view`."""
     spans: list[PhiSpan] = []
-    for run in _RUN.finditer(plain):
-        if _may_hold_name(run[0]):
-            spans += _names_in_run(plain, run.start(), run.end())
-    spans += _lower_names(plain)
+    # Most notes have no run with a name: looking at the runs alone is faster than at each with its place.
+    if any(map(_may_hold_name, _RUN.findall(plain))):
+        for run in _RUN.finditer(plain):
+            if _may_hold_name(run[0]):
+                spans += _names_in_run(plain, run.start(), run.end())
+    if _lower_name_pattern().search(byte_view(plain)):
+        spans += _lower_names(plain)
     return spans
 
 
 @functools.lru_cache(maxsize=1 << 17)
-def what_is_known(word: str) -> Known:
+def what_is_known(word: str) -> int:
     """Of a word that may have hyphens, an apostrophe or a possessive: what its parts have in common.
 
     One ordinary part makes the whole ordinary ("Lower-Abdomen"), one eponym makes it an eponym ("Jackson-Pratt").
@@ -57,9 +66,9 @@ def what_is_known(word: str) -> Known:
     if whole is None:
         whole = words.get(lower.replace("'", ""))
     if whole is not None or "-" not in lower:
-        return whole or Known(0)
+        return whole or 0
     parts = [what_is_known(part) for part in lower.split("-") if part]
-    flags = Known(0)
+    flags = 0
     for part in parts:
         flags |= part
     if (flags & _EPONYMS and not flags & Known.GIVEN) or all(part & _EPONYMS for part in parts):
@@ -71,7 +80,7 @@ def what_is_known(word: str) -> Known:
     return flags
 
 
-def is_strong(known: Known) -> bool:
+def is_strong(known: int) -> bool:
     """A listed name that is nothing else."""
     return bool(known & NAME) and not known & NOT_A_NAME
 
@@ -90,7 +99,7 @@ def _may_hold_name(run: str) -> bool:
 
 
 def _names_in_run(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
-    group: list[tuple[int, int, Known]] = []
+    group: list[tuple[int, int, int]] = []
     for match in _WORD.finditer(plain, start, end):
         known = what_is_known(match[0])
         possessive = match[0].endswith("'s")
@@ -105,7 +114,7 @@ def _names_in_run(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     yield from _judge(plain, group)
 
 
-def _joins(word: str, known: Known, inside: bool) -> bool:
+def _joins(word: str, known: int, inside: bool) -> bool:
     """Whether a word may be a part of a name."""
     if len(word) == 1:
         return word not in "I"
@@ -115,12 +124,12 @@ def _joins(word: str, known: Known, inside: bool) -> bool:
     return True
 
 
-def _is_joint(between: str, before: tuple[int, int, Known]) -> bool:
+def _is_joint(between: str, before: tuple[int, int, int]) -> bool:
     """Whether two words belong to one name: a full stop joins only behind an initial."""
     return "." not in between or before[1] - before[0] == 1
 
 
-def _judge(plain: str, group: list[tuple[int, int, Known]]) -> Iterator[PhiSpan]:
+def _judge(plain: str, group: list[tuple[int, int, int]]) -> Iterator[PhiSpan]:
     if len(group) > MAX_NAME_WORDS:
         for part in _parts(plain, group):
             yield from _judge(plain, part)
@@ -153,7 +162,7 @@ def _judge(plain: str, group: list[tuple[int, int, Known]]) -> Iterator[PhiSpan]
     yield PhiSpan(start, end, "NAME")
 
 
-def _without_credentials(plain: str, group: list[tuple[int, int, Known]]) -> list[tuple[int, int, Known]]:
+def _without_credentials(plain: str, group: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
     """The group up to a comma behind which only letters and degrees stand: "Anderson, M.D."."""
     for index in range(len(group) - 1, 0, -1):
         start, end, _ = group[index]
@@ -164,9 +173,9 @@ def _without_credentials(plain: str, group: list[tuple[int, int, Known]]) -> lis
     return group
 
 
-def _parts(plain: str, group: list[tuple[int, int, Known]]) -> Iterator[list[tuple[int, int, Known]]]:
+def _parts(plain: str, group: list[tuple[int, int, int]]) -> Iterator[list[tuple[int, int, int]]]:
     """A long run in pieces of a name's length, cut where commas stand: it may be a list of people."""
-    part: list[tuple[int, int, Known]] = []
+    part: list[tuple[int, int, int]] = []
     for item in group:
         if part and (len(part) == MAX_NAME_WORDS or "," in plain[part[-1][1] : item[0]]):
             yield part
@@ -175,7 +184,7 @@ def _parts(plain: str, group: list[tuple[int, int, Known]]) -> Iterator[list[tup
     yield part
 
 
-def _is_unlisted_name(plain: str, group: list[tuple[int, int, Known]]) -> bool:
+def _is_unlisted_name(plain: str, group: list[tuple[int, int, int]]) -> bool:
     """Two or three words in mixed case of which no list knows one: somebody or somewhere that the census never met."""
     words = [plain[a:b] for a, b, _ in group]
     unknown = [word for word, (_, _, known) in zip(words, group, strict=True) if not known and len(word) > 2]
@@ -187,7 +196,7 @@ def _is_unlisted_name(plain: str, group: list[tuple[int, int, Known]]) -> bool:
     )
 
 
-def _is_unlisted_owner(plain: str, group: list[tuple[int, int, Known]]) -> bool:
+def _is_unlisted_owner(plain: str, group: list[tuple[int, int, int]]) -> bool:
     """One unknown word that owns what is no thing of medicine: "Ebenezer's creatinine"."""
     start, end, known = group[-1]
     is_word = re.fullmatch(r"[A-Z][a-z]{3,}", plain[start:end])
@@ -200,7 +209,7 @@ def _is_unlisted_owner(plain: str, group: list[tuple[int, int, Known]]) -> bool:
     )
 
 
-def _counts_alone(plain: str, start: int, end: int, known: Known) -> bool:
+def _counts_alone(plain: str, start: int, end: int, known: int) -> bool:
     """A single name in mixed case."""
     if end - start < (3 if known & Known.GIVEN else 4):
         return False
@@ -213,7 +222,7 @@ def _counts_alone(plain: str, start: int, end: int, known: Known) -> bool:
     return plain[start - 1 : start] not in ("-", "/") or start == 0
 
 
-def _counts_in_capitals(words: list[str], group: list[tuple[int, int, Known]], has_given: bool) -> bool:
+def _counts_in_capitals(words: list[str], group: list[tuple[int, int, int]], has_given: bool) -> bool:
     letters = sum(map(len, words))
     if len(words) == 1:
         return letters > _MIN_CAPITALS and bool(group[0][2] & Known.FREQUENT)
@@ -226,8 +235,14 @@ def _names_in_lower_case() -> frozenset[str]:
     return frozenset(word for word, known in known_words().items() if known & Known.LOWER_NAME)
 
 
+@functools.cache
+def _lower_name_pattern() -> Any:
+    """Finds whether a view holds any of them, which few do."""
+    names = "|".join(sorted(map(re.escape, _names_in_lower_case())))
+    return re2.compile(f"(?:^|[^a-z])(?:{names})(?:[^a-z]|$)".encode("latin-1"), latin_1(_AUTOMATON_BYTES))
+
+
 def _lower_names(plain: str) -> Iterator[PhiSpan]:
-    # Few notes hold one at all, and a set of the note's words says so at once.
     candidates = _names_in_lower_case().intersection(_LOWER_LETTERS.findall(plain))
     if not candidates:
         return

@@ -7,13 +7,16 @@ eponyms, doses, vitals, scores and scales.
 
 import functools
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import re2
 
 from data_pipeline.deid import dates, earlier, names, numbers, people, places
-from data_pipeline.deid.detector import Judge
+from data_pipeline.deid.detector import Detector, Judge
 from data_pipeline.deid.lexicon import find_names
+from data_pipeline.deid.pattern_set import PatternSet, latin_1
 from data_pipeline.deid.spans import PhiSpan
 from data_pipeline.deid.view import byte_view, unwrapped
 
@@ -30,29 +33,46 @@ def find_by_pattern(plain: str) -> list[PhiSpan]:
     plain = unwrapped(plain)
     data = byte_view(plain)
     found: list[PhiSpan] = []
-    for compiled, judge in _compiled():
-        position = 0
-        while match := compiled.search(data, position):
-            start, end = match.span()
-            spans = list(judge(plain, start, end))
-            found += spans
-            # What a judge trimmed off or refused may begin the next identifier: "Mr. Hill, Mrs. Hill".
-            word = _FIRST_WORD.match(plain, start, end)
-            position = max(spans[-1].end if spans else 0, word.end() if word else 0, start + 1)
+    for group in _groups():
+        for place in group.patterns.matching(data):
+            found += _find(*group.detectors[place], plain, data)
     return found + find_names(plain)
 
 
+def _find(compiled: Any, judge: Judge, plain: str, data: bytes) -> Iterator[PhiSpan]:
+    """What one detector finds."""
+    position = 0
+    while match := compiled.search(data, position):
+        start, end = match.span()
+        last = 0
+        for span in judge(plain, start, end):
+            last = span.end
+            yield span
+        # What a judge trimmed off or refused may begin the next identifier: "Mr. Hill, Mrs. Hill".
+        word = _FIRST_WORD.match(plain, start, end)
+        position = max(last, word.end() if word else 0, start + 1)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Detectors whose patterns are tried together."""
+
+    patterns: PatternSet
+    detectors: tuple[tuple[Any, Judge], ...]
+
+
 @functools.cache
-def _compiled() -> tuple[tuple[Any, Judge], ...]:
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.max_mem = _AUTOMATON_BYTES
-    detectors = (
-        *dates.DETECTORS,
-        *numbers.DETECTORS,
-        *places.DETECTORS,
-        *names.detectors(),
-        *people.detectors(),
-        *earlier.DETECTORS,
+def _groups() -> tuple[_Group, ...]:
+    """One group for all has the fewest passes and an automaton of many more states: four were fastest."""
+    options = latin_1(_AUTOMATON_BYTES)
+
+    def group(*detectors: Detector) -> _Group:
+        compiled = ((re2.compile(item.pattern.encode("latin-1"), options), item.judge) for item in detectors)
+        return _Group(PatternSet([item.pattern for item in detectors], _AUTOMATON_BYTES), tuple(compiled))
+
+    return (
+        group(*dates.DETECTORS, *numbers.DETECTORS),
+        group(*places.DETECTORS),
+        group(*names.detectors()),
+        group(*people.detectors(), *earlier.DETECTORS),
     )
-    return tuple((re2.compile(item.pattern.encode("latin-1"), options), item.judge) for item in detectors)

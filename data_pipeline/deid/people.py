@@ -179,7 +179,7 @@ def _judge_kin(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     begin = head.end() if head else start
     # "wife Grace": beside kin an ordinary word that is a given name is one.
     first = _TOKEN.match(plain, begin, end)
-    known = what_is_known(first[0]) if first else Known(0)
+    known = what_is_known(first[0]) if first else 0
     if first and first[0].istitle() and known & Known.GIVEN and not known & Known.STAYS:
         yield PhiSpan(first.start(), first.end() - (2 if first[0].endswith("'s") else 0), "NAME")
         rest = _TOKEN.match(plain, min(first.end() + 1, end), end)

@@ -34,6 +34,8 @@ def union(spans: Iterable[PhiSpan]) -> list[PhiSpan]:
 
 def replace_spans(text: str, spans: list[PhiSpan]) -> tuple[str, Counter[PlaceholderClass]]:
     """Text with a placeholder for each span of a `union`, and how many of each class."""
+    if not spans:
+        return text, Counter()
     parts: list[str] = []
     position = 0
     for span in spans:

@@ -123,7 +123,7 @@ class Surrogates:
         initial = self._initial(_folded(word)[:1] or "a")
         if len(word) == 1:
             return (initial.upper() if word.isupper() else initial) + possessive
-        is_given = bool(known_words().get(_folded(word), Known(0)) & Known.GIVEN)
+        is_given = bool(known_words().get(_folded(word), 0) & Known.GIVEN)
         names = _names_by_letter(is_given)[initial]
         number = self._number("name", _folded(word))
         chosen = next(

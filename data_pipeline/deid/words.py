@@ -7,7 +7,6 @@ all surnames and given names that the US Census of 1990 published, in the public
 """
 
 import functools
-from enum import IntFlag
 from pathlib import Path
 
 from data_pipeline.files import sha256_file, sha256_json
@@ -18,8 +17,8 @@ MAX_COMMON_RANK = 3_000
 MIN_LOWER_CHARS = 4
 
 
-class Known(IntFlag):
-    """What is known of a word, whatever its case."""
+class Known:
+    """Bits of what is known of a word, whatever its case. Plain numbers: enum's flags are many times slower."""
 
     GIVEN = 1
     """A given name."""
@@ -47,18 +46,18 @@ _FREQUENT_GIVEN_NAMES = 2_000
 
 
 @functools.cache
-def known_words() -> dict[str, Known]:
+def known_words() -> dict[str, int]:
     """Lower-case word → what is known of it; some ten megabytes."""
     known: dict[str, int] = {}
 
-    def add(word: str, flag: Known) -> None:
+    def add(word: str, flag: int) -> None:
         known[word] = known.get(word, 0) | flag
 
     surnames, given = census_surnames(), census_given_names()
     for word, rank in surnames.items():
-        add(word, Known.SURNAME | (Known.FREQUENT if rank <= _FREQUENT_SURNAMES else Known(0)))
+        add(word, Known.SURNAME | (Known.FREQUENT if rank <= _FREQUENT_SURNAMES else 0))
     for word, rank in given.items():
-        add(word, Known.GIVEN | (Known.FREQUENT if rank <= _FREQUENT_GIVEN_NAMES else Known(0)))
+        add(word, Known.GIVEN | (Known.FREQUENT if rank <= _FREQUENT_GIVEN_NAMES else 0))
     for name in given_names():
         add(name.lower(), Known.GIVEN | Known.FREQUENT)
     for word in (*_read("clinical_words.txt"), *ordinary_words(), *not_names()):
@@ -70,8 +69,8 @@ def known_words() -> dict[str, Known]:
     in_dictionary = frozenset(_read("lower_case_words.txt"))
     for word, flags in known.items():
         if flags & Known.FREQUENT and not flags & (NOT_A_NAME | Known.COMMON_EPONYM) and word not in in_dictionary:
-            known[word] = flags | (Known.LOWER_NAME if len(word) >= MIN_LOWER_CHARS else Known(0))
-    return {word: Known(flags) for word, flags in known.items()}
+            known[word] = flags | (Known.LOWER_NAME if len(word) >= MIN_LOWER_CHARS else 0)
+    return known
 
 
 def word_set(text: str) -> frozenset[str]:

@@ -7,7 +7,7 @@ from an ordinary word. Letters of other scripts stay as they are.
 import re
 import unicodedata
 
-from data_pipeline.placeholders import PLACEHOLDER_PATTERN
+from data_pipeline.placeholders import PLACEHOLDER_PATTERN, PLACEHOLDER_START
 
 BARRIER = "\x01"
 """Stands for a placeholder: what is on its two sides does not belong together."""
@@ -35,7 +35,7 @@ _SOFT_HYPHEN = b"\xad"
 
 def without_placeholders(text: str) -> str:
     """The text with a barrier for each placeholder, whose letters are no leak."""
-    return PLACEHOLDER_PATTERN.sub(f" {BARRIER} ", text)
+    return PLACEHOLDER_PATTERN.sub(f" {BARRIER} ", text) if PLACEHOLDER_START in text else text
 
 
 def plain_letters(text: str) -> str:

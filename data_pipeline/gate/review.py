@@ -24,6 +24,8 @@ from data_pipeline.profile import MIN_NOTES_OF_A_TYPE, OTHER
 from launch.errors import NotemillError
 
 REVIEW_FOLDER = "review"
+EARLIER_REVIEWS_FOLDER = "earlier_reviews"
+"""Reviews of samples that were drawn before notes were added, one folder each."""
 SAMPLE_NAME = f"{REVIEW_FOLDER}/sample.json"
 OUTCOMES_NAME = f"{REVIEW_FOLDER}/outcomes.json"
 Outcome = Literal["clean", "leak"]

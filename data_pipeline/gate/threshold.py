@@ -3,7 +3,7 @@
 Judged by piece, the run of input rows that a worker takes, because a fault sits in one source or one batch of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -51,16 +51,23 @@ class Verdict:
         )
 
 
-def judge(pieces: Sequence[PieceLeaks], config: GateConfig) -> Verdict:
+def judge(pieces: Iterable[PieceLeaks], config: GateConfig) -> Verdict:
     """Hold every piece against `gate.max_held_share`."""
-    failed = [item for item in pieces if item["held"] > config.always_allowed and _share(item) > config.max_held_share]
-    notes, held = sum(item["notes"] for item in pieces), sum(item["held"] for item in pieces)
-    large = [_share(item) for item in pieces if item["held"] > config.always_allowed]
+    num_pieces = notes = held = 0
+    worst: float | None = None
+    failed: list[PieceLeaks] = []
+    for item in pieces:
+        num_pieces, notes, held = num_pieces + 1, notes + item["notes"], held + item["held"]
+        if item["held"] > config.always_allowed:
+            worst = max(worst or 0.0, _share(item))
+            if _share(item) > config.max_held_share:
+                failed.append(item)
+    overall = held / notes if notes else 0.0
     entry = ThresholdEntry(
         max_share=config.max_held_share,
         always_allowed=config.always_allowed,
-        pieces=len(pieces),
-        worst_share=round(max(large, default=held / notes if notes else 0.0), 6),
+        pieces=num_pieces,
+        worst_share=round(overall if worst is None else worst, 6),
     )
     return Verdict(entry, sorted(failed, key=_share, reverse=True))
 

@@ -55,6 +55,11 @@ class Verifier:
         self.single_names = single_names
         self.entries = self._people.entries if self._people else {}
 
+    @property
+    def knows_people(self) -> bool:
+        """Whether there is any list of people."""
+        return self._people is not None
+
     def check(self, columns: Mapping[str, str]) -> set[str]:
         """Names of the checks that the note fails; empty for a note that may pass."""
         # The type of a note is free text in some sources. Ids and sources are the hospital's own: a long number there

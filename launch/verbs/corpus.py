@@ -92,6 +92,15 @@ def build(
         ),
     ] = None,
     num_workers: Annotated[int, typer.Option("--workers", help="Processes; the result does not depend on it.")] = 1,
+    adds: Annotated[
+        bool, typer.Option("--add", help="Add the inputs to the corpus in --out; its own are not read again.")
+    ] = False,
+    keeps_pieces: Annotated[
+        bool,
+        typer.Option(
+            "--keep-pieces/--discard-pieces", help="Leave in the folder what inputs can be added to, or save the disk."
+        ),
+    ] = True,
     config_file: Annotated[Path | None, typer.Option("--config", help="YAML file of settings.")] = None,
     decontaminate: Annotated[
         list[str] | None,
@@ -112,7 +121,8 @@ def build(
     ] = None,
 ) -> None:
     """Read notes, clean, de-identify and deduplicate them, and write Parquet shards with a manifest."""
-    from data_pipeline.build import WAIVER, BuildRequest, build_corpus
+    from data_pipeline.attestation import WAIVER
+    from data_pipeline.build import BuildRequest, build_corpus
     from data_pipeline.config import CorpusConfig
     from data_pipeline.decontamination import EvaluationSet
     from data_pipeline.gate.quarantine import read_key
@@ -140,6 +150,10 @@ def build(
         staff=staff,
         waiver_reason=waiver_reason,
         quarantine_key=quarantine_key,
+        key_file=key_file or _default_key_file(),
+        quarantine_key_file=quarantine_key_file,
+        adds=adds,
+        keeps_pieces=keeps_pieces,
     )
     manifest = build_corpus(request)
     counts = manifest["counts"]

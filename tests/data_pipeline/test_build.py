@@ -12,12 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline import build as build_stage
 from data_pipeline.config import SplitConfig
 from data_pipeline.files import only_writer
 from data_pipeline.manifest import iter_notes, load_corpus, sources, verify_corpus
 from data_pipeline.patients import SPLITS, split_of
-from data_pipeline.pieces import Piece, PieceContext, PieceCounts
 from launch.errors import NotemillError
 from tests.data_pipeline.corpora import (
     KEY,
@@ -189,7 +187,7 @@ def test_killed_at_any_moment_and_run_again(tmp_path: Path, specs: list[str], wo
     for _ in range(3):
         process = start_cli(arguments, tmp_path / "key")
         # Wait until it works on the corpus, so that the kill falls into the build and not into the imports.
-        while process.poll() is None and not (out / ".build").exists():
+        while process.poll() is None and not (out / "pieces").exists():
             time.sleep(0.002)
         time.sleep(rng.uniform(0, 0.5))
         os.killpg(process.pid, signal.SIGKILL)
@@ -211,7 +209,7 @@ def verify_corpus_without_work_folder(out: Path) -> list[str]:
 
 
 def test_finished_pieces_are_not_made_again(tmp_path: Path, specs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from data_pipeline import build as module
+    from data_pipeline import finish as module
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -220,12 +218,10 @@ def test_finished_pieces_are_not_made_again(tmp_path: Path, specs: list[str], mo
         patch.setattr(module, "find_duplicates", stop)
         with pytest.raises(KeyboardInterrupt):
             build(tmp_path / "corpus", *specs, settings=SMALL)
-    pieces = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "corpus" / ".build").glob("*.*")}
+    pieces = {path: path.stat().st_mtime_ns for path in (tmp_path / "corpus" / "pieces").glob("*/*.*")}
     assert len(pieces) > 20
-    with monkeypatch.context() as patch:
-        patch.setattr(module.shutil, "rmtree", lambda *_, **__: None)
-        build(tmp_path / "corpus", *specs, settings=SMALL)
-    assert pieces == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "corpus" / ".build").glob("*.*")}
+    build(tmp_path / "corpus", *specs, settings=SMALL)
+    assert pieces == {path: path.stat().st_mtime_ns for path in (tmp_path / "corpus" / "pieces").glob("*/*.*")}
 
 
 def test_a_finished_corpus_is_recognised_and_another_is_refused(
@@ -245,7 +241,7 @@ def test_a_finished_corpus_is_recognised_and_another_is_refused(
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, specs: list[str]) -> None:
-    for name in ("thesis.txt", ".build/swift.o", "shards/mine.parquet"):
+    for name in ("thesis.txt", ".build/swift.o", "pieces/knight.png", "shards/mine.parquet"):
         out = tmp_path / name.replace("/", "_")
         (out / name).parent.mkdir(parents=True)
         (out / name).write_text("mine")
@@ -257,7 +253,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, specs: list[st
 def test_an_unfinished_build_of_other_inputs_gives_way(
     tmp_path: Path, specs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from data_pipeline import build as module
+    from data_pipeline import finish as module
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -398,22 +394,3 @@ def test_an_empty_work_folder_does_not_make_a_folder_ours(tmp_path: Path, specs:
     with pytest.raises(NotemillError, match="is not empty"):
         build(out, *specs, settings=SMALL)
     assert (out / "shards" / "theirs.txt").exists()
-
-
-def test_an_input_that_is_still_being_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_noteevents(tmp_path / "n.csv", [noteevents_row(n, n, f"Note {n}.") for n in range(60)])
-    real = build_stage.run_piece
-
-    def run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
-        # An export adds a row while the first piece is worked on.
-        if piece.index == 0 and path.stat().st_size < 10_000:
-            with path.open("a") as stream:
-                stream.write('"99","99","","2150-01-01","Nursing","Report","","Late."\r\n' * 200)
-        return real(piece, context)
-
-    monkeypatch.setattr(build_stage, "run_piece", run_piece)
-    with pytest.raises(NotemillError, match=r"n\.csv changed while it was read"):
-        build(tmp_path / "corpus", f"noteevents:{path}", settings=SMALL)
-    assert not (tmp_path / "corpus").exists()
-    build(tmp_path / "corpus", f"noteevents:{path}", settings=SMALL)
-    assert load_corpus(tmp_path / "corpus")["counts"]["read"] == 260

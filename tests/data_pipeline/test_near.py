@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_pipeline import near as near_module
 from data_pipeline.config import DedupConfig
 from data_pipeline.near import find_near_copies
 from data_pipeline.note_order import UNKNOWN, order_of, seconds_of
@@ -103,6 +104,37 @@ def test_neither_workers_nor_memory_nor_pieces_change_anything(tmp_path: Path, f
     stems = write(tmp_path / "d", *zip(*family, strict=True), 40, CONFIG)  # type: ignore[misc]
     near = find_near_copies(stems, np.ones(len(family), np.bool_), CONFIG, tmp_path / "scratch")
     assert (near.within_patient | near.across_patients).tolist() == [what != "stays" for what in once]
+
+
+def test_notes_loaded_a_few_at_a_time_are_held_against_those_before(
+    tmp_path: Path, family: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = find(tmp_path / "a", family)
+    monkeypatch.setattr(near_module, "_LOADED_NOTES", 2)
+    assert find(tmp_path / "b", family) == once
+
+
+def test_copies_of_a_template_go_and_its_other_fillings_stay(tmp_path: Path) -> None:
+    """Hundreds of notes share bands and half of their words; a note goes if it is a near-copy of any before it."""
+    rng = random.Random(3)
+    template = note(rng)
+    notes = [(" ".join(changed(template, rng, rng.randrange(8, 14))), key(patient)) for patient in range(400)]
+    notes += [(notes[patient][0] + " word1", key(1000 + patient)) for patient in range(0, 400, 40)]
+    fate = find(tmp_path, notes)
+    assert fate[400:] == ["across"] * 10
+    staying = [text for (text, _), what in zip(notes, fate, strict=True) if what == "stays"]
+    assert len(staying) > 200
+    for (text, _), what in zip(notes[:400], fate[:400], strict=True):
+        if what == "across":
+            assert any(jaccard(text, other) >= 0.8 for other in staying)
+
+
+def test_notes_beyond_what_buckets_count(tmp_path: Path) -> None:
+    rng = random.Random(4)
+    long = [f"w{rng.randrange(10**6)}" for _ in range(70_000)]
+    half = [*long[:35_000], *(f"v{rng.randrange(10**6)}" for _ in range(35_000))]
+    notes = [(" ".join(words), key(patient)) for patient, words in enumerate([long, half, long[:60_000], long[1:]])]
+    assert find(tmp_path, notes) == ["stays", "stays", "across", "across"]
 
 
 def test_the_latest_of_a_patient_stays_and_a_drifting_chain_is_thinned(tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def test_an_interrupted_build_goes_on_only_from_pieces_of_the_same_rows(
     database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("sqlalchemy", reason="needs SQLAlchemy")
-    from data_pipeline import build as module
+    from data_pipeline.work_folder import WorkFolder
 
     spec, small = f"sql:sqlite:///{database}?table=notes", ["shards.piece_rows=10"]
     first = build(tmp_path / "before", spec, settings=small)
@@ -188,26 +188,22 @@ def test_an_interrupted_build_goes_on_only_from_pieces_of_the_same_rows(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "find_duplicates", stop)
+        patch.setattr(WorkFolder, "set_cut", stop)
         with pytest.raises(KeyboardInterrupt):
             build(tmp_path / "corpus", spec, settings=small)
-    work = tmp_path / "corpus" / ".build"
-    made = {path.name: path.stat().st_mtime_ns for path in work.glob("*.json")}
+    work = tmp_path / "corpus" / "pieces"
+    made = {path.name: path.stat().st_mtime_ns for path in work.glob("*/0*.json")}
     # The database moves on between the attempts: one note is taken back, one loses its patient, one is new.
     connection = sqlite3.connect(database)
     connection.execute("UPDATE notes SET body = 'Corrected.' WHERE id = 25")
     connection.execute("UPDATE notes SET body = '' WHERE id = 26")
     connection.execute("INSERT INTO notes VALUES (101, 'p2', 'Newest.')")
     connection.commit()
-    with monkeypatch.context() as patch:
-        patch.setattr(module.shutil, "rmtree", lambda *_, **__: None)
-        manifest = build(tmp_path / "corpus", spec, settings=small)
-    again = {path.name: path.stat().st_mtime_ns for path in work.glob("*.json")}
-    assert sorted(name for name in made if made[name] != again[name]) == ["00000-0000002.json", "00000-0000006.json"]
-    monkeypatch.undo()
+    manifest = build(tmp_path / "corpus", spec, settings=small)
+    again = {path.name: path.stat().st_mtime_ns for path in work.glob("*/0*.json")}
+    assert sorted(name for name in made if made[name] != again[name]) == ["0000002.json", "0000006.json"]
     build(tmp_path / "after", spec, settings=small)
-    fresh = folder_hashes(tmp_path / "after")
-    assert {name: value for name, value in folder_hashes(tmp_path / "corpus").items() if name in fresh} == fresh
+    assert folder_hashes(tmp_path / "corpus") == folder_hashes(tmp_path / "after")
     assert texts(tmp_path / "after")["25"] == "Corrected." and manifest["counts"]["read"] == 62
     assert first["inputs"][0]["sha256"] != manifest["inputs"][0]["sha256"]
     assert manifest["counts"]["rejected"] == {"empty_text": 1}

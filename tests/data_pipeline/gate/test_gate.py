@@ -48,9 +48,10 @@ def test_too_many_leaks_fail_the_build_and_another_limit_goes_on(tmp_path: Path,
     assert not (out / "manifest.json").exists() and not (out / "shards").exists()
     held = list(iter_held(sorted((out / "quarantine").iterdir()), None))
     assert len(held) == 15 and {note["checks"] for note in held} == {"patient name"}
-    pieces = {path.name: path.stat().st_mtime_ns for path in (out / ".build").iterdir()}
+    pieces = {path.name: path.stat().st_mtime_ns for path in (out / "pieces").glob("*/0*.json")}
     manifest = build(out, spec, "gate.max_held_share=0.5", roster=roster)
-    assert pieces and manifest["counts"]["quarantined"] == 15
+    assert pieces == {path.name: path.stat().st_mtime_ns for path in (out / "pieces").glob("*/0*.json")}
+    assert len(pieces) == 2 and manifest["counts"]["quarantined"] == 15
     assert manifest["attestation"]["gate"]["held"] == {"patient name": 15}
     assert manifest["attestation"]["gate"]["threshold"]["worst_share"] == pytest.approx(15 / 35, abs=1e-6)
     build(tmp_path / "fresh", spec, "gate.max_held_share=0.5", roster=roster)

@@ -72,8 +72,8 @@ def test_after_a_build_and_a_killed_and_a_failing_one(tmp_path: Path, arguments:
     scratch = tmp_path / "out"
     scratch.mkdir(mode=0o700)
     killed = notemill(arguments, scratch)
-    work = scratch / "corpus" / ".build"
-    while killed.poll() is None and not list(work.glob("*-0000005.json")):
+    work = scratch / "corpus" / "pieces"
+    while killed.poll() is None and not list(work.glob("*/0000005.json")):
         time.sleep(0.02)
     os.killpg(killed.pid, signal.SIGKILL)
     said = killed.communicate()

@@ -1,0 +1,106 @@
+"""A real SLURM of two nodes on this machine, for tests: its daemons are started here and ended with the test."""
+
+import contextlib
+import os
+import random
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "sinfo")
+_MUNGE_KEY = Path("/etc/munge/munge.key")
+_START_S = 60.0
+
+
+def why_not() -> str | None:
+    """Why no cluster can be started here; None where one can."""
+    missing = [name for name in _PROGRAMS if _program(name) is None]
+    if missing:
+        return f"needs SLURM ({missing[0]} is not there); apt-get install slurm-wlm munge"
+    return None if os.geteuid() == 0 else "needs root to start SLURM's daemons"
+
+
+@contextlib.contextmanager
+def running_cluster(folder: Path) -> Iterator[dict[str, str]]:
+    """Two nodes of one core each in the partition `debug`; gives the environment that SLURM's commands need."""
+    folder.mkdir(parents=True)
+    (folder / "state").mkdir()
+    _start_munge()
+    configuration = folder / "slurm.conf"
+    configuration.write_text(_configuration(folder, random.randint(20_000, 40_000)))
+    environment = {**os.environ, "SLURM_CONF": str(configuration)}
+    try:
+        subprocess.run([_program("slurmctld")], env=environment, check=True)
+        for node in ("n1", "n2"):
+            subprocess.run([_program("slurmd"), "-N", node], env=environment, check=True)
+        _wait_for_nodes(environment)
+        yield environment
+    finally:
+        for file in (*folder.glob("slurmd-*.pid"), folder / "slurmctld.pid"):
+            with contextlib.suppress(OSError, ValueError):
+                os.kill(int(file.read_text()), 15)
+
+
+def _program(name: str) -> str | None:
+    return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+
+
+def _start_munge() -> None:
+    if subprocess.run(["pgrep", "-x", "munged"], capture_output=True, check=False).returncode == 0:
+        return
+    if not _MUNGE_KEY.exists() or not _MUNGE_KEY.stat().st_size:
+        _MUNGE_KEY.touch(0o600)
+        _MUNGE_KEY.write_bytes(secrets.token_bytes(1024))
+        shutil.chown(_MUNGE_KEY, "munge", "munge")
+    Path("/run/munge").mkdir(exist_ok=True)
+    shutil.chown("/run/munge", "munge", "munge")
+    subprocess.run(["su", "-s", "/bin/sh", "munge", "-c", str(_program("munged"))], check=True)
+
+
+def _wait_for_nodes(environment: dict[str, str]) -> None:
+    until = time.monotonic() + _START_S
+    while time.monotonic() < until:
+        command = ["sinfo", "--noheader", "--states=idle", "--format=%D"]
+        found = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if found.stdout.strip() == "2":
+            return
+        time.sleep(0.3)
+    raise RuntimeError("the two SLURM nodes did not come up")
+
+
+def _configuration(folder: Path, port: int) -> str:
+    host = socket.gethostname().partition(".")[0]
+    nodes = "\n".join(
+        f"NodeName=n{n} NodeHostname={host} NodeAddr=127.0.0.1 Port={port + n} CPUs=1 RealMemory=4000 State=UNKNOWN"
+        for n in (1, 2)
+    )
+    return f"""\
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={port}
+AuthType=auth/munge
+SlurmUser=root
+SlurmdUser=root
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool-%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd-%n.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+ReturnToService=2
+MpiDefault=none
+JobRequeue=1
+MinJobAge=300
+SlurmdTimeout=30
+SchedulerParameters=sched_interval=2
+{nodes}
+PartitionName=debug Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
+"""
