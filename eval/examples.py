@@ -48,6 +48,8 @@ class Document:
     relations: tuple[Relation, ...] = ()
     tokens: tuple[Span, ...] | None = None
     """Word boundaries where the format fixes them (CoNLL); None where it does not (BRAT)."""
+    found: tuple[Span, ...] = ()
+    """What other detectors already find in the text, where the format says so: a model need not find it again."""
 
 
 @dataclass(frozen=True)

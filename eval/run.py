@@ -22,13 +22,14 @@ import torch
 
 from data_pipeline.files import make_private_folder, only_writer, read_json, sha256_file, sha256_json, write_json
 from eval.baselines import baseline_predictions
-from eval.examples import Dataset, Example, Task
+from eval.examples import Dataset, Document, Example, Task
 from eval.finetune.encoder import TextEncoder, load_config_of, load_encoder, max_positions, model_hashes
 from eval.finetune.loop import HEAD_DROPOUT, Classifier, Trainer, resolve_device, resolve_precision
 from eval.finetune.ner import NerHead
 from eval.finetune.recipe import NerRecipe, Recipe
 from eval.finetune.save_tagger import save_tagger
 from eval.finetune.tasks import make_head
+from eval.finetune.threshold import choose_threshold, judged_words
 from eval.formats import load_dataset, write_predictions
 from eval.results import (
     RESULTS_FILE,
@@ -134,7 +135,11 @@ def _run_seed(job: _Job, seed: int) -> SeedResult:
     folder = make_private_folder(job.out_dir / f"seed-{seed}")
     write_predictions(dataset, "test", predictions, folder)
     if _saves_model(recipe):
-        save_tagger(trainer.model, cast(NerHead, head), text, folder / MODEL_FOLDER)
+        tagger = cast(NerHead, head)
+        outside = tagger.outside(dev, dev_items, trainer.read(dev_items, tagger.reduce_outside))
+        threshold = choose_threshold(judged_words(cast(Sequence[Document], dev), outside))
+        save_tagger(trainer.model, tagger, text, folder / MODEL_FOLDER, threshold)
+        say(f"a word is an identifier from a probability of {threshold:.4f} on, chosen on dev")
     write_json(folder / "labels.json", {str(index): label for index, label in enumerate(head.labels)})
     best = next(epoch for epoch in fit.epochs if epoch.epoch == fit.best_epoch)
     result: SeedResult = {

@@ -15,11 +15,12 @@ from pathlib import Path
 from data_pipeline.config import DeidConfig
 from data_pipeline.deid.patterns import find_by_pattern
 from data_pipeline.deid.presidio import Presidio, presidio_version
+from data_pipeline.deid.repeats import repeated_names
 from data_pipeline.deid.roster import Roster
 from data_pipeline.deid.spans import PhiSpan, replace_spans, union
 from data_pipeline.deid.surrogates import Surrogates
 from data_pipeline.deid.tagger import Tagger, tagger_sha256
-from data_pipeline.deid.view import plain_view
+from data_pipeline.deid.view import plain_view, unscanned
 from data_pipeline.deid.words import lists_sha256
 from data_pipeline.placeholders import PlaceholderClass
 
@@ -55,14 +56,14 @@ def find_phi_in_all(
     texts: Sequence[str], patient_ids: Sequence[str], roster: Roster | None = None, finders: Sequence[Finder] = ()
 ) -> list[list[PhiSpan]]:
     """The same for each of some texts, a patient's id each; together they take less time than one by one."""
-    plains = [plain_view(text) for text in texts]
+    plains = [unscanned(plain_view(text)) for text in texts]
     found = find_by_pattern(plains)
     for text, plain, patient_id, spans in zip(texts, plains, patient_ids, found, strict=True):
         if roster is not None:
             spans += roster.find(plain, patient_id)
         for find in finders:
             spans += find(text)
-    return [union(spans) for spans in found]
+    return [union(spans + repeated_names(plain, spans)) for plain, spans in zip(plains, found, strict=True)]
 
 
 def deidentify(text: str, patient_id: str = "", roster: Roster | None = None) -> Deidentified:

@@ -3,7 +3,8 @@
 import re
 
 _THINGS = (
-    "diseases?|syndromes?|sequence|signs?|tests?|testing|stag(?:e|es|ing)|scores?|scales?|criteria|class(?:ification)?"
+    "biplane|waves?|harness|midline|paresis|nomogram|placenta|syndr0me|oesophagus|equivocal|cephalic|spine|hugger"
+    "|diseases?|syndromes?|sequence|signs?|tests?|testing|stag(?:e|es|ing)|scores?|scales?|criteria|class(?:ification)?"
     "|grades?|grading"
     "|types?|phenomen(?:on|a)|phenotype|reflex(?:es)?|respirations?|breathing|pulse|murmur|index|indices|formula"
     "|equation|law|rule"

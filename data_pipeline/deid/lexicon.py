@@ -10,6 +10,7 @@ Words in capitals are read more strictly, because abbreviations look like them.
 
 import functools
 import re
+import string
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,13 +29,30 @@ _LOWER_LETTERS = re.compile(r"[a-z]{4,}")
 _NOT_BEFORE = r"(?<![A-Za-z0-9@._/'-])"
 _NOT_BEHIND = r"(?:-[a-z]{2,})?(?![A-Za-z0-9@_]|\.[a-z])"
 _LOWER_BESIDE = re.compile(r"(,? )([a-z][a-z'-]+)(?![A-Za-z0-9@_]|\.[a-z])")
-_LOWER_BEFORE = re.compile(r"(?<![A-Za-z0-9@._/'-])([a-z][a-z'-]+)(,? )$")
+_LOWER_BEFORE = re.compile(r"(?<![A-Za-z0-9@._/'-])([a-z][a-z'-]*)(,? |\\. ?)$")
 _MIN_CAPITALS = 4
+_MIN_CHARS_A_CAPITAL = 60
+"""A paragraph with fewer capitals than one in so many characters is written in lower case."""
+_MIN_SHOUTED = 40
+"""Capitals in a paragraph that is mostly capitals and no heading."""
+_CAPITALS = string.ascii_uppercase.encode()
+_BLANK_LINE = re.compile(r"\n\s*\n")
+_AUXILIARIES = word_set("will mark may drew wade chase price case page love hope more major wells long young days")
 _ARTICLE = re.compile(r"(?:^|[\s(])(?:[Tt]he|[Aa]n?|using|#?\d+)[ \n]$")
+_SCORE = re.compile(
+    r"(?: score| scale)?:? {1,2}(?:\d{1,2}(?:/\d{1,2})?\+?|neg(?:ative)?|pos(?:itive)?)\b(?! ?(?:[MFmf]\b|y|-))"
+)
 _FAMILY = re.compile(r"s?'? (?:family|twins|household|home|house|residence|girls?|boys?|brothers|sisters)\b")
 CREDENTIALS = word_set(
-    "MD DO RN NP PA PHD DDS DPM OD DC LPN CRNA CNA CNM LCSW LICSW MSW FNP ARNP APRN RPH PHARMD FACS FACC"
+    "MD DO RN NP PA PHD DDS DPM OD DC LPN CRNA CNA CNM LCSW LICSW MSW FNP ARNP APRN RPH PHARMD FACS FACC LVN BSN"
+    " MSN DNP CCM BCPS NRP EMT CWOCN FRCPC FRCSI FRCS MRCP MRCS MBBS MBCHB PG FY MA CDE CDCES OTR SLP RDN RD LMFT"
+    " LPC BCBA ANP AGNP"
 )
+_ROLES = word_set(
+    "HUSBAND WIFE MOTHER FATHER MUM MOM DAD SON DAUGHTER SISTER BROTHER DETECTIVE OFFICER JUDGE TROOPER DEPUTY MISS"
+    " SOLICITOR ADJUSTER PASTOR NURSE PCP NP PA RN MD MOA CDE HCPOA POA SMT SHRI ATTORNEY COACH AUNT UNCLE"
+)
+"""What stands before a name without being a part of it."""
 MAX_NAME_WORDS = 4
 """Longer runs of capitalised words are headings and lists of people, and are read in parts."""
 _AUTOMATON_BYTES = 64 << 20
@@ -49,8 +67,10 @@ def find_names(plain: str) -> list[PhiSpan]:
         for run in _RUN.finditer(plain):
             if _may_hold_name(run[0]):
                 spans += _names_in_run(plain, run.start(), run.end())
-    if _lower_name_pattern().search(byte_view(plain)):
+    view = byte_view(plain)
+    if _lower_name_pattern().search(view):
         spans += _lower_names(plain)
+    spans += _names_in_one_case(plain, view)
     return spans
 
 
@@ -144,6 +164,9 @@ def _judge(plain: str, group: list[tuple[int, int, int]]) -> Iterator[PhiSpan]:
     # "the St. Jude valve" and "St. Joseph Hospital" are nobody.
     if (may_be_thing and thing_follows(plain, end)) or plain[max(0, start - 4) : start] == "St. ":
         return
+    # "Berg 38", "Katz 4/6": what is named after somebody and counted.
+    if len(group) == 1 and group[0][2] & _EPONYMS and _SCORE.match(plain, end):
+        return
     if not strong:
         if _is_unlisted_name(plain, group) or _is_unlisted_owner(plain, group):
             yield PhiSpan(start, end, "NAME")
@@ -159,11 +182,16 @@ def _judge(plain: str, group: list[tuple[int, int, int]]) -> Iterator[PhiSpan]:
         # "Hepatitis C Smith": an initial without its full stop opens no name.
         group = group[1:]
         start = group[0][0]
-    yield PhiSpan(start, end, "NAME")
+    is_town = all(known & Known.TOWN for known in strong)
+    yield PhiSpan(start, end, "LOCATION" if is_town else "NAME")
 
 
 def _without_credentials(plain: str, group: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
-    """The group up to a comma behind which only letters and degrees stand: "Anderson, M.D."."""
+    """The group without titles before it, and up to a comma or degree behind which only degrees stand."""
+    while group and plain[group[0][0] : group[0][1]].upper() in _ROLES:
+        group = group[1:]
+    while group and group[-1][1] - group[-1][0] > 1 and plain[group[-1][0] : group[-1][1]] in CREDENTIALS:
+        group = group[:-1]
     for index in range(len(group) - 1, 0, -1):
         start, end, _ = group[index]
         if end - start > 1 and plain[start:end].upper() not in CREDENTIALS:
@@ -209,12 +237,21 @@ def _is_unlisted_owner(plain: str, group: list[tuple[int, int, int]]) -> bool:
     )
 
 
+def names_a_thing(plain: str, start: int, end: int) -> bool:
+    """Whether the name at `start` is that of a thing by what stands around it."""
+    return thing_follows(plain, end) or _has_article(plain, start, end)
+
+
+def _has_article(plain: str, start: int, end: int) -> bool:
+    """People take no article: "the Glenn", "a Rubin osteotome", but "the Johnson family"."""
+    return _ARTICLE.search(plain, max(0, start - 10), start) is not None and not _FAMILY.match(plain, end)
+
+
 def _counts_alone(plain: str, start: int, end: int, known: int) -> bool:
     """A single name in mixed case."""
     if end - start < (3 if known & Known.GIVEN else 4):
         return False
-    # People take no article: "the Glenn", "a Rubin osteotome", but "the Johnson family".
-    if _ARTICLE.search(plain, max(0, start - 10), start) and not _FAMILY.match(plain, end):
+    if _has_article(plain, start, end):
         return False
     if known & Known.GIVEN:
         return True
@@ -231,23 +268,50 @@ def _counts_in_capitals(words: list[str], group: list[tuple[int, int, int]], has
 
 
 @functools.cache
-def _names_in_lower_case() -> frozenset[str]:
-    return frozenset(word for word, known in known_words().items() if known & Known.LOWER_NAME)
+def _names_in_lower_case(flag: int) -> frozenset[str]:
+    return frozenset(word for word, known in known_words().items() if known & flag)
 
 
 @functools.cache
 def _lower_name_pattern() -> Any:
     """Finds whether a view holds any of them, which few do."""
-    names = "|".join(sorted(map(re.escape, _names_in_lower_case())))
+    names = "|".join(sorted(map(re.escape, _names_in_lower_case(Known.LOWER_NAME))))
     return re2.compile(f"(?:^|[^a-z])(?:{names})(?:[^a-z]|$)".encode("latin-1"), latin_1(_AUTOMATON_BYTES))
 
 
 def _lower_names(plain: str) -> Iterator[PhiSpan]:
-    candidates = _names_in_lower_case().intersection(_LOWER_LETTERS.findall(plain))
-    if not candidates:
-        return
-    for match in re.finditer(rf"{_NOT_BEFORE}(?:{'|'.join(sorted(candidates))}){_NOT_BEHIND}", plain):
-        if "-" in match[0] and not is_strong(what_is_known(match[0])):
+    candidates = _names_in_lower_case(Known.LOWER_NAME).intersection(_LOWER_LETTERS.findall(plain))
+    if candidates:
+        yield from _lower_places(plain, 0, len(plain), candidates)
+
+
+def _names_in_one_case(plain: str, view: bytes) -> Iterator[PhiSpan]:
+    rare = _names_in_lower_case(Known.NO_WORD)
+    for start, end, in_capitals in _paragraphs_of_one_case(plain, view):
+        lower = plain.lower() if in_capitals else plain
+        present = rare.intersection(_LOWER_LETTERS.findall(lower, start, end))
+        if present:
+            yield from _lower_places(lower, start, end, present)
+
+
+def _paragraphs_of_one_case(plain: str, view: bytes) -> Iterator[tuple[int, int, bool]]:
+    """Where somebody writes without the shift key or with its lock; rare names count, since no capital can tell."""
+    start = 0
+    for gap in (*_BLANK_LINE.finditer(plain), None):
+        end = gap.start() if gap else len(plain)
+        capitals = end - start - len(view[start:end].translate(None, _CAPITALS))
+        if capitals * _MIN_CHARS_A_CAPITAL < end - start:
+            yield start, end, False
+        elif capitals * 2 > end - start and capitals > _MIN_SHOUTED:
+            yield start, end, True
+        start = gap.end() if gap else end
+
+
+def _lower_places(plain: str, first: int, last: int, candidates: frozenset[str] | set[str]) -> Iterator[PhiSpan]:
+    pattern = re.compile(rf"{_NOT_BEFORE}(?:{'|'.join(sorted(candidates))}){_NOT_BEHIND}")
+    for match in pattern.finditer(plain, first, last):
+        known = what_is_known(match[0])
+        if "-" in match[0] and not is_strong(known):
             continue
         if thing_follows(plain, match.end(), near=True):
             continue
@@ -255,12 +319,22 @@ def _lower_names(plain: str) -> Iterator[PhiSpan]:
         after = _LOWER_BESIDE.match(plain, end)
         if after and _is_name_beside(after[2]):
             end = after.end() - (2 if after[2].endswith("'s") else 0)
-        before = _LOWER_BEFORE.search(plain, max(0, start - 24), start)
-        if before and _is_name_beside(before[1]):
+        for _ in range(2):
+            before = _LOWER_BEFORE.search(plain, max(0, start - 24), start)
+            if before is None or not (_is_name_beside(before[1]) or _is_given_beside(before[1])):
+                break
             start = before.start()
-        yield PhiSpan(start, end, "NAME")
+        is_town = not known & (Known.GIVEN | Known.SURNAME)
+        yield PhiSpan(start, end, "LOCATION" if is_town else "NAME")
 
 
 def _is_name_beside(word: str) -> bool:
     known = what_is_known(word)
     return len(word) > 2 and bool(known & NAME) and not known & (NOT_A_NAME | Known.COMMON_EPONYM)
+
+
+def _is_given_beside(word: str) -> bool:
+    """An initial, or a given name that is also a word: "r oglesby", "opal mae", but not "will" or "an"."""
+    known = what_is_known(word)
+    is_given = len(word) > 3 and known & Known.GIVEN and not known & (Known.STAYS | Known.EPONYM)
+    return (len(word) == 1 and word not in "aix") or (bool(is_given) and word not in _AUXILIARIES)

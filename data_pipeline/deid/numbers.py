@@ -31,10 +31,15 @@ _PHONE = "|".join(
         rf"\b\d{{3}}-\d{{4}}{_EXTENSION}",
         r"\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,5}\b",
         r"\b0\d{1,4}[ .-]\d{2,4}(?:[ .-]\d{2,4}){1,3}\b",
-        r"\b[xX]-?\d{4,6}\b",
+        r"\b[xX] ?-?(?:\d-)?\d{4,6}\b",
+        r"\b0\d{4} \d{6}\b|\b0\d{2,3} \d{3,4} \d{3,4}\b|\(0\d{1,4}\) ?\d{3,4} ?\d{3,4}\b",
+        r"\b(?i:spectralink|vocera|voalte|ascom|zone|vmail|vm|ext|extension|pager|beeper|desk|cell|call|phone|tel|fax|unit|office|at|dial)"
+        r"[ :#.]{1,2}\d-\d{4}\b",
+        r"\b(?i:ext\.?|extension|option)[ :#.]{1,2}\d{2,6}\b",
         r"\b(?i:pager|beeper|page|pgr|phone|telephone|tel|cell|mobile|fax|ext|extension|call|voicemail|contact|desk"
-        r"|office|whatsapp|reached|ph|pgr|bpr|bleep)"
-        r"(?i: ?(?:number|no\.?|num|is|at|#|me at|us at|him at|her at))*[ :.#\n]{1,3}x?\+?\(?\d[\d() .-]{2,17}\d\b",
+        r"|office|whatsapp|reached|ph|pgr|bpr|bleep|vmail|voalte|spectralink|ascom|vocera)"
+        r"(?i: ?(?:number|no\.?|num|is|at|#|me at|us at|him at|her at))*[ :.#\n]{1,3}x?\+?\(?\d[\d() .-]{2,17}\d"
+        r"(?:,? ?(?i:x|ext\.?) ?\d{1,6})?\b",
     )
 )
 _UNIT_AFTER_NUMBER = re.compile(
@@ -58,7 +63,8 @@ def _judge_ip(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
 def _judge_phone(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     candidate = plain[start:end]
     number = re.search(r"[+(]?\d", candidate)
-    if number is None or sum(char.isdigit() for char in candidate) < 4:
+    is_extension = re.match(r"(?:ext|option)", candidate, re.I)
+    if number is None or sum(char.isdigit() for char in candidate) < (2 if is_extension else 4):
         return
     # "white cell 5.31" is a count though "cell" announces a telephone, "range 411-1248" one of a laboratory.
     if re.search(r" \d+\.\d+$", candidate) or _RANGE_BEFORE_NUMBER.search(plain[max(0, start - 20) : start]):
@@ -145,7 +151,8 @@ def _judge_id(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
 
 _SPELLED_OUT = "|".join(
     (
-        r"\b(?i:plate|tag)s?(?i: number| no\.?| is|:|#){0,2} (?:[A-Z]{2} )?[A-Z0-9]{1,4}[ -][A-Z0-9]{2,5}\b",
+        r"\b(?i:plate|tag|rego|reg|registration|vehicle|car)s?(?i: number| no\.?| is|:"
+        r"|#){0,2} (?:[A-Z]{2} )?[A-Z0-9]{1,4}[ -][A-Z0-9]{2,5}\b",
         r"\b(?i:ssn|social security)[^.\n\d]{0,20}(?i:ending|last (?:4|four))[^\d\n]{0,14}\d{4}\b",
         (
             r"\b(?i:user ?name|user id|user|login|handle|instagram|facebook|twitter|skype)(?i: is)?[:=@ "
@@ -155,7 +162,7 @@ _SPELLED_OUT = "|".join(
             r"\b(?i:helicopter|aircraft|tail|flight|vehicle|truck|ambulance)(?i: number| no\.?|:|#){0,2} "
             r"[A-Z]{1,2}\d{2,5}[A-Z]{0,2}\b"
         ),
-        r"(?:^|\s)@[A-Za-z][A-Za-z0-9_]{3,}\b",
+        r"(?:^|[\s(:])@[A-Za-z][A-Za-z0-9_]{3,}\b",
     )
 )
 _SPELLED_VALUE = re.compile(r"(?:(?:[A-Z]{2} )?[A-Z0-9]{1,4}[ -][A-Z0-9]{2,5}|\b\d{4}|@?[A-Za-z0-9._-]+)$")
@@ -164,6 +171,7 @@ _SPELLED_VALUE = re.compile(r"(?:(?:[A-Z]{2} )?[A-Z0-9]{1,4}[ -][A-Z0-9]{2,5}|\b
 def _judge_spelled_out(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     value = _SPELLED_VALUE.search(plain, start, end)
     if value and re.search(r"\d|@", value[0]):
+        end -= plain[start:end].endswith(".")
         yield PhiSpan(
             value.start(), end, "SSN" if re.match(r"(?i)s", plain[start:end]) and value[0].isdigit() else "ID"
         )

@@ -1,8 +1,8 @@
 """Identifiers that their shape or their context gives away, found in linear time.
 
 Every detector is one RE2 pass over the note's view (`deid.view`); see `deid.detector`. The patterns are in `dates`,
-`numbers`, `places`, `names` and `earlier`. Left alone on purpose: years and states alone (Safe Harbor lets both stay),
-eponyms, doses, vitals, scores and scales.
+`dictation`, `numbers`, `codes`, `places`, `streets`, `facilities`, `names`, `people`, `callings` and `earlier`. Left
+alone on purpose: years and states alone (Safe Harbor lets both stay), eponyms, doses, vitals, scores and scales.
 """
 
 import functools
@@ -13,14 +13,26 @@ from typing import Any
 
 import re2
 
-from data_pipeline.deid import dates, earlier, names, numbers, people, places
+from data_pipeline.deid import (
+    callings,
+    codes,
+    dates,
+    dictation,
+    earlier,
+    facilities,
+    names,
+    numbers,
+    people,
+    places,
+    streets,
+)
 from data_pipeline.deid.detector import Detector, Judge
 from data_pipeline.deid.lexicon import find_names
 from data_pipeline.deid.pattern_set import PatternSet, latin_1
 from data_pipeline.deid.spans import PhiSpan
 from data_pipeline.deid.view import byte_view, unwrapped
 
-PATTERNS_VERSION = 2
+PATTERNS_VERSION = 3
 """Changes with every change of behaviour of the patterns; it is part of a corpus' identity."""
 
 _FIRST_WORD = re.compile(r"\w+")
@@ -72,7 +84,7 @@ class _Group:
 
 @functools.cache
 def _groups() -> tuple[_Group, ...]:
-    """One group for all has the fewest passes and an automaton of many more states: four were fastest."""
+    """One group for all has the fewest passes and an automaton of many more states: some were fastest."""
     options = latin_1(_AUTOMATON_BYTES)
 
     def group(*detectors: Detector) -> _Group:
@@ -80,8 +92,11 @@ def _groups() -> tuple[_Group, ...]:
         return _Group(PatternSet([item.pattern for item in detectors], _AUTOMATON_BYTES), tuple(compiled))
 
     return (
-        group(*dates.DETECTORS, *numbers.DETECTORS),
-        group(*places.DETECTORS),
+        group(*dates.DETECTORS, *dictation.DETECTORS, *numbers.DETECTORS),
+        group(*codes.DETECTORS),
+        group(*places.DETECTORS, *streets.DETECTORS),
+        group(*facilities.detectors()),
         group(*names.detectors()),
         group(*people.detectors(), *earlier.DETECTORS),
+        group(*callings.DETECTORS),
     )

@@ -50,7 +50,7 @@ _LOCATION = "|".join(
         rf"\b{_TOWN}(?: {_TOWN})?, (?:{_STATE_NAMES})\b(?: {_ZIP})?",
         rf"\b{_TOWN}(?: {_TOWN})?, (?:{_STATE_CODES})\b(?: {_ZIP})?",
         rf"\b(?:{_STATE_CODES}) {_ZIP}",
-        rf"\b(?i:zip(?: ?code)?)[ :]{{1,2}}{_ZIP}",
+        rf"\b(?i:zip(?: ?code)?)(?: is)?[ :]{{1,2}}(?:{_ZIP}|\d{{3,4}}\b)",
         rf"\b(?i:{_LIVING})(?: here| there| alone| now| back)? "
         rf"(?i:in|at|from|to|near|of) (?:the )?{_TOWN}(?: {_TOWN})?(?:, {_TOWN}(?: {_TOWN})?)?",
         rf"\b(?i:{_COMING}) from (?:the )?{_TOWN}(?: {_TOWN})?(?:, {_TOWN})?",
@@ -60,7 +60,7 @@ _LOCATION = "|".join(
 )
 _CUE_OF_LOCATION = re.compile(
     rf"(?:(?:{_LIVING})[a-z ]*? (?:in|at|from|to|near|of)|(?:{_COMING}) from|{_WORKING}) (?:the )?"
-    r"|(?:city|town|address|home address|residence|county) ?: ?|zip(?: ?code)?[ :]{1,2}",
+    r"|(?:city|town|address|home address|residence|county) ?: ?|zip(?: ?code)?(?: is)?[ :]{1,2}",
     re.I,
 )
 
@@ -90,7 +90,9 @@ def _judge_location(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
             return
         if re.fullmatch(rf"(?:{_STATE_NAMES}|United States|America|Mexico|Canada)", rest):
             return
-        yield PhiSpan(start + cue.end(), start + len(candidate.rstrip(".")), "LOCATION")
+        # "FROM CHEBOYGAN BY AMBULANCE": among capitals nothing says where the town ends.
+        stop = first.end() if first and first[0].isupper() else len(rest.rstrip("."))
+        yield PhiSpan(start + cue.end(), start + cue.end() + stop, "LOCATION")
         return
     town = re.fullmatch(rf"(.+), ({_STATE_CODES})", candidate)
     if town:
@@ -220,6 +222,8 @@ _GENERIC_PLACE = frozenset(
         "gi",
         "ent",
         "fertility",
+        "wellness",
+        "chiropractic",
     ]
 )
 
@@ -251,8 +255,8 @@ _TO_PLACE = (
 )
 _TO_PLACE_HEAD = re.compile(r".* to ", re.I)
 _IN_PLACE_HEAD = re.compile(r"(?:in|from|near|outside(?: of)?) (?:the )?", re.I)
-_AT_PLACE = rf"\b(?i:at) (?:the )?{_COMPASS}{_TOWN}(?: {_TOWN}){{0,3}}"
-_AT_PLACE_HEAD = re.compile(r"at (?:the )?", re.I)
+_AT_PLACE = rf"(?:\b(?i:at)|@) (?:the )?{_COMPASS}{_TOWN}(?: {_TOWN}){{0,3}}"
+_AT_PLACE_HEAD = re.compile(r"(?:at|@) (?:the )?", re.I)
 _KINDS_OF_PLACE = (
     r"(?i:county|township|borough|parish|elementary|middle school|high school|primary school|preschool|daycare|academy"
     r"|college|church"
@@ -279,7 +283,7 @@ _LOWER_TOWN_HEAD = re.compile(
     re.I,
 )
 _UNIT_OF_HOUSE = (
-    r"\b(?i:apt|apartment|suite|ste)\.? ?#?\d{1,5}[A-Za-z]?\b|\bPSC \d+,? Box \d+\b|\bA[PF]O,? A[AEP]\b(?: \d{5})?"
+    r"\b(?i:apt|apartment|suite|ste)\.? ?#?\d{1,5}[A-Za-z]?\b|\bPSC \d+,? Box \d+\b|\b[ADF]PO,? A[AEP]\b(?: \d{5})?"
     r"|\b(?:Unit|UNIT) \d{4,5},? Box \d+\b|\b(?:Route|Rte\.?|Interstate|Highway|Hwy\.?) \d{1,3}[AB]?\b"
 )
 _NOT_TOWN_WORDS = Known.ORDINARY | Known.STAYS | Known.EPONYM
@@ -314,11 +318,17 @@ def _is_no_town(word: str) -> bool:
     return word.isupper() or len(word) < 4 or bool(what_is_known(word) & _NOT_TOWN_WORDS) or bool(_NO_TOWN.match(word))
 
 
+_LINKS_IN_CAPITALS = frozenset(["BY", "TO", "WITH", "FROM", "AT", "IN", "AND", "FOR", "VIA", "ON"])
+
+
 def _judge_named_place(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     kind = re.search(rf"{_KINDS_OF_PLACE}$", plain[start:end])
     words = list(re.finditer(r"[A-Za-z'-]+", plain[start : start + kind.start()])) if kind else []
     while words and what_is_known(words[0][0]) & _NOT_TOWN_WORDS:
         words.pop(0)
+    # "FROM CHEBOYGAN BY AMBULANCE", all in capitals.
+    if any(word[0] in _LINKS_IN_CAPITALS for word in words):
+        return
     if words and any(len(word[0]) > 3 for word in words):
         yield PhiSpan(start + words[0].start(), end, "LOCATION")
 

@@ -16,10 +16,13 @@ class PhiSpan(NamedTuple):
 
 
 def union(spans: Iterable[PhiSpan]) -> list[PhiSpan]:
-    """Sorted spans without overlap; overlapping ones merge and take the class of the longest among them."""
+    """Sorted spans without overlap; overlapping ones merge and take the class of the longest among them.
+
+    Of two of one length the class that says more counts: ID is what nobody knows better.
+    """
     merged: list[PhiSpan] = []
     longest = 0
-    for span in sorted(spans, key=lambda span: (span.start, -span.end, span.cls)):
+    for span in sorted(spans, key=lambda span: (span.start, -span.end, span.cls == "ID", span.cls)):
         if merged and span.start < merged[-1].end:
             last = merged[-1]
             length = span.end - span.start

@@ -2,13 +2,18 @@
 
 All notes of one patient, and all notes with the same text, go to one side; which side follows from a hash of them, so
 the same file gives the same division everywhere and added notes move no other.
+
+Each line also tells what patterns and lexicons find in the note ("found"), so that the tagger's threshold can be chosen
+by what the tagger adds to them.
 """
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import orjson
 
+from data_pipeline.deid.detect import find_phi
 from data_pipeline.deid.score import GoldNote, read_gold
 from data_pipeline.files import make_private_folder, write_text
 from launch.errors import NotemillError
@@ -62,5 +67,6 @@ def _name(notes: list[GoldNote]) -> str:
 
 def _line(note: GoldNote) -> str:
     spans = [{"start": start, "end": end, "label": label} for start, end, label in note.spans]
-    fields = {"id": note.note_id, "subject_id": note.patient_id, "text": note.text, "spans": spans}
+    fields: dict[str, Any] = {"id": note.note_id, "subject_id": note.patient_id, "text": note.text, "spans": spans}
+    fields["found"] = [[span.start, span.end] for span in find_phi(note.text)]
     return orjson.dumps(fields).decode()

@@ -3,8 +3,8 @@
 `notemill eval run --task ner … save_model=true` writes such a folder. Words are those the model was trained on (letters
 and digits, other signs one by one); each is judged by its first piece, in the window that gives it the most context.
 A word identifies somebody when its probability of being outside of any class is below 1 - `threshold`: a lower
-threshold finds more. One note is one series of windows, each run by itself on one CPU thread, so the result does not
-depend on what else is in a batch or on the number of workers.
+threshold finds more. config.json may hold it as `identifier_threshold`. One note is one series of windows, each run
+by itself on one CPU thread, so the result does not depend on what else is in a batch or on the number of workers.
 """
 
 import re
@@ -39,6 +39,7 @@ _CLASSES: tuple[tuple[str, PlaceholderClass], ...] = (
 _PREFIX = re.compile(r"^[BIESLU][-_]")
 _WEIGHTS = (".safetensors", ".bin")
 _OLDEST_PLAIN_AGE = 89
+_USUAL_THRESHOLD = 0.5
 
 
 def tagger_sha256(folder: Path) -> str:
@@ -59,8 +60,11 @@ _NAMED = ("config.json", "vocab.txt", "special_tokens_map.json", "merges.txt")
 class Tagger:
     """The model, ready to read notes."""
 
-    def __init__(self, folder: Path, threshold: float = 0.5) -> None:
-        """Load `folder`. Raises NotemillError when it is no token-classification model or has a label unknown here."""
+    def __init__(self, folder: Path, threshold: float = 0.0) -> None:
+        """Load `folder`; a threshold of 0 takes the folder's own.
+
+        Raises NotemillError when it is no token-classification model or has a label unknown here.
+        """
         import torch
         from transformers import AutoModelForTokenClassification, AutoTokenizer
         from transformers.utils import logging
@@ -90,7 +94,7 @@ class Tagger:
             raise NotemillError(f"the tagger in {folder} has no label O for words outside of any class.")
         self._model: Any = model.eval()
         self._torch: Any = torch
-        self._threshold = threshold
+        self.threshold = threshold or _own_threshold(folder, model.config)
         self._capacity = min(int(model.config.max_position_embeddings), 512) - 4
         self._opening, self._closing = (
             _special_id(self._tokenizer, *names) for names in (("cls", "bos"), ("sep", "eos"))
@@ -134,7 +138,7 @@ class Tagger:
             inside[:, self._outside] = -1
             best = inside.argmax(-1).tolist()
         return [
-            self._classes[index] if share <= 1 - self._threshold else None
+            self._classes[index] if share <= 1 - self.threshold else None
             for index, share in zip(best, outside.tolist(), strict=True)
         ]
 
@@ -177,6 +181,16 @@ def _counts(text: str, span: PhiSpan) -> bool:
         return False
     digits = re.sub(r"\D", "", value)
     return span.cls != "AGE" or not digits or int(digits) > _OLDEST_PLAIN_AGE
+
+
+def _own_threshold(folder: Path, config: Any) -> float:
+    threshold = getattr(config, "identifier_threshold", _USUAL_THRESHOLD)
+    if not isinstance(threshold, float) or not 0 < threshold < 1:
+        raise NotemillError(
+            f"identifier_threshold in the config.json of {folder} is {threshold!r} and must be between 0 and 1; set "
+            "deid.tagger_threshold."
+        )
+    return threshold
 
 
 def _class_of(folder: Path, label: str) -> PlaceholderClass | None:

@@ -49,9 +49,39 @@ def unwrapped(plain: str) -> str:
     return _WRAP.sub(" ", plain)
 
 
+def unscanned(plain: str) -> str:
+    """The view of a scanned page with the letters and digits that the scanner took for each other put right.
+
+    "REGI0NAL", "715-555-O188": only where a note shows at least two such places, and never more or fewer characters.
+    """
+    if sum(len(sign.findall(plain)) for sign in _SCAN_SIGNS) < _MIN_SCAN_SIGNS:
+        return plain
+    for wrong, right in _SCAN_FAULTS:
+        plain = wrong.sub(right, plain)
+    return plain
+
+
+# Each begins with one letter, which is quick to look for.
+_SCAN_SIGNS = (
+    re.compile(r"0(?:(?<=[A-Z]0)[A-Z]|(?<=[a-z]{2}0)[a-z]|(?<=\W0)[A-Z]{2})"),
+    re.compile(r"O(?<=[\d/-]O)\d"),
+    re.compile(r"l(?<=[\d/-]l)\d"),
+)
+_MIN_SCAN_SIGNS = 2
+_SCAN_FAULTS = tuple(
+    (re.compile(wrong), right)
+    for wrong, right in (
+        (r"(?<=[A-Z])0(?=[A-Z.])|\b0(?=[A-Z])|(?<=[A-Z])0\b", "O"),
+        (r"(?<=[a-z])0(?=[a-z])|(?<=[A-Z])0(?=[a-z])", "o"),
+        (r"(?<=[\d/-])[Oo](?=[\d/-]|\b)|(?<=\b)O(?=\d)", "0"),
+        (r"(?<=[\d/-])[lI](?=[\d/-]|\b)|\b[lI](?=\d)", "1"),
+        (r"(?<=[A-Z]{2})1(?=[A-Z])", "I"),
+    )
+)
+
 # The line break comes first so that the search goes from break to break.
 _WRAP = re.compile(
-    r"\n(?=[^\s])(?:(?<=[^\n]{45}\n)|(?<=\d/\n)(?=\d)"
+    r"\n(?=[^\s])(?![A-Z][A-Za-z/ #]{0,20}(?::|\.{3}|\|))(?:(?<=[^\n]{45}\n)|(?<=\d/\n)(?=\d)"
     r"|(?<=[^\n]{23}[a-z,/]\n)(?![A-Z][A-Za-z /]{0,30}:|[A-Z]{2,4}/|[-*#\d]+[.) ] ))"
 )
 

@@ -1,9 +1,10 @@
 """The word lists of `lists/`, each read once, and what they and the census know of a word.
 
 `clinical_words.txt` holds the words that public clinical texts (MTSamples, E3C, MedQuAD) write in lower case, so a
-capital on one of them says nothing. `lower_case_words.txt` holds surnames that a dictionary (Webster's of 1934, in the
+capital on one of them says nothing. `lower_case_words.txt` holds names that a dictionary (Webster's of 1934, in the
 public domain) has as words: names with a capital, and none without. The census names are those of the package `names`:
-all surnames and given names that the US Census of 1990 published, in the public domain, with their rank.
+all surnames and given names that the US Census of 1990 published, in the public domain, with their rank. Surnames of
+the Census of 2010, names of other countries and towns are beside them; `lists/SOURCES.md` says whence.
 """
 
 import functools
@@ -36,9 +37,14 @@ class Known:
     """Among the first thousands of its list and in no dictionary: a name even in lower case."""
     FREQUENT = 128
     """Among the first thousands of its list."""
+    TOWN = 256
+    """A town of the United States that is called nothing else."""
+    NO_WORD = 512
+    """A name or town, however rare, that no dictionary has as a word."""
 
 
-NAME = Known.GIVEN | Known.SURNAME
+NAME = Known.GIVEN | Known.SURNAME | Known.TOWN
+"""Names of people and of towns: what one rule takes for the other goes all the same."""
 NOT_A_NAME = Known.ORDINARY | Known.STAYS | Known.EPONYM
 _CENSUS_FILES = ("dist.all.last", "dist.female.first", "dist.male.first")
 _FREQUENT_SURNAMES = 8_000
@@ -60,6 +66,12 @@ def known_words() -> dict[str, int]:
         add(word, Known.GIVEN | (Known.FREQUENT if rank <= _FREQUENT_GIVEN_NAMES else 0))
     for name in given_names():
         add(name.lower(), Known.GIVEN | Known.FREQUENT)
+    for word in _read("surnames_2010.txt"):
+        add(word, Known.SURNAME)
+    for word in _read("names_of_the_world.txt"):
+        add(word, Known.GIVEN)
+    for word in _read("towns.txt"):
+        add(word, Known.TOWN)
     for word in (*_read("clinical_words.txt"), *ordinary_words(), *not_names()):
         add(word, Known.ORDINARY)
     for word in (*drugs(), *_lower("proper_words.txt")):
@@ -70,6 +82,9 @@ def known_words() -> dict[str, int]:
     for word, flags in known.items():
         if flags & Known.FREQUENT and not flags & (NOT_A_NAME | Known.COMMON_EPONYM) and word not in in_dictionary:
             known[word] = flags | (Known.LOWER_NAME if len(word) >= MIN_LOWER_CHARS else 0)
+        is_name = flags & NAME and not flags & (NOT_A_NAME | Known.COMMON_EPONYM)
+        if is_name and len(word) > MIN_LOWER_CHARS and word not in in_dictionary:
+            known[word] |= Known.NO_WORD
     return known
 
 
@@ -80,7 +95,7 @@ def word_set(text: str) -> frozenset[str]:
 
 def lists_sha256() -> str:
     """Hash of every list, the package's and ours; it is part of a corpus' identity."""
-    files = [*sorted((Path(__file__).parent / "lists").iterdir()), *(_census_file(name) for name in _CENSUS_FILES)]
+    files = [*sorted((Path(__file__).parent / "lists").glob("*.txt")), *(_census_file(name) for name in _CENSUS_FILES)]
     return sha256_json([[path.name, sha256_file(path)] for path in files])
 
 
@@ -119,6 +134,19 @@ def ordinary_words() -> frozenset[str]:
 def eponyms() -> frozenset[str]:
     """Lower-case names that medicine uses, such as foley."""
     return _lower("eponyms.txt")
+
+
+@functools.cache
+def place_words() -> frozenset[str]:
+    """Lower-case words of landscape and faith of which the names of towns, homes, schools and churches are made."""
+    return frozenset(_read("place_words.txt"))
+
+
+@functools.cache
+def town_phrases() -> tuple[str, ...]:
+    """Towns of several words whose words do not tell that they are towns: "Baton Rouge"; as written."""
+    lines = (Path(__file__).parent / "lists" / "town_phrases.txt").read_text(encoding="ascii").splitlines()
+    return tuple(line for line in lines if line)
 
 
 @functools.cache

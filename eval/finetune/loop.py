@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from eval.examples import Example
-from eval.finetune.batches import Item, collate, training_batches, within_budget
+from eval.finetune.batches import Batch, Item, collate, training_batches, within_budget
 from eval.finetune.encoder import Encoder
 from eval.finetune.head import Head
 from eval.finetune.recipe import Recipe
@@ -111,6 +111,10 @@ class Trainer:
 
     def predict(self, examples: Sequence[Example], items: list[Item]) -> Any:
         """Predictions of `examples` from their windows."""
+        return self.head.decode(examples, items, self.read(items, self.head.reduce))
+
+    def read(self, items: list[Item], reduce: Callable[[torch.Tensor, Batch], list[Any]]) -> list[Any]:
+        """What `reduce` keeps of the scores of each window."""
         self.model.eval()
         reduced: list[Any] = [None] * len(items)
         with torch.inference_mode():
@@ -118,9 +122,9 @@ class Trainer:
                 batch = self._collate([items[i] for i in indices])
                 with self._autocast():
                     scores = self.model(batch)
-                for index, value in zip(indices, self.head.reduce(scores, batch), strict=True):
+                for index, value in zip(indices, reduce(scores, batch), strict=True):
                     reduced[index] = value
-        return self.head.decode(examples, items, reduced)
+        return reduced
 
     def _step(self, items: list[Item], optimizer: torch.optim.Optimizer) -> float:
         """One update; the loss is the weighted mean over the items, however many forward passes it took."""

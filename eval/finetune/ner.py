@@ -99,10 +99,21 @@ class NerHead(Head[NerRecipe]):
         documents = cast(Sequence[Document], examples)
         return [self._decode_document(d, w) for d, w in zip(documents, windows, strict=True)]
 
+    def outside(self, examples: Sequence[Example], items: list[Item], reduced: list[Any]) -> list[list[float]]:
+        """What `reduce_outside` kept, put together: [documents][words]."""
+        windows: list[list[tuple[Item, list[float]]]] = [[] for _ in examples]
+        for item, shares in zip(items, reduced, strict=True):
+            windows[item.example].append((item, shares))
+        return [_of_owners(parts) for parts in windows]
+
+    def reduce_outside(self, scores: torch.Tensor, batch: Batch) -> list[Any]:
+        """Each word's probability of being outside of any entity, by the first layer of tags."""
+        shares = scores[:, :, 0].softmax(dim=-1)[..., self._ids["O"]].cpu()
+        return [shares[row, item.place.heads].tolist() for row, item in enumerate(batch.items)]
+
     def _decode_document(self, document: Document, windows: list[tuple[Item, list[list[int]]]]) -> Document:
         words = document_words(document)
-        bounds = [(item.place.first_word, item.place.first_word + len(item.place.heads)) for item, _ in windows]
-        tags = [windows[owner][1][word - bounds[owner][0]] for word, owner in enumerate(owners(bounds))]
+        tags = _of_owners(windows)
         spans: set[tuple[int, int, str]] = set()
         for layer in range(self.num_layers):
             for first, last, label in from_tags([self.labels[word_tags[layer]] for word_tags in tags]):
@@ -138,3 +149,9 @@ class NerHead(Head[NerRecipe]):
         self.notes.update({f"training: {what}": number for what, number in counted.items()})
         if self.num_layers > 1:
             self.notes["tag layers for overlapping entities"] = self.num_layers
+
+
+def _of_owners(windows: list[tuple[Item, list[Any]]]) -> list[Any]:
+    """What the windows say of each word, from the one that gives the word the most context."""
+    bounds = [(item.place.first_word, item.place.first_word + len(item.place.heads)) for item, _ in windows]
+    return [windows[owner][1][word - bounds[owner][0]] for word, owner in enumerate(owners(bounds))]

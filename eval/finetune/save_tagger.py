@@ -16,9 +16,10 @@ from eval.finetune.ner import NerHead
 from launch.errors import NotemillError
 
 
-def save_tagger(model: Classifier, head: NerHead, text: TextEncoder, folder: Path) -> None:
+def save_tagger(model: Classifier, head: NerHead, text: TextEncoder, folder: Path, threshold: float) -> None:
     """Write config.json, model.safetensors and the tokenizer to `folder`, which appears whole or not at all.
 
+    config.json also holds `threshold` as `identifier_threshold`: from there on a word counts as an entity's.
     Raises NotemillError where the entities of the training set overlap, or the architecture has another kind of head.
     """
     from transformers import AutoModelForTokenClassification
@@ -33,6 +34,7 @@ def save_tagger(model: Classifier, head: NerHead, text: TextEncoder, folder: Pat
     config.num_labels = len(head.labels)
     config.id2label = dict(enumerate(head.labels))
     config.label2id = {label: index for index, label in enumerate(head.labels)}
+    config.identifier_threshold = round(threshold, 4)
     config.vocab_size = encoder.get_input_embeddings().num_embeddings
     tagger: Any = AutoModelForTokenClassification.from_config(config)
     weights = {f"{tagger.base_model_prefix}.{name}": value.cpu() for name, value in encoder.state_dict().items()}

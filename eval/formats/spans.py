@@ -1,4 +1,7 @@
-"""Spans of characters as JSON lines {"id", "text", "spans": [{"start", "end", "label"}]}: gold of de-identification."""
+"""Spans of characters as JSON lines {"id", "text", "spans": [{"start", "end", "label"}]}: gold of de-identification.
+
+"found", a list of [start, end], may say what other detectors find in the text.
+"""
 
 import json
 from collections.abc import Sequence
@@ -34,14 +37,15 @@ def _document(path: Path, number: int, line: str) -> Document:
         parsed = json.loads(line)
         text = parsed["text"]
         spans = sorted((int(span["start"]), int(span["end"]), str(span["label"])) for span in parsed["spans"])
-        if not all(0 <= start < end <= len(text) for start, end, _ in spans):
+        found = tuple((int(start), int(end)) for start, end in parsed.get("found", ()))
+        if not all(0 <= start < end <= len(text) for start, end in (*((a, b) for a, b, _ in spans), *found)):
             raise ValueError
     except (ValueError, KeyError, TypeError):
         raise NotemillError(
             f"{path} line {number} is not an object with 'text' and 'spans' of start, end and label within it."
         ) from None
     entities = tuple(Entity(f"T{i}", label, ((start, end),)) for i, (start, end, label) in enumerate(spans, start=1))
-    return Document(str(parsed.get("id", number)), text, entities)
+    return Document(str(parsed.get("id", number)), text, entities, found=found)
 
 
 def _line(document: Document) -> str:
