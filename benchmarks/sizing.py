@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.sides import OURS
-from data_pipeline.dedup import MAX_DIGESTS_IN_MEMORY
 from launch.errors import NotemillError
 
 NOTES = (1_000_000, 10_000_000, 290_000_000)
@@ -37,9 +36,6 @@ class Rates:
     near_notes: int
     near_bytes_a_note: float
     """What each note more adds."""
-    exact_mb: float
-    exact_bytes_a_note: float
-    """Memory of comparing digests: this much and so much a note, of MAX_DIGESTS_IN_MEMORY notes at most."""
 
     def core_hours(self, notes: int) -> tuple[float, float]:
         """Hours that workers share, and hours of one process."""
@@ -53,10 +49,8 @@ class Rates:
         return shared_out / cores + sequential
 
     def grouping_mb(self, notes: int) -> float:
-        """Memory of the step that finds copies."""
-        near = self.near_mb + max(0, notes - self.near_notes) * self.near_bytes_a_note / 1e6
-        exact = self.exact_mb + min(notes, MAX_DIGESTS_IN_MEMORY) * self.exact_bytes_a_note / 1e6
-        return max(near, exact)
+        """Memory of the step that finds copies; near-copies need the most of it."""
+        return self.near_mb + max(0, notes - self.near_notes) * self.near_bytes_a_note / 1e6
 
 
 def rates_of(results: Mapping[str, Any]) -> Rates:
@@ -87,10 +81,6 @@ def rates_of(results: Mapping[str, Any]) -> Rates:
         near_mb=near[-1]["peak_mb"],
         near_notes=near[-1]["notes"],
         near_bytes_a_note=max(0.0, _slope(near)),
-        exact_mb=exact[-1]["before_mb"],
-        exact_bytes_a_note=(exact[-1]["peak_mb"] - exact[-1]["before_mb"])
-        / min(exact[-1]["notes"], MAX_DIGESTS_IN_MEMORY)
-        * 1e6,
     )
 
 

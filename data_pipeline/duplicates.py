@@ -67,7 +67,7 @@ def find_duplicates(
 ) -> Duplicates:
     """Compare the notes of the pieces in `folder`; `scratch` must stay until `apply` is through."""
     paths = [folder / stem for stem in stems]
-    first = first_of_each([folder / f"{stem}.digests" for stem in stems])
+    first = first_of_each([folder / f"{stem}.digests" for stem in stems], scratch / "exact")
     stays = np.concatenate([np.empty(0, np.bool_), *first])
     counts = DuplicateCounts(
         exact=int((~stays).sum()), near_within_patient=0, near_across_patients=0, copied_forward=0, copied_paragraphs=0

@@ -70,6 +70,8 @@ class Input:
     """False for one of several files of a folder or glob, which may hold no row."""
     sha256: str = ""
     """Hash of the bytes; empty until `hash_inputs`."""
+    stamps: tuple[str, ...] = ()
+    """Of its files, from before they were hashed; see `require_unchanged`."""
 
 
 def parse_inputs(specs: list[str]) -> list[Input]:
@@ -92,7 +94,20 @@ def parse_inputs(specs: list[str]) -> list[Input]:
 
 def hash_inputs(inputs: list[Input]) -> list[Input]:
     """The same inputs with their SHA-256."""
-    return [dataclasses.replace(item, sha256=_hash(item)) for item in inputs]
+    return [dataclasses.replace(item, stamps=_stamps(item), sha256=_hash(item)) for item in inputs]
+
+
+def require_unchanged(item: Input) -> None:
+    """Raise NotemillError where a local file was written to since it was hashed, as by an export that still goes on."""
+    for file, before, now in zip(item.members or (item.path,), item.stamps, _stamps(item), strict=False):
+        if before != now:
+            raise NotemillError(
+                f"{file} changed while it was read; wait until it is written in full and run the same command again."
+            )
+
+
+def _stamps(item: Input) -> tuple[str, ...]:
+    return () if item.kind == "sql" else tuple(file.stamp() for file in item.members or (item.path,))
 
 
 def shown_settings(item: Input) -> dict[str, str]:

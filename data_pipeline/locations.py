@@ -46,6 +46,14 @@ class Location:
         """Equal for two ways to write one local path."""
         return str(Path(self.address).resolve()) if self.filesystem is None else self.shown + "\0" + self.address
 
+    def stamp(self) -> str:
+        """Changes when a local file is written to; empty for a remote one."""
+        if self.filesystem is not None:
+            return ""
+        with translated(self):
+            found = Path(self.address).stat()
+        return f"{found.st_size} {found.st_mtime_ns}"
+
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
         """The bytes from the start, seekable where the file system allows it."""

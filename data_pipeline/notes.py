@@ -63,6 +63,12 @@ def plain_id(value: str) -> str:
     return value[:-2] if value.endswith(".0") and value[:-2].isdigit() else value
 
 
+MAX_NOTE_CHARS = 64_000_000
+"""A longer text is no note but a mistake of an export, and would take a worker hours and all memory."""
+_NO_PATIENT = frozenset(["\\n", "null", "nan", "none", "na", "n/a", "<na>"])
+"""What databases and data frames write where there is nothing; taken as ids they would be one patient with them all."""
+
+
 def make_note(
     note_id: str,
     patient_id: str,
@@ -75,6 +81,9 @@ def make_note(
 ) -> Row:
     """A Note, or the Rejection that the fields call for; surrounding spaces of ids are dropped."""
     note_id, patient_id = plain_id(note_id), plain_id(patient_id)
+    patient_id = "" if patient_id.lower() in _NO_PATIENT else patient_id
+    if len(text) > MAX_NOTE_CHARS:
+        return Rejection("broken_row", note_id, patient_id, is_id_private)
     if not text.strip("\0 \t\r\n\xa0"):
         return Rejection("empty_text", note_id, patient_id, is_id_private)
     if not patient_id:

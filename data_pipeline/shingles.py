@@ -43,8 +43,9 @@ class Words:
 def hash_words(texts: Sequence[str]) -> Words:
     """The words of `texts`, which together should hold about BATCH_BYTES; see `batches`."""
     encoded = [_plain(text).encode("utf-8", errors="replace") for text in texts]
-    data = np.frombuffer(b"\n".join(encoded) + b"\n", np.uint8)
-    kinds = _KINDS[data]
+    data = b"\n".join(encoded) + b"\n"
+    # Tables of bytes are several times faster than indexing.
+    kinds = np.frombuffer(data.translate(_KINDS), np.uint8)
     in_word = (kinds == _LETTER) | (kinds == _DIGIT)
     joiners = np.flatnonzero(kinds == _JOINER)
     # The data ends in a separator, so a joiner always has a byte behind it; one at the very start looks at that end.
@@ -54,10 +55,13 @@ def hash_words(texts: Sequence[str]) -> Words:
     starts, ends = edges[::2], edges[1::2]
     powers, inverses = _powers(max(2 * BATCH_BYTES, 1 << len(data).bit_length()))
     sums = np.zeros(len(data) + 1, np.uint64)
-    np.cumsum((_LOWER[data] * powers[: len(data)]), out=sums[1:])
+    lower = np.frombuffer(data.translate(_LOWER), np.uint8)
+    np.cumsum(np.multiply(lower, powers[: len(data)], dtype=np.uint64), out=sums[1:])
     hashes = _mix((sums[ends] - sums[starts]) * inverses[starts])
-    text_ends = np.cumsum([len(item) + 1 for item in encoded])
-    return Words(hashes, kinds[starts] == _DIGIT, np.searchsorted(text_ends, starts, side="right"), len(texts))
+    text_ends = np.cumsum([len(item) + 1 for item in encoded], dtype=np.int64)
+    words_before = np.searchsorted(starts, text_ends)
+    text_of = np.repeat(np.arange(len(texts)), np.diff(words_before, prepend=0))
+    return Words(hashes, kinds[starts] == _DIGIT, text_of, len(texts))
 
 
 def batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -135,5 +139,5 @@ def _kind(byte: int) -> int:
     return _DIGIT if char.isdigit() else _JOINER if char in ".,:/" else _SEPARATOR
 
 
-_KINDS = np.array([_kind(byte) for byte in range(256)], np.uint8)
-_LOWER = np.array([ord(chr(byte).lower()) if byte < 128 else byte for byte in range(256)], np.uint64)
+_KINDS = bytes(map(_kind, range(256)))
+_LOWER = bytes(range(256)).lower()

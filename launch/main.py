@@ -60,7 +60,9 @@ def main() -> None:
     except OSError as error:
         # A full disk or a vanished share, wherever it strikes; a path can hold bytes that are no text.
         where = f" ({os.fsencode(error.filename).decode(errors='replace')})" if error.filename else ""
-        _stop(f"{error.strerror or error}{where}; mend that and run the same command again.", SYSTEM_ERROR)
+        # numpy says how many items it wrote, and not why it wrote no more.
+        reason = error.strerror or f"a file could not be written or read in full ({error}), most often for a full disk"
+        _stop(f"{reason}{where}; mend that and run the same command again.", SYSTEM_ERROR)
     except Exception as error:
         if not holds_notes:
             raise

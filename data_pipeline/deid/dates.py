@@ -189,7 +189,8 @@ def _is_bare_date(plain: str, start: int, end: int, first: int, second: int) -> 
 # A month alone tells more than the year. March, May and August are words too, and need a capital and a cue.
 _MONTH_CUE = (
     r"(?:in|since|by|until|till?|from|through|thru|during|of|last|this|next|early|late|mid|past|around|before|after|every|each"
-    r"|between|and|to|beginning|end|about|approximately|circa|back in|starting|due|for|seen|rtc|f/u|appt|visit|admitted|scheduled|surgery|colonoscopy|mammogram)[ -](?:early[ -]|late[ -]"
+    r"|between|and|to|beginning|end|about|approximately|circa|back in|starting|due|for|seen|rtc|f/u|appt|visit"
+    r"|admitted|scheduled|surgery|colonoscopy|mammogram)[ -](?:early[ -]|late[ -]"
     r"|mid[ -]?"
     r"|about |around |the (?:end|beginning|middle|start) of )?"
 )

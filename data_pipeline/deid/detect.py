@@ -50,13 +50,22 @@ def find_phi(
     text: str, patient_id: str = "", roster: Roster | None = None, finders: Sequence[Finder] = ()
 ) -> list[PhiSpan]:
     """Identifiers in `text`, sorted and without overlap."""
-    plain = unscanned(plain_view(text))
-    spans = find_by_pattern(plain) + find_other_scripts(text)
-    if roster is not None:
-        spans += roster.find(plain, patient_id)
-    for find in finders:
-        spans += find(text)
-    return union(spans + repeated_names(plain, spans))
+    return find_phi_in_all([text], [patient_id], roster, finders)[0]
+
+
+def find_phi_in_all(
+    texts: Sequence[str], patient_ids: Sequence[str], roster: Roster | None = None, finders: Sequence[Finder] = ()
+) -> list[list[PhiSpan]]:
+    """The same for each of some texts, a patient's id each; together they take less time than one by one."""
+    plains = [unscanned(plain_view(text)) for text in texts]
+    found = find_by_pattern(plains)
+    for text, plain, patient_id, spans in zip(texts, plains, patient_ids, found, strict=True):
+        spans += find_other_scripts(text)
+        if roster is not None:
+            spans += roster.find(plain, patient_id)
+        for find in finders:
+            spans += find(text)
+    return [union(spans + repeated_names(plain, spans)) for plain, spans in zip(plains, found, strict=True)]
 
 
 def deidentify(text: str, patient_id: str = "", roster: Roster | None = None) -> Deidentified:
@@ -79,7 +88,14 @@ class Deidentifier:
         return self._kept(text, patient_id if depends_on_patient else "")
 
     def run(self, text: str, patient_id: str) -> Deidentified:
-        spans = find_phi(text, patient_id, self._roster, self._finders)
+        return self.run_all([text], [patient_id])[0]
+
+    def run_all(self, texts: Sequence[str], patient_ids: Sequence[str]) -> list[Deidentified]:
+        """The same for each of some texts; together they take less time than one by one."""
+        found = find_phi_in_all(texts, patient_ids, self._roster, self._finders)
+        return [self._finish(*item) for item in zip(texts, patient_ids, found, strict=True)]
+
+    def _finish(self, text: str, patient_id: str, spans: list[PhiSpan]) -> Deidentified:
         if self._mode == "verify":
             # What an earlier de-identification left in its brackets is no identifier.
             left = [span for span in spans if not text.startswith("[**", span.start)]

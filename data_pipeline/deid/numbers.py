@@ -165,7 +165,9 @@ _SPELLED_OUT = "|".join(
         r"(?:^|[\s(:])@[A-Za-z][A-Za-z0-9_]{3,}\b",
     )
 )
-_PLATE = r"\b(?i:plates?|rego|reg|registration|tags?)(?i: number| no\.?| is| are|:|#){0,2} [A-Z0-9]{1,4}-?[A-Z0-9]{2,6}\b"
+_PLATE = (
+    r"\b(?i:plates?|rego|reg|registration|tags?)(?i: number| no\.?| is| are|:|#){0,2} [A-Z0-9]{1,4}-?[A-Z0-9]{2,6}\b"
+)
 _SPELLED_VALUE = re.compile(r"(?:(?:[A-Z]{2} )?[A-Z0-9]{1,4}[ -][A-Z0-9]{2,5}|\b\d{4}|@?[A-Za-z0-9._-]+)$")
 
 

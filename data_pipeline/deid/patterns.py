@@ -7,7 +7,7 @@ alone on purpose: years and states alone (Safe Harbor lets both stay), eponyms, 
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,7 @@ from data_pipeline.deid.pattern_set import PatternSet, latin_1
 from data_pipeline.deid.spans import PhiSpan
 from data_pipeline.deid.view import byte_view, unwrapped
 
-PATTERNS_VERSION = 3
+PATTERNS_VERSION = 4
 """Changes with every change of behaviour of the patterns; it is part of a corpus' identity."""
 
 _FIRST_WORD = re.compile(r"\w+")
@@ -40,15 +40,24 @@ _AUTOMATON_BYTES = 128 << 20
 """RE2 builds its automaton lazily and starts over when it outgrows this; a thousand given names need room."""
 
 
-def find_by_pattern(plain: str) -> list[PhiSpan]:
-    """Identifiers in a view of `deid.view.plain_view`; spans may overlap."""
-    plain = unwrapped(plain)
-    data = byte_view(plain)
-    found: list[PhiSpan] = []
+def find_by_pattern(plains: Sequence[str]) -> list[list[PhiSpan]]:
+    """Identifiers in each view of `deid.view.plain_view`; spans may overlap.
+
+    Hundreds of notes at a time are faster than one, because one automaton after the other stays in the processor's
+    cache.
+    """
+    plains = [unwrapped(plain) for plain in plains]
+    data = [byte_view(plain) for plain in plains]
+    found: list[list[PhiSpan]] = [find_names(plain) for plain in plains]
     for group in _groups():
-        for place in group.patterns.matching(data):
-            found += _find(*group.detectors[place], plain, data)
-    return found + find_names(plain)
+        notes_with: list[list[int]] = [[] for _ in group.detectors]
+        for number, item in enumerate(data):
+            for place in group.patterns.matching(item):
+                notes_with[place].append(number)
+        for (compiled, judge), numbers_of_notes in zip(group.detectors, notes_with, strict=True):
+            for number in numbers_of_notes:
+                found[number] += _find(compiled, judge, plains[number], data[number])
+    return found
 
 
 def _find(compiled: Any, judge: Judge, plain: str, data: bytes) -> Iterator[PhiSpan]:

@@ -16,7 +16,7 @@ from typing import Any, TypedDict
 import orjson
 
 from data_pipeline.config import DeidConfig
-from data_pipeline.deid.detect import detector_names, find_phi, load_finders
+from data_pipeline.deid.detect import detector_names, find_phi, find_phi_in_all, load_finders
 from data_pipeline.deid.roster import Roster
 from data_pipeline.deid.spans import PhiSpan
 from data_pipeline.deid.words import drugs, eponyms
@@ -104,7 +104,7 @@ def score_deid(notes: list[GoldNote], roster: Roster | None = None, config: Deid
     finders = load_finders(config)
     find_phi("warm-up", roster=roster, finders=finders)
     begin = time.process_time()
-    found = [find_phi(note.text, note.patient_id, roster, finders) for note in notes]
+    found = find_phi_in_all([note.text for note in notes], [note.patient_id for note in notes], roster, finders)
     seconds = time.process_time() - begin
     counts: Counter[tuple[str, str]] = Counter()
     false_positives: dict[str, Counter[str]] = {"eponyms": Counter(), "drugs": Counter()}

@@ -44,7 +44,8 @@ _HOUSE = (
     r"|EAST|WEST) )?"
 )
 _STREET = (
-    rf"(?:{_FLAT}\.? ?#?\w{{1,6}},? )?{_HOUSE}(?:(?:{_WORD}|\d{{1,3}}(?i:st|nd|rd|th)) ){{1,4}}(?:{_KINDS}|{_POSTAL_KINDS})\b\.?{_INSIDE}?"
+    rf"(?:{_FLAT}\.? ?#?\w{{1,6}},? )?{_HOUSE}(?:(?:{_WORD}|\d{{1,3}}(?i:st|nd|rd|th)) ){{1,4}}(?:{_KINDS}"
+    rf"|{_POSTAL_KINDS})\b\.?{_INSIDE}?"
 )
 _NAMED = (
     rf"\b(?:{_WORD} ){{1,2}}(?:{_SURE_KINDS})\b|\b(?:ON|AT|OFF|NEAR) [A-Z]{{4,}} (?:ST|AVE|RD|BLVD|DR|LN|CT|PL|HWY)\b"

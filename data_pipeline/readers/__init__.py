@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from data_pipeline.config import COLUMN_ROLES, Columns, CorpusConfig
-from data_pipeline.inputs import Input
+from data_pipeline.inputs import Input, require_unchanged
 from data_pipeline.notes import Row
 
 _MODULES = {
@@ -32,8 +32,9 @@ def check_input(item: Input, config: CorpusConfig) -> None:
 
 
 def read_rows(item: Input, config: CorpusConfig) -> Iterator[Row]:
-    """All rows of one input, in its order."""
-    return _reader(item.kind).read(item, columns_of(item, config))
+    """All rows of one input, in its order; at their end NotemillError where a file changed since it was hashed."""
+    yield from _reader(item.kind).read(item, columns_of(item, config))
+    require_unchanged(item)
 
 
 def columns_of(item: Input, config: CorpusConfig) -> Columns:

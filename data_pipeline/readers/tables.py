@@ -13,12 +13,13 @@ from typing import Any
 
 from data_pipeline.inputs import Input
 from data_pipeline.locations import Location, local
+from data_pipeline.notes import MAX_NOTE_CHARS
 from data_pipeline.readers.columns import refuse_twins, told_columns
 from data_pipeline.readers.streams import DecodedLines
 from data_pipeline.readers.swallowed import Forms, Lines
 from launch.errors import NotemillError
 
-MAX_FIELD_CHARS = 64_000_000
+MAX_FIELD_CHARS = MAX_NOTE_CHARS
 """A longer field is a quote that was never closed; the record is broken, and reading goes on behind it."""
 _DELIMITERS = ",\t;|"
 

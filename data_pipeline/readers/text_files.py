@@ -14,11 +14,11 @@ from data_pipeline.config import Columns
 from data_pipeline.encodings import decode, detect
 from data_pipeline.inputs import Input, member_name
 from data_pipeline.locations import Location
-from data_pipeline.notes import Rejection, Row, make_note
+from data_pipeline.notes import MAX_NOTE_CHARS, Rejection, Row, make_note
 from data_pipeline.readers.streams import iter_chunks
 from launch.errors import NotemillError
 
-MAX_FILE_BYTES = 64_000_000
+MAX_FILE_BYTES = MAX_NOTE_CHARS
 """A larger file is no note and is rejected as broken_row."""
 _ENDINGS = re.compile(r"(?:\.[A-Za-z]{2,5})?(?:\.gz|\.zst|\.bz2)?$", re.IGNORECASE)
 

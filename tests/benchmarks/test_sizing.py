@@ -1,13 +1,11 @@
 """The sizing table is what the measured rates come to, and the page shows the table of the results beside it."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.corpus import RESULTS
 from benchmarks.sizing import Rates, rates_of, table
-from data_pipeline.dedup import MAX_DIGESTS_IN_MEMORY
 from data_pipeline.files import read_json
 
 RATES = Rates(
@@ -21,8 +19,6 @@ RATES = Rates(
     near_mb=200,
     near_notes=1_000_000,
     near_bytes_a_note=8,
-    exact_mb=40,
-    exact_bytes_a_note=50,
 )
 
 
@@ -32,11 +28,8 @@ def test_only_what_workers_share_is_divided_by_cores():
     assert RATES.wall_hours(1_000_000, 10) == pytest.approx(0.03)
 
 
-def test_memory_of_digests_stops_growing():
-    assert RATES.grouping_mb(1_000_000) == 200
-    assert RATES.grouping_mb(MAX_DIGESTS_IN_MEMORY) == pytest.approx(840)
-    slow = replace(RATES, near_bytes_a_note=0)
-    assert slow.grouping_mb(10 * MAX_DIGESTS_IN_MEMORY) == pytest.approx(840)
+def test_memory_of_grouping_grows_with_the_notes_beyond_those_measured():
+    assert RATES.grouping_mb(1_000) == RATES.grouping_mb(1_000_000) == 200
     assert RATES.grouping_mb(290_000_000) == pytest.approx(200 + 289 * 8)
 
 
@@ -77,7 +70,6 @@ def test_rates_come_from_the_results():
     assert rates.grouping_s_per_note == pytest.approx(25e-6)
     assert (rates.work_share, rates.result_share, rates.worker_mb) == (1.5, 0.3, 250)
     assert rates.near_bytes_a_note == pytest.approx(10)
-    assert rates.exact_bytes_a_note == pytest.approx(800e6 / MAX_DIGESTS_IN_MEMORY)
 
 
 def test_the_page_shows_the_table_of_the_results():

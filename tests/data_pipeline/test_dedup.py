@@ -14,8 +14,8 @@ def test_digest_ignores_case_and_spacing_and_nothing_else() -> None:
     assert text_digest("no pain") != text_digest("nopain")
 
 
-@pytest.mark.parametrize("max_in_memory", [3, 50, 1_000_000])
-def test_masks_agree_with_a_set(tmp_path: Path, max_in_memory: int) -> None:
+@pytest.mark.parametrize("partition_bytes", [24, 1000, 1 << 25])
+def test_masks_agree_with_a_set(tmp_path: Path, partition_bytes: int) -> None:
     rng = np.random.default_rng(5)
     pieces = [[f"note {value}" for value in rng.integers(0, 120, size)] for size in (70, 0, 90, 1)]
     files = []
@@ -24,5 +24,5 @@ def test_masks_agree_with_a_set(tmp_path: Path, max_in_memory: int) -> None:
         files[-1].write_bytes(b"".join(text_digest(text) for text in piece))
     seen: set[str] = set()
     expected = [[text not in seen and not seen.add(text) for text in piece] for piece in pieces]  # type: ignore[func-returns-value]
-    assert [mask.tolist() for mask in first_of_each(files, max_in_memory)] == expected
-    assert first_of_each([]) == []
+    assert [mask.tolist() for mask in first_of_each(files, tmp_path / "scratch", partition_bytes)] == expected
+    assert first_of_each([], tmp_path / "scratch") == [] and not (tmp_path / "scratch").exists()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.config import CorpusConfig
-from data_pipeline.inputs import parse_inputs
+from data_pipeline.inputs import hash_inputs, parse_inputs
 from data_pipeline.manifest import iter_notes
 from data_pipeline.notes import Note, Row
 from data_pipeline.patients import SPLITS
@@ -212,3 +212,15 @@ def test_a_patient_is_one_patient_over_sources(tmp_path: Path) -> None:
     )
     notes = [note for split in SPLITS for note in iter_notes(tmp_path / "corpus", split)]
     assert {note["note_id"] for note in notes} == {"1", "2", "3"} and len({note["patient_key"] for note in notes}) == 1
+
+
+def test_an_input_that_is_still_being_written_is_told(tmp_path: Path) -> None:
+    path = write_noteevents(tmp_path / "n.csv", [noteevents_row(n, n, f"Note {n}.") for n in range(60)])
+    (item,) = hash_inputs(parse_inputs([f"noteevents:{path}"]))
+    assert len(list(read_rows(item, CorpusConfig()))) == 60
+    rows = read_rows(item, CorpusConfig())
+    next(rows)
+    with path.open("a") as stream:
+        stream.write('"99","99","","2150-01-01","Nursing","Report","","Late."\r\n')
+    with pytest.raises(NotemillError, match=r"n\.csv changed while it was read"):
+        list(rows)
