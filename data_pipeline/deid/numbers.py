@@ -173,16 +173,22 @@ _SPELLED_VALUE = re.compile(r"(?:(?:[A-Z]{2} )?[A-Z0-9]{1,4}[ -][A-Z0-9]{2,5}|\b
 
 def _judge_spelled_out(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     value = _SPELLED_VALUE.search(plain, start, end)
-    if value and re.search(r"\d|@", value[0]):
+    if value and re.search(r"\d|@", value[0]) and not _VERTEBRAE.fullmatch(value[0]):
         end -= plain[start:end].endswith(".")
         yield PhiSpan(
             value.start(), end, "SSN" if re.match(r"(?i)s", plain[start:end]) and value[0].isdigit() else "ID"
         )
 
 
+# "locking plate C3-C5"
+_VERTEBRAE = re.compile(r"[CTLS]\d\d?[- ][CTLS]?\d\d?")
+
+
 def _judge_plate(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     value = re.search(r"[A-Z0-9-]+$", plain[start:end])
-    if value and re.search(r"[A-Z]", value[0]) and re.search(r"\d", value[0]) and len(value[0]) > 3:
+    if value is None or _VERTEBRAE.fullmatch(value[0]):
+        return
+    if re.search(r"[A-Z]", value[0]) and re.search(r"\d", value[0]) and len(value[0]) > 3:
         yield PhiSpan(start + value.start(), end, "LICENSE")
 
 

@@ -67,7 +67,7 @@ def test_what_is_marked_goes_and_the_rest_stays(line: str) -> None:
 STAYS = """\
 Berg 38, Katz 4/6, Morse 55, Braden 16, PHQ-9 12, GDS 3/15, MoCA 21/30, RV 26/5, PA 20/14, BiPAP 16/8, open 24/7.
 RR 18, SpO2 98%, I-131 therapy, T1N0M0, T2N1 tumor, HLA-B27, COVID-19, IL-6, FEV1 1200 mL, images #10-14.
-CPT code 77470.
+CPT code 77470, locking plate C3-C5.
 Levothyroxine 0.088, Synthroid 0.088 mg, platelets 250000, WBC 12500, viral load 145000 copies, between 411 and 1248.
 Simpson's biplane, Pavlik harness, Todd's paresis, Bair Hugger, Hess test, Gilbert's syndrome, Christmas disease.
 Electronically signed, typed and faxed. The Emergency Room, Pain Clinic, General Surgery and Wellness Center called.
