@@ -189,7 +189,8 @@ def _is_bare_date(plain: str, start: int, end: int, first: int, second: int) -> 
 # A month alone tells more than the year. March, May and August are words too, and need a capital and a cue.
 _MONTH_CUE = (
     r"(?:in|since|by|until|till?|from|through|thru|during|of|last|this|next|early|late|mid|past|around|before|after|every|each"
-    r"|between|and|to|beginning|end|about|approximately|circa|back in|starting|due|for)[ -](?:early[ -]|late[ -]"
+    r"|between|and|to|beginning|end|about|approximately|circa|back in|starting|due|for|seen|rtc|f/u|appt|visit"
+    r"|admitted|scheduled|surgery|colonoscopy|mammogram)[ -](?:early[ -]|late[ -]"
     r"|mid[ -]?"
     r"|about |around |the (?:end|beginning|middle|start) of )?"
 )
@@ -202,11 +203,14 @@ _MONTH_ALONE = "|".join(
 )
 _MONTH_WORD = re.compile(r"[A-Za-z]+$")
 _MONTH_IS_WORD = re.compile(r"(?:may|mar(?:ch)?|dec|sept?|jan|jun|aug)$", re.I)
-_STRONG_MONTH_CUE = re.compile(r"(?:in|since|until|till?|last|this|next|early|late|mid|during|of)[ -]", re.I)
+_STRONG_MONTH_CUE = re.compile(
+    r"(?:in|since|until|till?|last|this|next|early|late|mid|during|of|seen|rtc|f/u|appt|visit|admitted|scheduled|surgery"
+    r"|colonoscopy|mammogram)[ -]",
+    re.I,
+)
 _MONTH_FOLLOWED = re.compile(
     r"(?:'s)?[ ]?(?:[.,;:)\n/-]|$|\b(?:and|or|to|when|with|for|at|she|he|they|the|but|of|after|before|19|20)\b)"
 )
-_PERSON_OF_MONTH = re.compile(r" (?:[A-Z][a-z]|is \d|says|said)")
 
 
 def _judge_month(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
@@ -214,15 +218,12 @@ def _judge_month(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     if month is None:
         return
     word = month[0]
-    cued = month.start() > start
-    # "in may", "to march" and "in dec condition" are words; "June said" and "April Hill" are somebody, and go as such.
+    # "in may", "to march" and "in dec condition" are words.
     if _MONTH_IS_WORD.match(word) and (
         word.islower()
         or not _STRONG_MONTH_CUE.match(plain, start)
         or not (_MONTH_FOLLOWED.match(plain, end) or re.match("(?:this|last|next) ", plain[start:end], re.I))
     ):
-        return
-    if not cued and word.lower() in ("april", "june", "august") and _PERSON_OF_MONTH.match(plain, end):
         return
     yield PhiSpan(month.start(), end, "DATE")
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_pipeline.config import DeidConfig
+from data_pipeline.deid.other_scripts import find_other_scripts
 from data_pipeline.deid.patterns import find_by_pattern
 from data_pipeline.deid.presidio import Presidio, presidio_version
 from data_pipeline.deid.repeats import repeated_names
@@ -59,6 +60,7 @@ def find_phi_in_all(
     plains = [unscanned(plain_view(text)) for text in texts]
     found = find_by_pattern(plains)
     for text, plain, patient_id, spans in zip(texts, plains, patient_ids, found, strict=True):
+        spans += find_other_scripts(text)
         if roster is not None:
             spans += roster.find(plain, patient_id)
         for find in finders:

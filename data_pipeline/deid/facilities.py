@@ -41,6 +41,7 @@ _KINDS = (
 )
 _PLACE = rf"\b(?:{_WORD} {_JOINT}){{1,5}}{_KINDS}\b"
 _KIND_AT_END = re.compile(rf"{_KINDS}$")
+_FIRM = r"\b(?:[A-Z][A-Za-z'-]+,? (?:and |& )?){1,3}(?:LLC|Inc|PLC|Ltd|Corp|Sons|GmbH)\b"
 _SAINT = (
     r"\b(?:St\.?|Saint|Sts\.?|SAINT|Our Lady(?: of)?|Mount|Mt\.?|MT\.?) [A-Z][A-Za-z-]+(?:'s|s')?(?: [A-Z][a-z]+'s)?"
 )
@@ -174,6 +175,12 @@ def _judge_county(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
         yield PhiSpan(start + words[0].start(), end, "LOCATION")
 
 
+def _judge_firm(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
+    words = re.findall(r"[A-Za-z]+", plain[start:end])
+    if any(what_is_known(word) & Known.FREQUENT and len(word) > 2 for word in words[:-1]):
+        yield PhiSpan(start, end, "LOCATION")
+
+
 def detectors() -> tuple[Detector, ...]:
     """Each kind of place as a pass; reads the list of towns."""
     phrases = "|".join(re.escape(name).replace("\\ ", " ") for name in town_phrases())
@@ -182,5 +189,6 @@ def detectors() -> tuple[Detector, ...]:
         Detector(_SAINT, _judge_saint),
         Detector(_TOWN, _judge_town),
         Detector(r"\b(?:[A-Z][a-z]+ ){1,2}(?:County|Township|Borough|Parish)\b", _judge_county),
+        Detector(_FIRM, _judge_firm),
         Detector(rf"\b(?:{phrases})\b", _judge_phrase),
     )

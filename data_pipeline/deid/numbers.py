@@ -27,7 +27,7 @@ _IP = (
 _EXTENSION = r"(?:,? ?(?i:x|ext\.?|extension) ?\d{1,6}\b|\b)"
 _PHONE = "|".join(
     (
-        rf"(?:\+?\b1[-. ])?(?:\(\d{{3}}\)[ \n-]{{0,2}}|\b\d{{3}}[-. /])\d{{3}}[-. /]\d{{4}}{_EXTENSION}",
+        rf"(?:\+?\b(?:001|1)[-. ])?(?:\(\d{{3}}\)[ \n-]{{0,2}}|\b\d{{3}}[-. /])\d{{3}}[-. /]\d{{4}}{_EXTENSION}",
         rf"\b\d{{3}}-\d{{4}}{_EXTENSION}",
         r"\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,5}\b",
         r"\b0\d{1,4}[ .-]\d{2,4}(?:[ .-]\d{2,4}){1,3}\b",
@@ -165,6 +165,9 @@ _SPELLED_OUT = "|".join(
         r"(?:^|[\s(:])@[A-Za-z][A-Za-z0-9_]{3,}\b",
     )
 )
+_PLATE = (
+    r"\b(?i:plates?|rego|reg|registration|tags?)(?i: number| no\.?| is| are|:|#){0,2} [A-Z0-9]{1,4}-?[A-Z0-9]{2,6}\b"
+)
 _SPELLED_VALUE = re.compile(r"(?:(?:[A-Z]{2} )?[A-Z0-9]{1,4}[ -][A-Z0-9]{2,5}|\b\d{4}|@?[A-Za-z0-9._-]+)$")
 
 
@@ -177,7 +180,14 @@ def _judge_spelled_out(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
         )
 
 
+def _judge_plate(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
+    value = re.search(r"[A-Z0-9-]+$", plain[start:end])
+    if value and re.search(r"[A-Z]", value[0]) and re.search(r"\d", value[0]) and len(value[0]) > 3:
+        yield PhiSpan(start + value.start(), end, "LICENSE")
+
+
 DETECTORS = (
+    Detector(_PLATE, _judge_plate),
     Detector(_SPELLED_OUT, _judge_spelled_out),
     Detector(_EMAIL, whole("EMAIL")),
     Detector(_URL, _judge_url),

@@ -32,7 +32,7 @@ from data_pipeline.deid.pattern_set import PatternSet, latin_1
 from data_pipeline.deid.spans import PhiSpan
 from data_pipeline.deid.view import byte_view, unwrapped
 
-PATTERNS_VERSION = 3
+PATTERNS_VERSION = 4
 """Changes with every change of behaviour of the patterns; it is part of a corpus' identity."""
 
 _FIRST_WORD = re.compile(r"\w+")

@@ -25,23 +25,34 @@ _KINDS = (
     r"|layout|cross|main|nagar|colony|marg|salai|strasse|rue|calle|avenida|creek|spur|fork|branch|overlook|knoll|manor|estates?"
     r"|bluff|canyon|crest|orchard|bridge|mill|springs?|valley))"
 )
+_POSTAL_KINDS = (
+    r"(?i:anex|arcade|bayou|beach|bluffs|bottom|branch|brooks?|burgs?|camp|cape|centers?|cliffs?|club|corners?|course|courts"
+    r"|coves|creek|crossroads?|curve|dale|dam|divide|drives|estate|expressway|extensions?|falls|ferry|fields?|flats?|fords?"
+    r"|forest|forges?|forks?|fort|gateway|glens|greens|groves|harbors?|haven|hills|hollow|inlet|islands?|isle|junctions?|keys?"
+    r"|knolls?|lakes?|land|lights?|loaf|locks?|lodge|mall|mills?|mission|motorway|mount|mountains?|neck|orchard|oval|parks"
+    r"|parkways|pass(?:age)?|pines?|plains?|points|ports?|prairie|radial|ramp|ranch|rapids?|rest|ridges|river|roads|shoals?"
+    r"|shores?|skyway|springs|spurs|squares|station|stravenue|stream|streets|summit|throughway|traces?|tracks?|trafficway"
+    r"|trails?|tunnel|turnpike|underpass|unions?|valleys|viaduct|views|villages?|ville|vista|walks|walls?|wells?)"
+)
 _FLAT = (
     r"(?i:flat|apt|apartment|suite|ste|unit|bldg|building|room|rm|floor|fl|lot|trailer|space|spc|no|plot|door no"
     r"|h\.? ?no|house no)"
 )
 _INSIDE = rf"(?:,? {_FLAT}\.? ?#?\w{{1,6}})"
 _HOUSE = (
-    r"\b[1-9]\d{0,5}[A-Za-z]?(?:[-/]\d{1,4}[A-Z]?)?,? (?:(?:[NSEW]{1,2}\.?|North|South|East|West|NORTH|SOUTH"
+    r"\b\d{1,6}[A-Za-z]?(?:[-/]\d{1,4}[A-Z]?)?,? (?:(?:[NSEW]{1,2}\.?|North|South|East|West|NORTH|SOUTH"
     r"|EAST|WEST) )?"
 )
 _STREET = (
-    rf"(?:{_FLAT}\.? ?#?\w{{1,6}},? )?{_HOUSE}(?:(?:{_WORD}|\d{{1,3}}(?i:st|nd|rd|th)) ){{1,4}}{_KINDS}\b\.?{_INSIDE}?"
+    rf"(?:{_FLAT}\.? ?#?\w{{1,6}},? )?{_HOUSE}(?:(?:{_WORD}|\d{{1,3}}(?i:st|nd|rd|th)) ){{1,4}}(?:{_KINDS}"
+    rf"|{_POSTAL_KINDS})\b\.?{_INSIDE}?"
 )
 _NAMED = (
     rf"\b(?:{_WORD} ){{1,2}}(?:{_SURE_KINDS})\b|\b(?:ON|AT|OFF|NEAR) [A-Z]{{4,}} (?:ST|AVE|RD|BLVD|DR|LN|CT|PL|HWY)\b"
     rf"|\b{_WORD} (?:St|Dr|Ct|Pl|Sq|Cir|Trl|Layout|Nagar|Colony|Marg|Salai)\b\.?"
 )
 _NUMBERED = (
+    r", [A-Z]{2} \d{5}(?:-\d{4})?\b|"
     rf"\b(?:Rua|Rue|Via|Viale|Calle|Avda\.?|Avenida|Av\.|Piazza|Plaza|ul\.|Ulica|Strada|Camino|Carrera|Cra\.?|Jalan|Jl\.?)"
     rf" (?:(?:de|la|las|los|del|da|do|dos|di|du|des) ){{0,2}}{_WORD}(?: {_WORD})?(?:,? (?:#|No\.? ?)?\d{{1,5}}\b)?|"
     r"\b\d{1,5} (?:Sideroad|Line|Concession|Conc\.?|County Road|Highway|Hwy|Route|Rte|CR|State Road|Township Road"
