@@ -82,21 +82,30 @@ class _Group:
     detectors: tuple[tuple[Any, Judge], ...]
 
 
+def detector_groups() -> tuple[tuple[Detector, ...], ...]:
+    """All detectors, in groups that are tried together.
+
+    One group for all has the fewest passes and an automaton of many more states: some were fastest.
+    """
+    return (
+        (*dates.DETECTORS, *dictation.DETECTORS, *numbers.DETECTORS),
+        tuple(codes.DETECTORS),
+        (*places.DETECTORS, *streets.DETECTORS),
+        tuple(facilities.detectors()),
+        tuple(names.detectors()),
+        (*people.detectors(), *earlier.DETECTORS),
+        tuple(callings.DETECTORS),
+    )
+
+
 @functools.cache
 def _groups() -> tuple[_Group, ...]:
-    """One group for all has the fewest passes and an automaton of many more states: some were fastest."""
     options = latin_1(_AUTOMATON_BYTES)
 
-    def group(*detectors: Detector) -> _Group:
-        compiled = ((re2.compile(item.pattern.encode("latin-1"), options), item.judge) for item in detectors)
-        return _Group(PatternSet([item.pattern for item in detectors], _AUTOMATON_BYTES), tuple(compiled))
+    def compiled(item: Detector) -> tuple[Any, Judge]:
+        return re2.compile(item.pattern.encode("latin-1"), options), item.judge
 
-    return (
-        group(*dates.DETECTORS, *dictation.DETECTORS, *numbers.DETECTORS),
-        group(*codes.DETECTORS),
-        group(*places.DETECTORS, *streets.DETECTORS),
-        group(*facilities.detectors()),
-        group(*names.detectors()),
-        group(*people.detectors(), *earlier.DETECTORS),
-        group(*callings.DETECTORS),
+    return tuple(
+        _Group(PatternSet([item.pattern for item in group], _AUTOMATON_BYTES), tuple(map(compiled, group)))
+        for group in detector_groups()
     )

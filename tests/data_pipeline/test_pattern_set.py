@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 import re2
 
-from data_pipeline.deid import dates, earlier, names, numbers, people, places
 from data_pipeline.deid.lexicon import find_names
 from data_pipeline.deid.pattern_set import PatternSet, latin_1
-from data_pipeline.deid.patterns import find_by_pattern
+from data_pipeline.deid.patterns import detector_groups, find_by_pattern
 from data_pipeline.deid.view import byte_view, plain_view, unwrapped
 
 ROOM = 16 << 20
@@ -56,14 +55,7 @@ def test_an_answer_without_the_pattern_of_every_text_counts_as_none() -> None:
 
 @pytest.mark.parametrize("number", range(3))
 def test_detectors_together_find_what_each_finds_alone(number: int) -> None:
-    detectors = (
-        *dates.DETECTORS,
-        *numbers.DETECTORS,
-        *places.DETECTORS,
-        *names.detectors(),
-        *people.detectors(),
-        *earlier.DETECTORS,
-    )
+    detectors = [item for group in detector_groups() for item in group]
     for note in ODD_NOTES[number::3]:
         plain = unwrapped(plain_view(note))
         data = byte_view(plain)
