@@ -32,7 +32,7 @@ Outcome = Literal["clean", "leak"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 CONFIDENCE = 0.95
 MIN_OF_A_TYPE = 5
-_PATIENCE_S = 30.0
+PATIENCE_S = 30.0
 MAX_TYPES = 50
 """Beyond the most frequent ones, note types are one stratum."""
 
@@ -177,7 +177,7 @@ def record(corpus_dir: Path, manifest: CorpusManifest, outcomes: dict[int, Outco
         raise NotemillError(f"the sample has no note {unknown[0]}; its numbers go from 1 to {len(numbers)}.")
     at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     # Several people may read at once.
-    with only_writer(corpus_dir / REVIEW_FOLDER, patience_s=_PATIENCE_S):
+    with only_writer(corpus_dir / REVIEW_FOLDER, patience_s=PATIENCE_S):
         everything = load_outcomes(corpus_dir, manifest)
         everything |= {n: Recorded(outcome=found, reviewer=reviewer.strip(), at=at) for n, found in outcomes.items()}
         content = {

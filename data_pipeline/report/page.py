@@ -7,8 +7,8 @@ compares. It holds counts, settings and hashes, and no text of any note.
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pipeline.files import write_text
-from data_pipeline.gate.review import ReviewStatus, load_outcomes, review_status
+from data_pipeline.files import only_writer, write_text
+from data_pipeline.gate.review import PATIENCE_S, REVIEW_FOLDER, ReviewStatus, load_outcomes, review_status
 from data_pipeline.manifest import CorpusManifest, check_arithmetic
 from launch.page import house_style, page_environment
 
@@ -66,9 +66,10 @@ class Bar(NamedTuple):
 
 
 def write_report(corpus_dir: Path, manifest: CorpusManifest) -> Path:
-    """Render and write the page."""
+    """Render and write the page; readers who record at once do so one after the other."""
     path = corpus_dir / REPORT_NAME
-    write_text(path, render_report(corpus_dir, manifest))
+    with only_writer(corpus_dir / REVIEW_FOLDER, patience_s=PATIENCE_S):
+        write_text(path, render_report(corpus_dir, manifest))
     return path
 
 
