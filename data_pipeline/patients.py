@@ -5,7 +5,6 @@ with it the same patient has the same key and the same split in every build. The
 """
 
 import contextlib
-import hashlib
 import hmac
 import itertools
 import os
@@ -98,7 +97,7 @@ def key_check(key: bytes) -> str:
 
 
 def _hmac(key: bytes, purpose: str, value: str) -> bytes:
-    return hmac.digest(key, f"notemill/{purpose}/{value}".encode("utf-8", errors="surrogatepass"), hashlib.sha256)
+    return hmac.digest(key, f"notemill/{purpose}/{value}".encode("utf-8", errors="surrogatepass"), "sha256")
 
 
 def _create_key(path: Path) -> None:

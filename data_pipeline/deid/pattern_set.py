@@ -6,11 +6,15 @@ when the automaton does not fit into its memory. Therefore each set has a patter
 without it counts as no answer: then all patterns are searched for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import re2
 
 _IN_EVERY_TEXT = b""
+
+Search: TypeAlias = Callable[[bytes, int], tuple[int, int] | None]
+"""From a text and a place to start at to where the next match begins and ends."""
 
 
 class PatternSet:
@@ -19,10 +23,11 @@ class PatternSet:
     def __init__(self, patterns: Sequence[str], automaton_bytes: int) -> None:
         """Raises re2.error where not even the beginning of the automaton fits into `automaton_bytes`."""
         self._all = list(range(len(patterns)))
-        self._set = re2.Set.SearchSet(latin_1(automaton_bytes))
+        together = re2.Set.SearchSet(latin_1(automaton_bytes))
         for pattern in (*(pattern.encode("latin-1") for pattern in patterns), _IN_EVERY_TEXT):
-            self._set.Add(pattern)
-        self._set.Compile()
+            together.Add(pattern)
+        together.Compile()
+        self._set = compiled_object(together, "_set")
         self._in_every_text = len(patterns)
 
     def matching(self, data: bytes) -> list[int]:
@@ -32,6 +37,31 @@ class PatternSet:
             return self._all
         found.remove(self._in_every_text)
         return found
+
+
+def searcher(pattern: str, automaton_bytes: int) -> Search:
+    """Search for one pattern in Latin-1."""
+    wrapper = re2.compile(pattern.encode("latin-1"), latin_1(automaton_bytes))
+    regexp = compiled_object(wrapper, "_regexp")
+    if regexp is wrapper:
+
+        def search(text: bytes, start: int) -> tuple[int, int] | None:
+            found = wrapper.search(text, start)
+            return found.span() if found else None
+
+        return search
+    match, unanchored = regexp.Match, re2._Anchor.UNANCHORED
+
+    def search_directly(text: bytes, start: int) -> tuple[int, int] | None:
+        span: tuple[int, int] = match(unanchored, text, start, len(text))[0]
+        return span if span[0] >= 0 else None
+
+    return search_directly
+
+
+def compiled_object(wrapper: Any, name: str) -> Any:
+    """What the package wraps in Python, which costs as much as a search in a note; the wrapper where it has no such."""
+    return getattr(wrapper, name, wrapper)
 
 
 def latin_1(automaton_bytes: int) -> re2.Options:

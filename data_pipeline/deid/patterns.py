@@ -9,9 +9,6 @@ import functools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import re2
 
 from data_pipeline.deid import (
     callings,
@@ -28,7 +25,7 @@ from data_pipeline.deid import (
 )
 from data_pipeline.deid.detector import Detector, Judge
 from data_pipeline.deid.lexicon import find_names
-from data_pipeline.deid.pattern_set import PatternSet, latin_1
+from data_pipeline.deid.pattern_set import PatternSet, Search, searcher
 from data_pipeline.deid.spans import PhiSpan
 from data_pipeline.deid.view import byte_view, unwrapped
 
@@ -54,17 +51,17 @@ def find_by_pattern(plains: Sequence[str]) -> list[list[PhiSpan]]:
         for number, item in enumerate(data):
             for place in group.patterns.matching(item):
                 notes_with[place].append(number)
-        for (compiled, judge), numbers_of_notes in zip(group.detectors, notes_with, strict=True):
+        for (search, judge), numbers_of_notes in zip(group.detectors, notes_with, strict=True):
             for number in numbers_of_notes:
-                found[number] += _find(compiled, judge, plains[number], data[number])
+                found[number] += _find(search, judge, plains[number], data[number])
     return found
 
 
-def _find(compiled: Any, judge: Judge, plain: str, data: bytes) -> Iterator[PhiSpan]:
+def _find(search: Search, judge: Judge, plain: str, data: bytes) -> Iterator[PhiSpan]:
     """What one detector finds."""
     position = 0
-    while match := compiled.search(data, position):
-        start, end = match.span()
+    while match := search(data, position):
+        start, end = match
         last = 0
         for span in judge(plain, start, end):
             last = span.end
@@ -79,7 +76,7 @@ class _Group:
     """Detectors whose patterns are tried together."""
 
     patterns: PatternSet
-    detectors: tuple[tuple[Any, Judge], ...]
+    detectors: tuple[tuple[Search, Judge], ...]
 
 
 def detector_groups() -> tuple[tuple[Detector, ...], ...]:
@@ -100,12 +97,10 @@ def detector_groups() -> tuple[tuple[Detector, ...], ...]:
 
 @functools.cache
 def _groups() -> tuple[_Group, ...]:
-    options = latin_1(_AUTOMATON_BYTES)
-
-    def compiled(item: Detector) -> tuple[Any, Judge]:
-        return re2.compile(item.pattern.encode("latin-1"), options), item.judge
+    def search_and_judge(item: Detector) -> tuple[Search, Judge]:
+        return searcher(item.pattern, _AUTOMATON_BYTES), item.judge
 
     return tuple(
-        _Group(PatternSet([item.pattern for item in group], _AUTOMATON_BYTES), tuple(map(compiled, group)))
+        _Group(PatternSet([item.pattern for item in group], _AUTOMATON_BYTES), tuple(map(search_and_judge, group)))
         for group in detector_groups()
     )

@@ -8,6 +8,7 @@ import pytest
 import re2
 
 from data_pipeline.deid.lexicon import find_names
+from data_pipeline.deid import pattern_set
 from data_pipeline.deid.pattern_set import PatternSet, latin_1
 from data_pipeline.deid.patterns import detector_groups, find_by_pattern
 from data_pipeline.deid.view import byte_view, plain_view, unwrapped
@@ -69,3 +70,21 @@ def test_detectors_together_find_what_each_finds_alone(number: int) -> None:
                 word = re.compile(r"\w+").match(plain, *match.span())
                 position = max(spans[-1].end if spans else 0, word.end() if word else 0, match.start() + 1)
         assert alone | set(find_names(plain)) == set(find_by_pattern([plain_view(note)])[0])
+
+
+def test_compiled_objects_answer_as_the_package_does(monkeypatch):
+    texts = [b"", b"Dr. Hill and Mr. Berg", b"seen 2/3/1950 by Hill", b"nothing", b"\xe9Hill"]
+    patterns = [r"\bHill\b", r"\d{1,2}/\d{1,2}/\d{4}", r"(?i:dr|mr)\. [A-Z][a-z]+"]
+
+    def answers():
+        searches = [pattern_set.searcher(pattern, 1 << 20) for pattern in patterns]
+        together = pattern_set.PatternSet(patterns, 1 << 20)
+        return [
+            (sorted(together.matching(text)), [[search(text, at) for at in range(len(text) + 1)] for search in searches])
+            for text in texts
+        ]
+
+    direct = answers()
+    monkeypatch.setattr(pattern_set, "compiled_object", lambda wrapper, name: wrapper)
+    assert answers() == direct
+    assert any(found for found, _ in direct)
