@@ -118,7 +118,9 @@ def _run_seed(job: _Job, seed: int) -> SeedResult:
     text = TextEncoder(job.model_dir)
     head = make_head(task, dataset, text, recipe)
     # The encoder draws first: the same seed gives the same start whatever the head draws after it.
-    encoder = load_encoder(job.model_dir, recipe.initial, recipe.attention_dropout, len(text.tokenizer))
+    encoder = load_encoder(
+        job.model_dir, recipe.initial, len(text.tokenizer), recipe.hidden_dropout, recipe.attention_dropout
+    )
     trainer = Trainer(Classifier(encoder, head.network(encoder.hidden_size, HEAD_DROPOUT)), head, recipe)
     train = _sample(dataset.splits["train"], recipe.train_fraction, seed)
     dev, test = dataset.splits["dev"], dataset.splits["test"]

@@ -104,7 +104,9 @@ def load_config_of(folder: Path) -> Any:
     return config
 
 
-def load_encoder(folder: Path, initial: str, attention_dropout: float, num_tokens: int) -> Encoder:
+def load_encoder(
+    folder: Path, initial: str, num_tokens: int, hidden_dropout: float = 0.0, attention_dropout: float = 0.0
+) -> Encoder:
     """Build the encoder with at least `num_tokens` embeddings. Draws from torch's generator; seed it before.
 
     Raises NotemillError when weights are missing or the folder is no encoder.
@@ -116,6 +118,7 @@ def load_encoder(folder: Path, initial: str, attention_dropout: float, num_token
     logging.disable_progress_bar()
     config = load_config_of(folder)
     config.attention_probs_dropout_prob = attention_dropout
+    config.hidden_dropout_prob = hidden_dropout
     if initial == "random":
         model = AutoModel.from_config(config)
     else:

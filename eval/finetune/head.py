@@ -20,6 +20,7 @@ from eval.finetune.encoder import TextEncoder
 from eval.finetune.recipe import Recipe
 
 RecipeT = TypeVar("RecipeT", bound=Recipe)
+_INITIAL_SCALE = 0.02
 
 
 class Head(ABC, Generic[RecipeT]):
@@ -76,3 +77,17 @@ def cross_entropy_of(scores: torch.Tensor, batch: Batch) -> torch.Tensor:
     targets = torch.tensor([item.target for item in batch.items], device=scores.device)
     losses = nn.functional.cross_entropy(scores, targets, reduction="none")
     return (losses * weights_of(batch, scores.device)).sum()
+
+
+def score_layer(inputs: int, outputs: int) -> nn.Linear:
+    """A fresh layer with BERT's initial spread; torch's own gives a trained encoder's states far too large scores."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.normal_(layer.weight, std=_INITIAL_SCALE)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def mean_over_pieces(hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """hidden [items, length, hidden] → the mean over each item's real pieces [items, hidden]."""
+    mask = batch.attention_mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * mask).sum(1) / mask.sum(1)

@@ -17,7 +17,7 @@ from torch import nn
 from eval.examples import Dataset, Example, Question
 from eval.finetune.batches import Batch, Item
 from eval.finetune.encoder import Pieces, TextEncoder
-from eval.finetune.head import Head, weights_of, wrap
+from eval.finetune.head import Head, score_layer, weights_of, wrap
 from eval.finetune.recipe import MqaRecipe
 from eval.finetune.windows import Window, piece_windows
 from launch.errors import NotemillError
@@ -39,7 +39,7 @@ class SpanNetwork(nn.Module):
     def __init__(self, hidden_size: int, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.scores = nn.Linear(hidden_size, 2)
+        self.scores = score_layer(hidden_size, 2)
 
     def forward(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
         return self.scores(self.dropout(hidden))

@@ -16,7 +16,7 @@ from torch import nn
 from eval.examples import Dataset, Document, Entity, Example
 from eval.finetune.batches import Batch, Item
 from eval.finetune.encoder import TextEncoder
-from eval.finetune.head import Head, weights_of, wrap
+from eval.finetune.head import Head, score_layer, weights_of, wrap
 from eval.finetune.recipe import NerRecipe
 from eval.finetune.tags import entity_runs, from_tags, layer_runs, to_tags
 from eval.finetune.windows import owners, word_windows
@@ -42,7 +42,7 @@ class TagNetwork(nn.Module):
         super().__init__()
         self.shape = (layers, tags)
         self.dropout = nn.Dropout(dropout)
-        self.scores = nn.Linear(hidden_size, layers * tags)
+        self.scores = score_layer(hidden_size, layers * tags)
 
     def forward(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
         return self.scores(self.dropout(hidden)).unflatten(-1, self.shape)

@@ -12,12 +12,11 @@ import torch
 from torch import nn
 
 from eval.finetune.batches import Batch, Item
-from eval.finetune.head import Head, wrap
+from eval.finetune.head import Head, mean_over_pieces, score_layer, wrap
 from eval.finetune.recipe import PairRecipe
 from eval.finetune.windows import piece_windows
 
 PairRecipeT = TypeVar("PairRecipeT", bound=PairRecipe)
-INITIAL_SCALE = 0.02
 
 
 class PooledNetwork(nn.Module):
@@ -27,18 +26,11 @@ class PooledNetwork(nn.Module):
         super().__init__()
         self.pooling = pooling
         self.dropout = nn.Dropout(dropout)
-        self.dense = nn.Linear(hidden_size, hidden_size)
-        self.scores = nn.Linear(hidden_size, outputs)
-        for layer in (self.dense, self.scores):
-            nn.init.normal_(layer.weight, std=INITIAL_SCALE)
-            nn.init.zeros_(layer.bias)
+        self.dense = score_layer(hidden_size, hidden_size)
+        self.scores = score_layer(hidden_size, outputs)
 
     def forward(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
-        if self.pooling == "cls":
-            pooled = hidden[:, 0]
-        else:
-            mask = batch.attention_mask.unsqueeze(-1).to(hidden.dtype)
-            pooled = (hidden * mask).sum(1) / mask.sum(1)
+        pooled = hidden[:, 0] if self.pooling == "cls" else mean_over_pieces(hidden, batch)
         return self.scores(self.dropout(torch.tanh(self.dense(self.dropout(pooled)))))
 
 

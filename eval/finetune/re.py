@@ -16,7 +16,7 @@ from eval.candidates import NO_RELATION, make_candidates, related_types
 from eval.examples import Dataset, Document, Example, Relation, RelationCandidate, Span
 from eval.finetune.batches import Batch, Item
 from eval.finetune.encoder import Pieces, TextEncoder
-from eval.finetune.head import Head, cross_entropy_of, wrap
+from eval.finetune.head import Head, cross_entropy_of, mean_over_pieces, score_layer, wrap
 from eval.finetune.recipe import ReRecipe
 from launch.errors import NotemillError
 
@@ -33,15 +33,19 @@ class _Place:
 class MarkerNetwork(nn.Module):
     """hidden [items, length, hidden] → scores [items, labels]."""
 
-    def __init__(self, hidden_size: int, labels: int, dropout: float) -> None:
+    def __init__(self, hidden_size: int, labels: int, dropout: float, pooling: str) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.scores = nn.Linear(3 * hidden_size, labels)
+        self.pooling = pooling
+        self.scores = score_layer((3 if pooling == "markers" else 4) * hidden_size, labels)
 
     def forward(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
         marks = torch.tensor([(0, *item.place.marks) for item in batch.items], device=hidden.device)
         rows = torch.arange(len(batch.items), device=hidden.device).unsqueeze(1)
-        return self.scores(self.dropout(hidden[rows, marks].flatten(1)))
+        read = hidden[rows, marks].flatten(1)
+        if self.pooling == "markers+mean":
+            read = torch.cat([read, mean_over_pieces(hidden, batch)], dim=1)
+        return self.scores(self.dropout(read))
 
 
 class ReHead(Head[ReRecipe]):
@@ -61,7 +65,7 @@ class ReHead(Head[ReRecipe]):
         self._ids = {label: index for index, label in enumerate(self.labels)}
 
     def network(self, hidden_size: int, dropout: float) -> nn.Module:
-        return MarkerNetwork(hidden_size, len(self.labels), dropout)
+        return MarkerNetwork(hidden_size, len(self.labels), dropout, self.recipe.pooling)
 
     def windows(self, examples: Sequence[Example], with_targets: bool) -> list[Item]:
         """One window a candidate; `Item.example` is the candidate's index, which for documents is not theirs."""

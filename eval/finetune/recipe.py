@@ -39,8 +39,10 @@ class Recipe:
     """One full training each; results give their mean and standard deviation."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the forward pass; weights and loss are fp32. `auto` is bf16 where the hardware has it."""
+    hidden_dropout: float = 0.1
+    """Dropout on hidden states while fine-tuning, whatever the model was pretrained with."""
     attention_dropout: float = 0.0
-    """Dropout on attention weights. Zero lets torch use its fused kernel; the other dropouts are the model's own."""
+    """Dropout on attention weights. Zero lets torch use its fused kernel."""
     train_fraction: float = 1.0
     """Share of the training split used, drawn with the seed; for learning curves and quick looks."""
     initial: Literal["pretrained", "random"] = "pretrained"
@@ -71,8 +73,11 @@ class Recipe:
             problems.append(f"warmup is {self.warmup} but is a share of the updates, from 0 to below 1")
         if not 0 < self.train_fraction <= 1:
             problems.append(f"train_fraction is {self.train_fraction} but is a share, above 0 to 1")
-        if not 0 <= self.attention_dropout < 1:
-            problems.append(f"attention_dropout is {self.attention_dropout} but is a probability below 1")
+        problems += [
+            f"{name} is {getattr(self, name)} but is a probability below 1"
+            for name in ("hidden_dropout", "attention_dropout")
+            if not 0 <= getattr(self, name) < 1
+        ]
         if self.lr <= 0:
             problems.append(f"lr is {self.lr} but must be above 0")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
@@ -94,6 +99,8 @@ class ReRecipe(Recipe):
     max_length: int = 256
     max_sentence_distance: int = 1
     """Sentences between the two mentions of a candidate pair; pairs further apart are counted as out of reach."""
+    pooling: Literal["markers", "markers+mean"] = "markers"
+    """What a pair is judged by: the states of [CLS], [s1] and [s2] (as published), or also the mean over all pieces."""
 
 
 @dataclass(frozen=True)

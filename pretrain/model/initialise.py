@@ -6,11 +6,17 @@ Each rank draws the whole tensor and keeps its shard, so TP, PP and DP runs star
     local    the same, but attention already looks at neighbours. The first D of H dimensions, D the width of a head,
              are kept for the position, as sinusoids, and tokens stay out of them. In the lower half of the layers a
              head's keys read just these, and its queries the same turned by -1, 1, -2, 2, -4, ... tokens.
+             Embeddings start about as long as what layers add to them.
 
 A small model spends its first millions of tokens at the loss of single-piece frequencies until it finds that neighbours
 matter; `local` spares it that. It is in the manner of "Mimetic Initialization of Self-Attention Layers" (Trockman and
 Kolter, 2023): weights start as what training would make of them. The dimensions have to be apart: where tokens and
 positions share all of them, either the tokens' first large steps blur the attention or positions drown the tokens.
+
+Megatron-BERT has no norm behind its embeddings, and Adam's first steps make layers add vectors of about 1 a dimension to
+embeddings of 0.02. The first layer then learns to be the embedding, adds ten times as much as any other and leaves
+them little to say, in fine-tuning too. With embeddings of that length from the start, the layers stay equal. What the
+tied decoder reads is made shorter by as much, so that logits start as they would.
 """
 
 import hashlib
@@ -33,6 +39,8 @@ _POSITION_ENERGY = 4.0
 _ATTENTION_SHARPNESS = 40.0
 """Score of a query with the key it looks for; the key beside it scores 5 less. Larger ones train no better and cost
 precision, all the more in bf16."""
+_EMBEDDING_LENGTH = 25.0
+"""Times the usual spread that embeddings start with: 0.5 where `init_std` is 0.02."""
 _SLOWEST = 0.1
 """Radians a token of the slowest sinusoid; the fastest has 1."""
 _TOKENS_IN_POSITION_DIMENSIONS = 0.02
@@ -50,7 +58,7 @@ def initialise(chunk: MegatronBert, config: PretrainConfig) -> None:
     for local_name, parameter in chunk.named_parameters():
         name = global_name(chunk, local_name)
         if parameter.dim() == 1:
-            parameter.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
+            parameter.fill_(initial_value(name, config.model))
             continue
         shape = list(parameter.shape)
         dimension = _sharded_dimension(parameter) if tensor_size > 1 else None
@@ -66,6 +74,13 @@ def global_name(chunk: MegatronBert, name: str) -> str:
     if match:
         return f"encoder.layers.{chunk.encoder.layers[int(match[1])].layer_number - 1}.{match[2]}"
     return "embedding.word_embeddings.weight" if name == "output_layer.weight" else name
+
+
+def initial_value(name: str, model: ModelConfig) -> float:
+    """What the whole vector of that global name starts as: biases with 0, norms with 1."""
+    if name == "lm_head.layer_norm.weight" and model.init == "local":
+        return 1 / _EMBEDDING_LENGTH
+    return 1.0 if "norm" in name and name.endswith("weight") else 0.0
 
 
 def initial_matrix(name: str, shape: list[int], model: ModelConfig, seed: int) -> torch.Tensor:
@@ -84,6 +99,8 @@ def initial_matrix(name: str, shape: list[int], model: ModelConfig, seed: int) -
             # A token's squared length is std² (H - D), that of D / 2 pairs of sine and cosine D / 2.
             amplitude = std * math.sqrt(_POSITION_ENERGY * (model.hidden_size - width) / (width / 2))
             matrix[:, :width] = amplitude * sinusoids(shape[0], width)
+        if name.startswith("embedding."):
+            matrix *= _EMBEDDING_LENGTH
         elif qkv and int(qkv[1]) < (model.num_layers + 1) // 2:
             _look_at_neighbours(matrix, width, model.num_attention_heads)
     return matrix

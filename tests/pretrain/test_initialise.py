@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pretrain.config import ModelConfig
-from pretrain.model.initialise import initial_matrix
+from pretrain.model.initialise import initial_matrix, initial_value
 
 MODEL = ModelConfig(num_layers=4, hidden_size=256, num_attention_heads=4, init="local")
 POSITIONS = 64
@@ -49,3 +49,20 @@ def test_positions_and_tokens_keep_apart():
     width = MODEL.hidden_size // MODEL.num_attention_heads
     assert tokens(MODEL)[:, :width].std() < 0.1 * tokens(MODEL)[:, width:].std()
     assert positions(MODEL)[:, width:].std() < 0.1 * positions(MODEL)[:, :width].std()
+
+
+def test_long_embeddings_leave_logits_as_they_would_be():
+    normal = ModelConfig(num_layers=4, hidden_size=256, num_attention_heads=4)
+
+    def logits_spread(model: ModelConfig) -> float:
+        name = "embedding.word_embeddings.weight"
+        embeddings = initial_matrix(name, [500, model.hidden_size], model, seed=1)
+        read_H = initial_value("lm_head.layer_norm.weight", model) * torch.randn(
+            model.hidden_size, generator=torch.Generator().manual_seed(0)
+        )
+        return float((embeddings @ read_H).std())
+
+    assert tokens(MODEL).std() > 20 * tokens(normal).std()
+    assert logits_spread(MODEL) == pytest.approx(logits_spread(normal), rel=0.3)
+    assert initial_value("encoder.final_layernorm.weight", MODEL) == 1.0
+    assert initial_value("lm_head.layer_norm.bias", MODEL) == 0.0

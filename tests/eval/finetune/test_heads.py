@@ -121,7 +121,7 @@ def test_random_and_pretrained_start_differ_and_repeat(tiny_model: Path) -> None
 
     def weights(initial: str, seed: int) -> torch.Tensor:
         torch.manual_seed(seed)
-        return load_encoder(tiny_model, initial, 0.0, 0).model.get_input_embeddings().weight  # type: ignore[operator]
+        return load_encoder(tiny_model, initial, 0).model.get_input_embeddings().weight  # type: ignore[operator]
 
     assert torch.equal(weights("pretrained", 0), weights("pretrained", 1))
     assert torch.equal(weights("random", 0), weights("random", 0))
