@@ -13,8 +13,8 @@ matter; `local` spares it that. It is in the manner of "Mimetic Initialization o
 Kolter, 2023): weights start as what training would make of them. The dimensions have to be apart: where tokens and
 positions share all of them, either the tokens' first large steps blur the attention or positions drown the tokens.
 
-Megatron-BERT has no norm behind its embeddings, and Adam's first steps make layers add vectors of about 1 a dimension to
-embeddings of 0.02. The first layer then learns to be the embedding, adds ten times as much as any other and leaves
+Megatron-BERT has no norm behind its embeddings, and Adam's first steps make layers add vectors of about 1 a dimension
+to embeddings of 0.02. The first layer then learns to be the embedding, adds ten times as much as any other and leaves
 them little to say, in fine-tuning too. With embeddings of that length from the start, the layers stay equal. What the
 tied decoder reads is made shorter by as much, so that logits start as they would.
 """
