@@ -48,6 +48,8 @@ class TextEncoder:
         self.sep_id = _first_id(folder, "[SEP]", self.tokenizer.sep_token_id, self.tokenizer.eos_token_id)
         self.pad_id = _first_id(folder, "[PAD]", self.tokenizer.pad_token_id, self.sep_id)
         self.unk_id = self.tokenizer.unk_token_id if self.tokenizer.unk_token_id is not None else self.pad_id
+        # A model without [MASK] has the unknown piece in its place.
+        self.mask_id = self.tokenizer.mask_token_id if self.tokenizer.mask_token_id is not None else self.unk_id
 
     def add_tokens(self, tokens: tuple[str, ...]) -> None:
         self.tokenizer.add_tokens([_whole(token) for token in tokens], special_tokens=True)

@@ -116,6 +116,10 @@ class ReHead(Head[ReRecipe]):
     ) -> tuple[list[int], tuple[int, int]]:
         """The candidate's pieces with its four markers, cut around the mentions to fit; and where [s1], [s2] stand."""
         head, tail = _touched(pieces, candidate.head), _touched(pieces, candidate.tail)
+        ids = pieces.ids
+        if self.recipe.mentions == "masked":
+            hidden = {*range(*head), *range(*tail)}
+            ids = [self.text.mask_id if place in hidden else piece for place, piece in enumerate(ids)]
         # (position, order, marker): at one position ends come before starts, so that neighbours do not nest.
         inserts = sorted(
             [(head[0], 1, markers[0]), (head[1], 0, markers[1]), (tail[0], 1, markers[2]), (tail[1], 0, markers[3])]
@@ -123,10 +127,10 @@ class ReHead(Head[ReRecipe]):
         marked: list[int] = []
         before = 0
         for position, _, marker in inserts:
-            marked += pieces.ids[before:position]
+            marked += ids[before:position]
             marked.append(marker)
             before = position
-        marked += pieces.ids[before:]
+        marked += ids[before:]
         capacity = self.recipe.max_length - 2
         if len(marked) > capacity:
             marked = self._cut(marked, markers, capacity)

@@ -101,6 +101,9 @@ class ReRecipe(Recipe):
     """Sentences between the two mentions of a candidate pair; pairs further apart are counted as out of reach."""
     pooling: Literal["markers", "markers+mean"] = "markers"
     """What a pair is judged by: the states of [CLS], [s1] and [s2] (as published), or also the mean over all pieces."""
+    mentions: Literal["text", "masked"] = "text"
+    """`masked` puts [MASK] in the place of each piece of both mentions: the context alone tells, and no name is learnt
+    by heart."""
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,16 @@
 """What the heads promise about text: nothing beyond a window is lost, marks survive cutting, training really learns."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from eval.examples import Dataset, Document, Entity, LabelledText, Relation, RelationCandidate, SentencePair
+from eval.finetune.batches import Item, collate
 from eval.finetune.encoder import TextEncoder
 from eval.finetune.ner import NerHead
+from eval.finetune.re import MarkerNetwork
 from eval.finetune.recipe import load_recipe
 from eval.finetune.tasks import make_head
 from tests.eval.finetune.toys import FILLER
@@ -98,6 +101,36 @@ def test_marked_mentions_survive_cutting(tiny_model: Path, distance: int) -> Non
         s1, s2 = item.place.marks
         assert (pieces[s1], pieces[s2]) == ("[s1]", "[s2]")
         assert pieces[s1 + 1] == text[slice(*head_span)] and pieces[s2 + 1] == text[slice(*tail_span)]
+
+
+def test_masked_mentions_leave_their_context_and_marks(tiny_model: Path) -> None:
+    text = "aspirin treats the fever ."
+    candidates = (
+        RelationCandidate("1", text, (19, 24), (0, 7), "X"),
+        RelationCandidate("2", text, (19, 24), (0, 7), "Y"),
+    )
+    encoder = TextEncoder(tiny_model)
+    recipe = load_recipe("re", None, ["mentions=masked"])
+    item = make_head("re", dataset("re", candidates), encoder, recipe).windows(candidates, with_targets=True)[0]
+    pieces = encoder.tokenizer.convert_ids_to_tokens(item.input_ids)
+    assert "aspirin" not in pieces and "fever" not in pieces
+    assert [piece for piece in pieces if piece != "[MASK]"] == [
+        *("[CLS]", "[s2]", "[e2]", "treats", "the", "[s1]", "[e1]", ".", "[SEP]")
+    ]
+    assert (pieces[item.place.marks[0] + 1], pieces[item.place.marks[1] + 1]) == ("[MASK]", "[MASK]")
+
+
+def test_pooling_with_the_mean_reads_pieces_beyond_the_marks() -> None:
+    network = MarkerNetwork(4, 2, 0.0, "markers+mean")
+    place = SimpleNamespace(marks=(1, 2))
+    items = [Item([2, 7, 8, 3], 0, place=place), Item([2, 7, 8, 9, 3], 1, place=place)]
+    batch = collate(items, 0, False, 16, torch.device("cpu"))
+    hidden = torch.randn(2, 8, 4, generator=torch.Generator().manual_seed(0))
+    changed = hidden.clone()
+    changed[1, 3] += 1.0  # read by the mean alone
+    changed[0, 4] += 1.0  # padding
+    before, after = network(hidden, batch), network(changed, batch)
+    assert torch.equal(before[0], after[0]) and not torch.allclose(before[1], after[1])
 
 
 def test_relations_of_documents_come_back_by_their_mentions(tiny_model: Path) -> None:
