@@ -120,6 +120,7 @@ def save_plan(plan: BuildPlan, secrets: Secrets) -> None:
         "waiver_reason": plan.waiver_reason,
         "evaluation": _text(plan.evaluation),
         "pieces_identity": plan.pieces_identity,
+        "build_sha256": plan.identity,
         "keeps_pieces": plan.keeps_pieces,
         "hmac_file": _text(secrets.hmac_file),
         "quarantine_file": _text(secrets.quarantine_file),
