@@ -90,6 +90,8 @@ def pieces_identity(
         "version": CORPUS_VERSION,
         "patterns": PATTERNS_VERSION,
         "verifier": VERIFIER_VERSION,
+        # What stands for a missing id.
+        "numbered_ids": "by file",
         "detectors": detectors_identity(config.deid),
         "config": config.pieces_sha256,
         "staff": sha256_file(staff) if staff else None,

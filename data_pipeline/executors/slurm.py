@@ -54,9 +54,22 @@ class _Array(SlurmPipelineExecutor):
         """No job that adds up datatrove's statistics: the counts are in the pieces, and a failed array would leave it
         waiting for ever."""
 
+    def get_launch_file_contents(self, sbatch_args: dict[str, Any], run_script: str) -> str:
+        """datatrove's, for folders whose names hold spaces, quotes or percent signs too."""
+        logs = self.slurm_logs_folder
+        escaped = logs.replace("%", "%%").replace('"', '\\"')
+        quoted = {
+            key: f'"{escaped}{value.removeprefix(logs)}"'
+            if key in ("output", "error") and value.startswith(logs)
+            else value
+            for key, value in sbatch_args.items()
+        }
+        pickled = self.logging_dir.resolve_paths("executor.pik")
+        return super().get_launch_file_contents(quoted, run_script.replace(pickled, shlex.quote(pickled)))
+
 
 def is_running(work: WorkFolder) -> bool:
-    """Whether jobs of an earlier command are still at work on this corpus. Raises UnfinishedError where nobody tells."""
+    """Whether jobs of an earlier command are still at work on this corpus; UnfinishedError where squeue is silent."""
     alive = _alive(_jobs(work))
     if alive is None:
         raise UnfinishedError(

@@ -113,7 +113,7 @@ def note_of(item: Input, choice: Choice, values: Mapping[str, Any], number: int,
 
 
 def numbered_id(item: Input, number: int) -> str:
-    """An id for a row that has none. Other files of a glob have rows of that number too, so the file's hash is in it."""
+    """An id for a row that has none. Other files have rows of that number too, so the file's hash is in it."""
     return f"{item.source}-{item.sha256[:_ID_HEX]}-{number}"
 
 
