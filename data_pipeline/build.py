@@ -82,6 +82,7 @@ def build_corpus(request: BuildRequest) -> CorpusManifest:
         say(f"{request.out} is already built: {finished['counts']['kept']} notes in {len(finished['shards'])} shards.")
         if any(item.kind == "sql" for item in plan.inputs):
             say("its databases were not read again; build into another folder for what they hold now.")
+        _clear_leftovers(plan)
         return finished
     existed = request.out.exists()
     if not (request.out / MANIFEST_NAME).exists():
@@ -105,9 +106,14 @@ def _build_alone(request: BuildRequest, plan: BuildPlan) -> CorpusManifest:
 
         say("the jobs of an earlier command are at work on it; waiting for them.")
         slurm.wait(plan.work)
-        return _finished_corpus(plan) or _build_alone(request, plan)
-    was_finished = (plan.out / MANIFEST_NAME).exists()
+        finished = _finished_corpus(plan)
+        if finished is None:
+            return _build_alone(request, plan)
+        plan.work.close(plan.keeps_pieces)
+        return finished
     plan.work.open(plan.pieces_identity)
+    # Without a manifest it may have been killed while it grew, and its inputs may be gone.
+    was_finished = (plan.out / MANIFEST_NAME).exists() or plan.work.has_inputs()
     try:
         manifest = _build(request, plan)
     except NotemillError as error:
@@ -115,8 +121,19 @@ def _build_alone(request: BuildRequest, plan: BuildPlan) -> CorpusManifest:
         # After the gate's refusal someone must look at what was held back, too. Nor does a bad addition cost a corpus.
         if not was_finished and not isinstance(error, UnfinishedError | TooManyRejectsError | GateError):
             discard(plan.out)
+        elif (plan.out / MANIFEST_NAME).exists() and not isinstance(error, UnfinishedError):
+            plan.work.close()
         raise
     return manifest
+
+
+def _clear_leftovers(plan: BuildPlan) -> None:
+    """Remove what a build left that was killed behind its manifest, and nothing that another process works with."""
+    if plan.work.scratch.exists():
+        # Held by one that adds to the corpus.
+        with contextlib.suppress(NotemillError), only_writer(plan.out):
+            if not _is_with_slurm(plan):
+                plan.work.close()
 
 
 def _is_with_slurm(plan: BuildPlan) -> bool:
@@ -192,6 +209,7 @@ def _with_old_inputs(plan: BuildPlan) -> tuple[Input, ...]:
             f"the pieces of {plan.out} were not kept, so nothing can be added to it; build all inputs into another "
             "folder."
         )
+    _require_same_settings(plan)
     old = plan.work.inputs_of_corpus()
     known = {input_key(item) for item in old}
     return (*old, *(item for item in plan.inputs if input_key(item) not in known))
@@ -209,8 +227,6 @@ def _finished_corpus(plan: BuildPlan) -> CorpusManifest | None:
         return None
     manifest = load_corpus(out)
     if manifest["build_sha256"] == plan.identity:
-        # It may have been killed after the manifest and before the last step.
-        plan.work.close()
         return manifest
     old = plan.work.inputs_of_corpus() if plan.work.has_inputs() else []
     is_larger = bool(old) and {input_key(item) for item in old} < {input_key(item) for item in plan.inputs}
@@ -219,14 +235,19 @@ def _finished_corpus(plan: BuildPlan) -> CorpusManifest | None:
             f"{out} holds a corpus of other inputs, settings, roster or patient key; name another folder with --out, "
             "remove that one first, or add inputs to it with --add."
         )
-    if plan.work.plan_identity() != plan.pieces_identity or manifest["config_sha256"] != plan.config.sha256:
-        raise NotemillError(
-            f"inputs can be added to {out} only with the settings, roster, staff list and keys that it was built with, "
-            "since its notes are not read again; build all inputs into another folder."
-        )
+    _require_same_settings(plan, manifest)
     if manifest["pieces_sha256"] != plan.work.pieces_sha256(old) or plan.work.differences(old):
         raise NotemillError(
             f"the pieces in {plan.work.pieces} are not those that {out} was made of; build all inputs into another "
             "folder."
         )
     return None
+
+
+def _require_same_settings(plan: BuildPlan, manifest: CorpusManifest | None = None) -> None:
+    is_same = plan.work.plan_identity() == plan.pieces_identity
+    if not is_same or (manifest is not None and manifest["config_sha256"] != plan.config.sha256):
+        raise NotemillError(
+            f"inputs can be added to {plan.out} only with the settings, roster, staff list and keys that it was built "
+            "with, since its notes are not read again; build all inputs into another folder."
+        )

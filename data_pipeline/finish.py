@@ -19,7 +19,7 @@ from data_pipeline.deid.roster import Roster, RosterSummary
 from data_pipeline.duplicates import find_duplicates
 from data_pipeline.files import write_json
 from data_pipeline.gate.review import draw_sample
-from data_pipeline.gate.threshold import PieceLeaks, judge
+from data_pipeline.gate.threshold import PieceLeaks, Verdict, judge
 from data_pipeline.gate.verifier import VERIFIER_VERSION
 from data_pipeline.inputs import Input, shown_settings
 from data_pipeline.manifest import (
@@ -56,15 +56,19 @@ def finish(plan: BuildPlan, secrets: Secrets, num_workers: int = 1) -> CorpusMan
     when no note is left.
     """
     out, work, config = plan.out, plan.work, plan.config
-    # From here on the folder is no corpus until the new manifest stands.
-    (out / MANIFEST_NAME).unlink(missing_ok=True)
-    work.keep_only(plan.inputs)
-    clear_results(out)
     verifier = plan.context(secrets).verifier()
     self_test = verifier.self_test()
     stems = [stem for _, stem in work.stems(plan.inputs)]
     totals = _Totals([_input_entry(item) for item in plan.inputs])
     verdict = judge(totals.add_all(plan), config.gate)
+    if totals.rejected:
+        say(rejects_table(totals.inputs))
+    if (out / MANIFEST_NAME).exists():
+        _refuse_bad_addition(plan, totals, verdict)
+    # From here on the folder is no corpus until the new manifest stands.
+    (out / MANIFEST_NAME).unlink(missing_ok=True)
+    work.keep_only(plan.inputs)
+    clear_results(out)
     held = (plan.context(secrets).held_path(stem) for stem in totals.held_stems)
     quarantine = write_quarantine(out, held, config.shards.max_rows, secrets.quarantine_key)
     if verdict.failed:
@@ -96,9 +100,8 @@ def finish(plan: BuildPlan, secrets: Secrets, num_workers: int = 1) -> CorpusMan
             if (path := work.pieces / f"{stem}.rejected.parquet").exists()
         ),
     )
-    if counts["rejected"]:
-        say(rejects_table(totals.inputs))
-    check_share(totals.inputs, config.rejects, f"the ids in {out / REJECTED_FOLDER}")
+    told = f"see the table above and the ids in {out / REJECTED_FOLDER}, then mend the input or allow more"
+    check_share(totals.inputs, config.rejects, told)
     tables = duplicates.apply(read_table(work.pieces / f"{stem}.parquet") for stem in stems)
     shards = write_shards(out, tables, config.shards.max_rows)
     if totals.not_in_roster:
@@ -151,6 +154,14 @@ def finish(plan: BuildPlan, secrets: Secrets, num_workers: int = 1) -> CorpusMan
     write_json(out / MANIFEST_NAME, manifest)
     work.close(plan.keeps_pieces)
     return load_corpus(out)
+
+
+def _refuse_bad_addition(plan: BuildPlan, totals: "_Totals", verdict: Verdict) -> None:
+    """Raise what would end a build of all inputs before anything of the corpus that is there is touched."""
+    remedy = f"{plan.out} stands as it was: mend what is added, or build all inputs into another folder"
+    if verdict.failed:
+        raise GateError(f"{verdict.sentence()}; {remedy}.")
+    check_share(totals.inputs, plan.config.rejects, f"see the table above; {remedy}")
 
 
 @dataclass

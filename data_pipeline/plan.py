@@ -90,6 +90,8 @@ def pieces_identity(
         "version": CORPUS_VERSION,
         "patterns": PATTERNS_VERSION,
         "verifier": VERIFIER_VERSION,
+        # What stands for a missing id.
+        "numbered_ids": "by file",
         "detectors": detectors_identity(config.deid),
         "config": config.pieces_sha256,
         "staff": sha256_file(staff) if staff else None,
@@ -120,6 +122,7 @@ def save_plan(plan: BuildPlan, secrets: Secrets) -> None:
         "waiver_reason": plan.waiver_reason,
         "evaluation": _text(plan.evaluation),
         "pieces_identity": plan.pieces_identity,
+        "build_sha256": plan.identity,
         "keeps_pieces": plan.keeps_pieces,
         "hmac_file": _text(secrets.hmac_file),
         "quarantine_file": _text(secrets.quarantine_file),

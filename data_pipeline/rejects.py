@@ -42,16 +42,15 @@ def kept_id(key: bytes, note_id: str, row: Note | Rejection, roster: Roster | No
     return safe
 
 
-def check_share(inputs: Sequence[InputEntry], limits: RejectsConfig, where: str) -> None:
-    """Raise TooManyRejectsError when the losses pass `rejects.max_share` of all rows; `where` is what holds their
-    ids."""
+def check_share(inputs: Sequence[InputEntry], limits: RejectsConfig, remedy: str) -> None:
+    """Raise TooManyRejectsError when the losses pass `rejects.max_share` of all rows; `remedy` says what to do."""
     read = sum(entry["rows"] for entry in inputs)
     losses = sum(_losses(entry) for entry in inputs)
     if losses <= limits.max_share * read:
         return
     raise TooManyRejectsError(
         f"{losses} of {read} rows ({losses / read:.1%}) were rejected, more than rejects.max_share={limits.max_share}; "
-        f"see the table above and {where}, then mend the input or allow more."
+        f"{remedy}."
     )
 
 

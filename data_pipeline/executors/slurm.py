@@ -25,7 +25,7 @@ from data_pipeline.executors.raw_pieces import waiting_pieces
 from data_pipeline.executors.tasks import Phase, cut_here, first_error, run_phase
 from data_pipeline.files import make_private_folder, read_json, write_json
 from data_pipeline.manifest import MANIFEST_NAME
-from data_pipeline.plan import BuildPlan, Secrets, save_plan
+from data_pipeline.plan import PLAN_NAME, BuildPlan, Secrets, save_plan
 from data_pipeline.work_folder import WorkFolder
 from launch.console import say
 
@@ -54,10 +54,29 @@ class _Array(SlurmPipelineExecutor):
         """No job that adds up datatrove's statistics: the counts are in the pieces, and a failed array would leave it
         waiting for ever."""
 
+    def get_launch_file_contents(self, sbatch_args: dict[str, Any], run_script: str) -> str:
+        """datatrove's, for folders whose names hold spaces, quotes or percent signs too."""
+        logs = self.slurm_logs_folder
+        escaped = logs.replace("%", "%%").replace('"', '\\"')
+        quoted = {
+            key: f'"{escaped}{value.removeprefix(logs)}"'
+            if key in ("output", "error") and value.startswith(logs)
+            else value
+            for key, value in sbatch_args.items()
+        }
+        pickled = self.logging_dir.resolve_paths("executor.pik")
+        return super().get_launch_file_contents(quoted, run_script.replace(pickled, shlex.quote(pickled)))
+
 
 def is_running(work: WorkFolder) -> bool:
-    """Whether jobs of an earlier command are still at work on this corpus."""
-    return bool(_alive(_jobs(work)))
+    """Whether jobs of an earlier command are still at work on this corpus; UnfinishedError where squeue is silent."""
+    alive = _alive(_jobs(work))
+    if alive is None:
+        raise UnfinishedError(
+            f"squeue gives no answer, so whether jobs are still at work on {work.out} is not known; run the same "
+            "command again when it does."
+        )
+    return bool(alive)
 
 
 def submit(plan: BuildPlan, secrets: Secrets) -> None:
@@ -87,15 +106,16 @@ def submit(plan: BuildPlan, secrets: Secrets) -> None:
 
 def wait(work: WorkFolder) -> None:
     """Return when the corpus is there. Raises UnfinishedError when the jobs have ended without it."""
-    jobs = _jobs(work)
+    jobs, planned = _jobs(work), _build_sha256(work.scratch / PLAN_NAME)
     said = time.monotonic()
-    while _alive(jobs):
+    while (alive := _alive(jobs)) is None or alive:
         time.sleep(_POLL_S)
         if time.monotonic() - said > _SAY_EVERY_S:
             said = time.monotonic()
             made = sum(1 for _ in work.pieces.glob("*/0*.json"))
             say(f"{made} pieces are made, {sum(1 for _ in waiting_pieces(work))} wait.")
-    if not (work.out / MANIFEST_NAME).exists():
+    # The manifest may still be that of a corpus that was to grow; without a plan the last job was through before.
+    if planned is not None and _build_sha256(work.out / MANIFEST_NAME) != planned:
         told = first_error(work) or f"they left no word; their logs are in {work.scratch / 'slurm'}."
         raise UnfinishedError(f"the jobs {', '.join(jobs.values())} ended without a corpus: {told}")
 
@@ -137,10 +157,16 @@ def _jobs(work: WorkFolder) -> dict[str, str]:
     return read_json(path, "list of jobs") if path.exists() else {}
 
 
-def _alive(jobs: dict[str, str]) -> list[str]:
-    """Those that SLURM has not done with; it forgets a job some minutes after its end."""
+def _build_sha256(path: Path) -> str | None:
+    return read_json(path, "manifest or plan").get("build_sha256") if path.exists() else None
+
+
+def _alive(jobs: dict[str, str]) -> list[str] | None:
+    """Those that SLURM has not done with, or None where it gives no answer; it forgets a job some minutes after its
+    end."""
     if not jobs:
         return []
     command = ["squeue", "--noheader", "--format=%A", f"--jobs={','.join(jobs.values())}"]
     found = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
-    return found.stdout.split()
+    has_answered = found.returncode == 0 or "Invalid job id" in found.stderr
+    return found.stdout.split() if has_answered else None

@@ -24,6 +24,7 @@ USUAL: Mapping[str, tuple[str, ...]] = {
 
 _NOT_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
 _MAX_SOURCE_CHARS = 64
+_ID_HEX = 12
 _LIKE_A_NAME = re.compile(r"[^\W\d][\w .-]{0,39}")
 _TOLD_NAMES = 20
 
@@ -96,7 +97,7 @@ def note_of(item: Input, choice: Choice, values: Mapping[str, Any], number: int,
     own patient's.
     """
     text, was_repaired = as_text(values.get("text"))
-    note_id = as_text(values.get("id"))[0].strip() or f"{item.source}-{number}"
+    note_id = as_text(values.get("id"))[0].strip() or numbered_id(item, number)
     patient = as_text(values.get("patient"))[0].strip()
     if not patient and "patient" not in choice.columns:
         patient = note_id
@@ -109,6 +110,11 @@ def note_of(item: Input, choice: Choice, values: Mapping[str, Any], number: int,
         repaired_encoding=repaired or was_repaired,
         date=as_text(values.get("date"))[0],
     )
+
+
+def numbered_id(item: Input, number: int) -> str:
+    """An id for a row that has none. Other files have rows of that number too, so the file's hash is in it."""
+    return f"{item.source}-{item.sha256[:_ID_HEX]}-{number}"
 
 
 def source_name(value: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from data_pipeline.config import COLUMN_ROLES, Columns
 from data_pipeline.inputs import Input
 from data_pipeline.notes import Rejection, Row, make_note
-from data_pipeline.readers.columns import USUAL, no_text, require_named, source_name
+from data_pipeline.readers.columns import USUAL, no_text, numbered_id, require_named, source_name
 from data_pipeline.readers.json_lines import BAD_JSON, JsonLine, first_objects, json_lines
 
 
@@ -34,7 +34,7 @@ def _row(item: Input, line: JsonLine, keys: dict[str, tuple[str, ...]], patient_
         return Rejection("bad_json")
     if not isinstance(line.value, dict):
         return Rejection("broken_row")
-    note_id = _scalar(_first(line.value, keys["id"])) or f"{item.source}-{line.number}"
+    note_id = _scalar(_first(line.value, keys["id"])) or numbered_id(item, line.number)
     text = _first(line.value, keys["text"])
     if text is not None and not isinstance(text, str):
         return Rejection("broken_row")

@@ -5,6 +5,7 @@ after the path of an input say otherwise.
 """
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -22,6 +23,10 @@ from launch.errors import NotemillError
 MAX_FIELD_CHARS = MAX_NOTE_CHARS
 """A longer field is a quote that was never closed; the record is broken, and reading goes on behind it."""
 _DELIMITERS = ",\t;|"
+_BACKSLASHED = re.compile(r'\\"[^",\t;|\r\n]')
+_OTHER_QUOTES = re.compile(r'[^\\",\t;|\r\n]"(?:"|[^",\t;|\r\n])')
+_QUOTES_LOOKED_AT = 2_000
+_FEWEST_BACKSLASHED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +91,17 @@ def _records(lines: DecodedLines, item: Input) -> Iterator[list[str] | None]:
     source = Lines(chain((header_line,), lines) if header_line else ())
     reader = csv.reader(source, **dialect)
     forms: Forms | None = None
+    quotes = _Quotes(item, dialect)
     while True:
         source.taken.clear()
         try:
             record = next(reader)
         except StopIteration:
+            quotes.judge(fewest=1)
             return
         except csv.Error:
             record = None
+        quotes.learn(source.taken)
         if forms is None:
             forms = Forms(len(record or ()), dialect)
         elif (first := forms.swallowed_from(source.taken, record)) is not None:
@@ -109,6 +117,32 @@ def _records(lines: DecodedLines, item: Input) -> Iterator[list[str] | None]:
                 "or write quoting=none after its path."
             )
         yield record
+
+
+class _Quotes:
+    """How quotes within fields are written: a file that writes them as a backslash and a quote is misread without
+    `escape`, often into rows that look whole."""
+
+    def __init__(self, item: Input, dialect: dict[str, Any]) -> None:
+        self._item = item
+        self._left = 0 if "escapechar" in dialect or "quoting" in dialect else _QUOTES_LOOKED_AT
+        self._backslashed = self._others = 0
+
+    def learn(self, lines: Sequence[str]) -> None:
+        """Take in the lines of a record. Raises NotemillError once they tell."""
+        if self._left:
+            self._left -= 1
+            self._backslashed += any(map(_BACKSLASHED.search, lines))
+            self._others += any(map(_OTHER_QUOTES.search, lines))
+            self.judge(_FEWEST_BACKSLASHED)
+
+    def judge(self, fewest: int) -> None:
+        """Raise NotemillError where at least `fewest` records hold such quotes, and more than hold others."""
+        if self._backslashed >= fewest and self._backslashed > self._others:
+            raise NotemillError(
+                f"{self._item.path} writes quotes within a field as a backslash and a quote; write escape=\\ after its "
+                "path, or double such quotes in the file."
+            )
 
 
 def _dialect(item: Input, header: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 
 from data_pipeline.build import BuildRequest, build_corpus
 from data_pipeline.config import CorpusConfig
+from data_pipeline.files import only_writer
 from data_pipeline.gate.review import load_sample, record
 from data_pipeline.inputs import parse_inputs
 from data_pipeline.manifest import CorpusManifest, load_corpus, verify_corpus
@@ -91,6 +92,54 @@ def test_a_bad_addition_costs_nothing(tmp_path: Path, specs: list[str]) -> None:
     build(out, specs[2], adds=True)
     build(tmp_path / "whole", specs[0], specs[2])
     assert folder_hashes(out) == folder_hashes(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("limit", ["rejects.max_share=0.2", "gate.max_held_share=0.01"])
+def test_an_addition_over_a_limit_leaves_the_corpus_as_it_was(tmp_path: Path, specs: list[str], limit: str) -> None:
+    settings = [*SETTINGS, limit, "gate.always_allowed=0", "deid.mode=verify"]
+    text = "" if "rejects" in limit else "Her SSN is 123-45-6789 in note"
+    rows = [noteevents_row(9000 + n, n, text and f"{text} {n}") for n in range(60)]
+    bad = f"noteevents:{write_noteevents(tmp_path / 'bad.csv.gz', rows)}"
+    out = tmp_path / "corpus"
+    build(out, specs[0], settings=settings)
+    before = folder_hashes(out)
+    with pytest.raises(NotemillError, match="stands as it was"):
+        build(out, bad, adds=True, settings=settings)
+    assert {name: value for name, value in folder_hashes(out).items() if name in before} == before
+    assert verify_corpus(out) == [] and not (out / ".build").exists()
+    build(out, specs[1], adds=True, settings=settings)
+    build(tmp_path / "whole", *specs[:2], settings=settings)
+    assert folder_hashes(out) == folder_hashes(tmp_path / "whole")
+
+
+def test_a_corpus_that_was_killed_while_it_grew_keeps_its_pieces(tmp_path: Path, specs: list[str]) -> None:
+    out = tmp_path / "corpus"
+    build(out, *specs[:2])
+    (out / "manifest.json").unlink()
+    pieces = folder_hashes(out / "pieces")
+    with pytest.raises(NotemillError, match="only with the settings, roster"):
+        build(out, specs[2], adds=True, settings=["shards.piece_rows=11"])
+    path = Path(specs[2].partition(":")[2])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-200])
+    with pytest.raises(NotemillError, match="ends in the middle"):
+        build(out, specs[2], adds=True)
+    assert folder_hashes(out / "pieces").items() >= pieces.items()
+    path.write_bytes(whole)
+    build(out, specs[2], adds=True)
+    build(tmp_path / "whole", *specs)
+    assert folder_hashes(out) == folder_hashes(tmp_path / "whole")
+
+
+def test_asking_for_a_finished_corpus_disturbs_no_addition(tmp_path: Path, specs: list[str]) -> None:
+    out = tmp_path / "corpus"
+    build(out, specs[0])
+    (out / ".build").mkdir()
+    with only_writer(out):
+        build(out, specs[0])
+        assert (out / ".build").exists()
+    build(out, specs[0])
+    assert not (out / ".build").exists()
 
 
 def test_other_settings_lists_and_pieces_are_refused(tmp_path: Path, specs: list[str]) -> None:

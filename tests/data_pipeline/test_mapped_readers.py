@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from pathlib import Path
 
 import fsspec
@@ -36,7 +37,8 @@ def test_csv_columns_by_name_by_setting_and_by_habit(tmp_path: Path) -> None:
         assert [(note.note_id, note.patient_id, note.text, note.note_type) for note in notes(rows)] == expected
     (tmp_path / "m.csv").write_text(table(["text", "who"], ["One.", "p"], ["Two.", ""]))
     assert reasons(read(f"csv:{tmp_path}/m.csv?patient=who")) == {"note": 1, "missing_patient": 1}
-    assert [note.patient_id for note in notes(read(f"a=csv:{tmp_path}/m.csv"))] == ["a-1", "a-2"]
+    own = [note.patient_id for note in notes(read(f"a=csv:{tmp_path}/m.csv"))]
+    assert [re.sub("-[0-9a-f]{12}-", "-", patient) for patient in own] == ["a-1", "a-2"]
 
 
 def test_delimiters_quoting_and_escapes(tmp_path: Path) -> None:
@@ -70,8 +72,8 @@ def test_repairs_are_counted(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes() + b'{"text": "caf\xe9"}\n')
     manifest = build(tmp_path / "corpus", f"a=jsonl:{path}")
     assert manifest["repaired"] == {"encoding": 1, "mojibake": 1}
-    found = texts(tmp_path / "corpus")
-    assert found == {"a-1": "Temp 37°C, “stable”, café.", "a-2": "À la carte, 37°C, ±2.", "a-3": "café"}
+    found = {note_id[-1]: text for note_id, text in texts(tmp_path / "corpus").items()}
+    assert found == {"1": "Temp 37°C, “stable”, café.", "2": "À la carte, 37°C, ±2.", "3": "café"}
 
 
 def test_parquet_of_any_types_and_with_bytes_under_the_name_of_text(tmp_path: Path) -> None:
@@ -209,3 +211,26 @@ def test_a_cut_remote_file_is_an_error(tmp_path: Path) -> None:
     fsspec.filesystem("memory").pipe("/cut/n.jsonl.gz", data[:-9])
     with pytest.raises(NotemillError, match="ends in the middle"):
         read("jsonl:memory://cut/n.jsonl.gz")
+
+
+def test_quotes_behind_backslashes_are_told(tmp_path: Path) -> None:
+    rows = [f'{n},"Says \\"fine\\" on day {n}.","x"' for n in range(5)]
+    for number in (1, 5):
+        (tmp_path / "s.csv").write_text("\n".join(["id,text,more", *rows[:number]]) + "\n")
+        with pytest.raises(NotemillError, match=r"escape=\\ after its path") as error:
+            list(read(f"csv:{tmp_path}/s.csv"))
+        assert "fine" not in str(error.value)
+        texts = [note.text for note in notes(read(f"csv:{tmp_path}/s.csv?escape=\\"))]
+        assert texts == [f'Says "fine" on day {n}.' for n in range(number)]
+    # A backslash before a quote that is doubled, or that closes the field, is a backslash.
+    (tmp_path / "t.csv").write_text('id,text\n1,"C:\\""x"" and C:\\"\n2,"in C:\\"\n')
+    assert [note.text for note in notes(read(f"csv:{tmp_path}/t.csv"))] == ['C:\\"x" and C:\\', "in C:\\"]
+
+
+def test_rows_without_an_id_are_of_their_own_file(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_text(f'{{"text": "note {name}"}}\n')
+        (tmp_path / f"{name}.csv").write_text(f"text\nnote {name}\n")
+    for kind in ("jsonl", "csv"):
+        found = notes(read(f"{kind}:{tmp_path}"))
+        assert len({note.note_id for note in found}) == len({note.patient_id for note in found}) == 2

@@ -20,7 +20,7 @@ from tests.data_pipeline.corpora import build, noteevents_row, write_jsonl, writ
 def read(spec: str, *settings: str) -> list[Row]:
     config = load_config(CorpusConfig, None, settings)
     rows: list[Row] = []
-    for item in parse_inputs([spec]):
+    for item in hash_inputs(parse_inputs([spec])):
         check_input(item, config)
         rows += read_rows(item, config)
     return rows

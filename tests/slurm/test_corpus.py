@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from data_pipeline.executors import UnfinishedError, slurm
+from data_pipeline.files import make_private_folder, write_json
 from data_pipeline.inputs import parse_inputs
 from data_pipeline.manifest import verify_corpus
+from data_pipeline.work_folder import WorkFolder
 from tests.data_pipeline.corpora import KEY, folder_hashes, noteevents_row, write_jsonl, write_noteevents
 from tests.slurm.cluster import running_cluster, why_not
 
@@ -63,11 +66,12 @@ def finished(process: subprocess.Popen[str]) -> str:
 
 def test_the_bytes_of_a_local_build(cluster: dict[str, str], arguments: list[str], tmp_path: Path) -> None:
     finished(corpus([*arguments, "--out", "local"], tmp_path, cluster))
-    said = finished(corpus([*arguments, "--out", "there", *SLURM], tmp_path, cluster))
+    out = tmp_path / "thére is 'one\" 5%A"
+    said = finished(corpus([*arguments, "--out", str(out), *SLURM], tmp_path, cluster))
     assert "submitted notemill-cut as job" in said
-    assert folder_hashes(tmp_path / "there") == folder_hashes(tmp_path / "local")
-    assert verify_corpus(tmp_path / "there") == []
-    assert len(json.loads((tmp_path / "there" / "manifest.json").read_text())["inputs"]) == len(
+    assert folder_hashes(out) == folder_hashes(tmp_path / "local")
+    assert verify_corpus(out) == []
+    assert len(json.loads((out / "manifest.json").read_text())["inputs"]) == len(
         parse_inputs([f"noteevents:{tmp_path}/notes.csv.gz", f"jsonl:{tmp_path}/notes.jsonl"])
     )
 
@@ -97,6 +101,18 @@ def test_the_waiting_command_and_a_job_are_killed(
     assert folder_hashes(tmp_path / "there") == folder_hashes(tmp_path / "local")
 
 
+def test_no_word_from_squeue_is_no_end_of_the_jobs(
+    cluster: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_CONF", cluster["SLURM_CONF"])
+    work = WorkFolder(tmp_path)
+    write_json(make_private_folder(work.scratch) / "jobs.json", {"notemill-cut": "99999"})
+    assert not slurm.is_running(work)
+    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "nowhere"))
+    with pytest.raises(UnfinishedError, match="squeue gives no answer"):
+        slurm.is_running(work)
+
+
 def test_a_wrong_partition_and_a_damaged_input_are_told(
     cluster: dict[str, str], arguments: list[str], tmp_path: Path
 ) -> None:
@@ -107,6 +123,10 @@ def test_a_wrong_partition_and_a_damaged_input_are_told(
     rows = [noteevents_row(n, 1, random.Random(n).randbytes(400).hex()) for n in range(4000)]
     path = write_noteevents(tmp_path / "notes.csv.gz", rows)
     path.write_bytes(path.read_bytes()[:-20])
-    damaged = corpus([*arguments, "--out", "out2", *SLURM], tmp_path, cluster)
+    # Also where the manifest of the corpus that was to grow is there all the time.
+    finished(corpus(["--input", "jsonl:notes.jsonl", *arguments[4:], "--out", "out2"], tmp_path, cluster))
+    damaged = corpus(["--add", *arguments, "--out", "out2", *SLURM], tmp_path, cluster)
     _, said = damaged.communicate(timeout=240)
     assert damaged.returncode != 0 and "ends in the middle" in said and "Traceback" not in said
+    # The logs are left to read, and the corpus is whole.
+    assert all(problem.startswith(".build/") for problem in verify_corpus(tmp_path / "out2"))
