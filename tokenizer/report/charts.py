@@ -1,4 +1,4 @@
-"""Bars as inline SVG: a group of bars for each row, a bar for each tokenizer; every number is written beside its bar."""
+"""Bars as inline SVG: a group of bars for each row, one for each tokenizer; every number is written beside its bar."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

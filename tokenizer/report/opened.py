@@ -30,20 +30,24 @@ class OpenedTokenizer:
 
 
 def open_tokenizer(path: Path, name: str | None = None) -> OpenedTokenizer:
-    """A folder (or the file itself) with a tokenizer.json, with what transformers reads, or with a cased BERT vocab.txt.
+    """A folder with a tokenizer.json, with what transformers reads, or with a cased BERT vocab.txt; or such a file.
 
     Raises NotemillError when there is none, or it cannot be read.
     """
-    name = name or (path.parent.name if path.is_file() else path.resolve().name)
+    if not path.exists():
+        raise NotemillError(f"there is no tokenizer at {path}; check the folder's name.")
     folder = path if path.is_dir() else path.parent
-    if path.name == "vocab.txt":
-        return OpenedTokenizer.of(name, _from_vocabulary(path))
-    file = folder / "tokenizer.json"
+    name = name or folder.resolve().name
+    file = path if path.is_file() else folder / "tokenizer.json"
+    if file.suffix == ".txt":
+        return OpenedTokenizer.of(name, _from_vocabulary(file))
     if file.is_file():
         try:
             return OpenedTokenizer.of(name, Tokenizer.from_file(str(file)))
-        except Exception as error:  # the library raises nothing narrower
-            raise NotemillError(f"cannot read the tokenizer {file}: {error}; give another --against.") from None
+        except Exception:  # the library raises nothing narrower
+            raise NotemillError(
+                f"{file} is no tokenizer.json of the tokenizers library; give another folder."
+            ) from None
     if any((folder / other).is_file() for other in _TRANSFORMERS_FILES):
         return OpenedTokenizer.of(name, _from_transformers(folder))
     return OpenedTokenizer.of(name, _from_vocabulary(folder / "vocab.txt"))
@@ -56,7 +60,8 @@ def _from_transformers(folder: Path) -> Tokenizer:
         loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # transformers raises of every kind
         raise NotemillError(
-            f"transformers cannot load a tokenizer from {folder} ({type(error).__name__}); give a folder with a tokenizer.json."
+            f"transformers cannot load a tokenizer from {folder} ({type(error).__name__}); "
+            "give a folder with a tokenizer.json."
         ) from None
     if not getattr(loaded, "is_fast", False):
         raise NotemillError(f"{folder} holds a tokenizer without character offsets; give one with a tokenizer.json.")
@@ -69,7 +74,8 @@ def _from_vocabulary(file: Path) -> Tokenizer:
         pieces = file.read_text(encoding="utf-8").rstrip("\n").split("\n")
     except (OSError, UnicodeDecodeError):
         raise NotemillError(
-            f"cannot read a vocabulary from {file}; give a folder with a tokenizer.json, or a vocab.txt with one piece a line."
+            f"cannot read a vocabulary from {file}; give a folder with a tokenizer.json, or a vocab.txt with one piece "
+            "a line."
         ) from None
     missing = [piece for piece in ("[UNK]", "[CLS]", "[SEP]") if piece not in pieces]
     if missing:
