@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import WordPiece
 
 from launch.errors import NotemillError
-from tokenizer.wordpiece import build_tokenizer
+from tokenizer.wordpiece import CONTINUATION, make_normalizer
 
 _TRANSFORMERS_FILES = ("tokenizer_config.json", "spiece.model", "tokenizer.model", "vocab.json")
 
@@ -69,7 +70,7 @@ def _from_transformers(folder: Path) -> Tokenizer:
 
 
 def _from_vocabulary(file: Path) -> Tokenizer:
-    """A cased BERT tokenizer over the pieces of `file`, with our placeholders as far as it has them."""
+    """A cased BERT tokenizer over the pieces of `file`, as transformers would make it: nothing is added."""
     try:
         pieces = file.read_text(encoding="utf-8").rstrip("\n").split("\n")
     except (OSError, UnicodeDecodeError):
@@ -80,7 +81,12 @@ def _from_vocabulary(file: Path) -> Tokenizer:
     missing = [piece for piece in ("[UNK]", "[CLS]", "[SEP]") if piece not in pieces]
     if missing:
         raise NotemillError(f"{file} lacks {', '.join(missing)}, so it is no WordPiece vocabulary of BERT.")
-    return build_tokenizer(list(dict.fromkeys(pieces)))
+    ids = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
+    tokenizer = Tokenizer(WordPiece(ids, unk_token="[UNK]", continuing_subword_prefix=CONTINUATION))
+    tokenizer.normalizer = make_normalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece(prefix=CONTINUATION)
+    return tokenizer
 
 
 def _unigram_unknown(tokenizer: Tokenizer) -> int | None:
