@@ -35,7 +35,7 @@ class Sample:
             columns = (batch.column(name).to_pylist() for name in ("note_id", "source", "note_type", "text"))
             for note_id, source, note_type, text in zip(*columns, strict=True):
                 rate = self.rates[source, note_type]
-                if rate >= 1.0 or _draw(self.seed, note_id) < rate:
+                if rate >= 1.0 or draw(self.seed, note_id) < rate:
                     yield text
 
 
@@ -68,6 +68,7 @@ def share_budget(sizes: dict[Stratum, int], budget: int, smoothing: float) -> di
     return shares
 
 
-def _draw(seed: int, note_id: str) -> float:
+def draw(seed: int, note_id: str) -> float:
+    """A number from 0 to 1 that follows from the seed and the note alone."""
     digest = hashlib.blake2b(f"{seed}\0{note_id}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64

@@ -29,8 +29,8 @@ def register(app: typer.Typer) -> None:
         "report",
         epilog=examples(
             "notemill tokenizer report --tokenizer tokenizer --corpus corpus",
-            "notemill tokenizer report --tokenizer tokenizer --corpus corpus --against bert-base-cased/vocab.txt",
-            "notemill tokenizer report --tokenizer tokenizer --corpus corpus | jq .all",
+            "notemill tokenizer report --tokenizer tokenizer --corpus corpus --against bert-base-cased --against gpt2",
+            "notemill tokenizer report --tokenizer tokenizer --corpus corpus --terms formulary.txt --retrain",
         ),
     )(report)
     app.add_typer(group)
@@ -55,11 +55,29 @@ def report(
     tokenizer: Annotated[Path, typer.Option(help="Folder of the tokenizer.", metavar="DIR")],
     corpus: Annotated[Path, typer.Option(help="Folder of the corpus; its held-out notes are read.", metavar="DIR")],
     against: Annotated[
-        Path | None, typer.Option(help="Another vocab.txt, or a folder with one, to compare with.", metavar="PATH")
+        list[Path] | None,
+        typer.Option(help="Folder of another tokenizer to compare with; may be given several times.", metavar="DIR"),
     ] = None,
-    max_notes: Annotated[int, typer.Option(help="Most notes read of each held-out split.")] = 5_000,
+    terms: Annotated[
+        Path | None,
+        typer.Option(help="Terms that should be whole: one a line, or kind<TAB>term.", metavar="FILE"),
+    ] = None,
+    retrain: Annotated[bool, typer.Option("--retrain", help="Train once more and compare fingerprints.")] = False,
+    sample_bytes: Annotated[int, typer.Option(help="Bytes of held-out notes to read, about.")] = 50_000_000,
+    seed: Annotated[int, typer.Option(help="Decides which held-out notes are read.")] = 1234,
 ) -> None:
-    """Measure a tokenizer on held-out notes; prints JSON and writes report.json into its folder."""
-    from tokenizer.report import report_tokenizer
+    """Measure a tokenizer on held-out notes; prints JSON and writes report.json and report.html into its folder."""
+    from launch.console import say
+    from tokenizer.report.run import report_tokenizer
 
-    print(json.dumps(report_tokenizer(tokenizer, corpus, against=against, max_notes=max_notes), indent=2))
+    report = report_tokenizer(
+        tokenizer,
+        corpus,
+        against=against or (),
+        terms=terms,
+        retrain=retrain,
+        sample_bytes=sample_bytes,
+        seed=seed,
+    )
+    print(json.dumps(report, indent=2))
+    say(f"{tokenizer / 'report.html'} shows this as a page.")

@@ -31,7 +31,7 @@ def hashes(folder: Path) -> dict[str, str]:
     return {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.iterdir())
-        if path.name != "report.json"
+        if not path.name.startswith("report.")
     }
 
 
