@@ -100,7 +100,7 @@ def rates(tokens: Path, seq_len: int, micro_batch_size: int, repeats: int, max_r
 
 
 def documents(tokens: Path, repeats: int, reads: int = 20_000) -> dict[str, Any]:
-    """Notes read at random, one read each, beside Megatron's reader sentence by sentence over the same notes."""
+    """Notes read at random beside Megatron's reader, by one slice a note and sentence by sentence."""
     from megatron.core.datasets.indexed_dataset import IndexedDataset
 
     prefix = max(tokens.glob("train-*.bin"), key=lambda path: path.stat().st_size).with_suffix("")
@@ -111,15 +111,24 @@ def documents(tokens: Path, repeats: int, reads: int = 20_000) -> dict[str, Any]
         for number in chosen:
             ours.document(number)
 
-    def read_theirs() -> None:
-        bounds = theirs.document_indices
-        for number in chosen[: reads // 10]:
+    bounds = theirs.document_indices.tolist()
+
+    def slices() -> None:
+        for number in chosen:
+            theirs[bounds[number] : bounds[number + 1]]
+
+    def sentences() -> None:
+        for number in chosen:
             for sentence in range(bounds[number], bounds[number + 1]):
                 theirs[sentence]
 
+    ways = {"ours": read_ours, "megatron, one slice a note": slices, "megatron, sentence by sentence": sentences}
     found = {
-        "ours_per_cpu_second": reads / min(_cpu_seconds(read_ours) for _ in range(repeats)),
-        "megatron_per_cpu_second": (reads // 10) / min(_cpu_seconds(read_theirs) for _ in range(repeats)),
+        "notes": ours.num_documents,
+        "sentences_a_note": len(ours.lengths) / ours.num_documents,
+        "notes_per_cpu_second": {
+            name: reads / min(_cpu_seconds(way) for _ in range(repeats)) for name, way in ways.items()
+        },
     }
     print(found, flush=True)
     return found

@@ -7,8 +7,10 @@
 Windows do not share documents, so a window can be planned without the ones before it, and a row's content follows from
 seed, window and its place there. Only its number in the run depends on how many rows the windows before have: these are
 counted from the run's start or from a `WindowStart` that was counted before, as a checkpoint holds one. Planning reads
-sentence lengths only, at a hundred times the speed of training or more. Packing fills rows with short pieces. Where notes are so long that most pieces nearly fill a
-row and few are short, some pieces, others each epoch, are dissolved into their sentences until rows are full.
+sentence lengths only, at a hundred times the speed of training or more.
+
+Packing fills rows with short pieces. Where notes are so long that most pieces nearly fill a row and few are short, some
+pieces, others each epoch, are dissolved into their sentences until rows are full.
 """
 
 from bisect import bisect_right
