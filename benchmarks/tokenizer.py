@@ -6,8 +6,8 @@
 
 The ways are those of benchmarks/encoders.py, with one worker and with two. Each run is a process of its own; CPU
 seconds are those of it and all its children, from JSON lines to the finished index. The rate with the start amortised
-is that of what the text has more than a run over its first half MB. MB are 10^6 bytes of text in UTF-8. Of --repeats the
-fastest counts; ways take turns. datatrove has an environment of its own, as in benchmarks/corpus.py. Results go to
+is that of what the text has more than a run over its first half MB. MB are 10^6 bytes of text in UTF-8. Of --repeats
+the fastest counts; ways take turns. datatrove has an environment of its own, as in benchmarks/corpus.py. Results go to
 results/tokenizer.json with the machine named.
 """
 
