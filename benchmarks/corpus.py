@@ -18,24 +18,21 @@ sampled (`benchmarks/stages.py`). Each call replaces its part of results/corpus.
 
 import argparse
 import dataclasses
-import datetime
 import json
-import os
-import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import machine, rounded, save_result, versions, without_folders
 from benchmarks.processes import Use, folder_mb, run
 from benchmarks.roster import write_roster
 from benchmarks.sides import RESULT_NAME, SIDES
 from benchmarks.sizing import rates_of, table
 from benchmarks.text import TextRow, TextSize, read_sources, write_rows
-from data_pipeline.files import make_private_folder, read_json, write_json
+from data_pipeline.files import read_json
 from launch.errors import NotemillError
 
 RESULTS = Path(__file__).parent / "results" / "corpus.json"
@@ -118,7 +115,7 @@ def compare(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         _say(_stage_lines(side, sides[side]))
     return {
         "text": _text_entry(arguments, sources, size) | {"roster_patients": arguments.roster_patients},
-        "peer_packages": _peer_packages(arguments),
+        "peer_packages": versions(arguments.peer_python, _PEER_PACKAGES),
         "sides": sides,
         "times_as_fast": _times_as_fast(sides),
     }
@@ -238,7 +235,7 @@ def grouping(near: Sequence[int], exact: Sequence[int]) -> dict[str, Any]:
 
 def _text_entry(arguments: argparse.Namespace, sources: Sequence[Sequence[TextRow]], size: TextSize) -> dict[str, Any]:
     return {
-        "data": _without_folders(arguments.data) or ["invented notes"],
+        "data": without_folders(arguments.data) or ["invented notes"],
         "notes_of_sources": [len(rows) for rows in sources],
         "mb_of_sources": sum(len(row.text.encode()) for rows in sources for row in rows) / 1e6,
         "notes": size.notes,
@@ -248,52 +245,11 @@ def _text_entry(arguments: argparse.Namespace, sources: Sequence[Sequence[TextRo
 
 
 def _save(arguments: argparse.Namespace, name: str, measured: dict[str, Any]) -> None:
-    results = _results(arguments.results) if arguments.results.exists() else {}
-    make_private_folder(arguments.results.parent)
-    write_json(arguments.results, results | {name: {"machine": _machine()} | _rounded(measured)})
-    _say(f"{arguments.results} has it under {name}.")
+    save_result(arguments.results, name, {"machine": machine(_PACKAGES, "corpus")} | rounded(measured))
 
 
 def _results(path: Path) -> dict[str, Any]:
     return read_json(path, "results file")
-
-
-def _machine() -> dict[str, Any]:
-    cpu_info = Path("/proc/cpuinfo").read_text().splitlines()
-    return {
-        "cpu": next((line.split(":", 1)[1].strip() for line in cpu_info if line.startswith("model name")), "unknown"),
-        "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[2], 1),
-        "python": sys.version.split()[0],
-        "packages": {name: metadata.version(name) for name in _PACKAGES},
-        "revision": _revision(),
-        "date": datetime.date.today().isoformat(),
-        "command": " ".join(("python -m benchmarks.corpus", *_without_folders(sys.argv[1:]))),
-    }
-
-
-def _revision() -> str:
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
-
-
-def _without_folders(arguments: Sequence[str]) -> list[str]:
-    """A path says where a user keeps notes."""
-    return [re.sub(r"[^:=]*/", "", argument) for argument in arguments]
-
-
-def _peer_packages(arguments: argparse.Namespace) -> dict[str, str]:
-    code = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
-    peer = subprocess.run([arguments.peer_python, "-c", code, *_PEER_PACKAGES], capture_output=True, text=True)
-    return dict(zip(_PEER_PACKAGES, peer.stdout.split(), strict=False))
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(f"{value:.4g}")
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    return [_rounded(item) for item in value] if isinstance(value, list) else value
 
 
 def _say(line: str) -> None:

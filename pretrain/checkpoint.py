@@ -48,6 +48,9 @@ class CheckpointInfo:
     data_fingerprint: str
     """Of the token index and of what decides the order of its rows."""
     world_size: int
+    window_start: dict[str, int] | None = None
+    """Where the window of the next row begins, a `pretrain.data.plan.WindowStart`, so that no window before it is
+    counted again; None in checkpoints that were written before they held it."""
     corpora: list[dict[str, Any]] = field(default_factory=list)
     """What was attested of each corpus that the model has seen, see `data_pipeline.carried`; empty in checkpoints that
     were written before they held it."""

@@ -17,6 +17,9 @@ RUNNABLE_ENGINES = ("megatron",)
 class DataConfig:
     path: str = "tokens"
     """Folder that `notemill tokens build` wrote."""
+    weights: dict[str, float] = field(default_factory=dict)
+    """How often an epoch goes over each source of the tokens, as in {letters: 2, faxes: 0.5}; 1 where nothing is said,
+    0 leaves a source out."""
     mask_probability: float = 0.15
     """Share of the tokens of a row that are to be predicted; whole words are chosen."""
     valid_rows: int = 256

@@ -7,6 +7,7 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -22,6 +23,7 @@ from pretrain import checkpoint
 from pretrain.config import PretrainConfig
 from pretrain.data.batch import Batch
 from pretrain.data.loader import PackedLoader
+from pretrain.data.plan import WindowStart
 from pretrain.environment import describe_environment, device_name
 from pretrain.flops import dense_peak, train_flops_per_token
 from pretrain.metrics import MetricsLog
@@ -44,6 +46,7 @@ class Trainer:
             Path(config.data.path),
             seq_len=config.train.seq_len,
             seed=config.train.seed,
+            weights=config.data.weights,
             mask_probability=config.data.mask_probability,
         )
         if self.loader.vocab_size % config.parallel.tensor:
@@ -230,8 +233,11 @@ class Trainer:
         self.corpora = add_corpus(info.corpora, tokens.corpus_manifest_sha256, tokens.attestation)
         if self.ranks.is_main:
             say(f"resumed from {found} at step {info.step}")
-            if info.data_fingerprint != self.loader.fingerprint:
-                say("the data or its settings differ from the checkpoint's: rows from here on are another sequence")
+        if info.data_fingerprint == self.loader.fingerprint:
+            if info.window_start is not None:
+                self.loader.start_at(WindowStart(**info.window_start))
+        elif self.ranks.is_main:
+            say("the data or its settings differ from the checkpoint's: rows from here on are another sequence")
 
     def _open_run_folder(self) -> MetricsLog | None:
         """Begin the run's records on the main rank; None elsewhere."""
@@ -247,6 +253,7 @@ class Trainer:
             version=checkpoint.VERSION,
             step=self.step,
             rows_seen=self.rows_seen,
+            window_start=asdict(self.loader.start_of(self.rows_seen)),
             tokens_seen=self.tokens_seen,
             vocab_size=self.loader.vocab_size,
             tokenizer_fingerprint=self.loader.tokenizer_fingerprint,

@@ -106,7 +106,8 @@ class SentenceIndex:
             )
         if index_path.stat().st_size != _index_bytes(num_sentences, num_bounds - 1):
             raise NotemillError(f"{index_path} is cut short or overlong; build the tokens again.")
-        raw: np.ndarray = np.memmap(index_path, dtype=np.uint8, mode="r")
+        # As plain arrays: every slice of a np.memmap object makes another one, at several times the cost.
+        raw = np.asarray(np.memmap(index_path, dtype=np.uint8, mode="r"))
         lengths_end = INDEX_HEADER_BYTES + 4 * num_sentences
         offsets_end = lengths_end + 8 * num_sentences
         self.lengths: np.ndarray = raw[INDEX_HEADER_BYTES:lengths_end].view(np.int32)
@@ -118,7 +119,9 @@ class SentenceIndex:
         token_path = prefix.with_name(prefix.name + ".bin")
         # An empty file cannot be mapped.
         is_empty = token_path.stat().st_size == 0
-        self.tokens: np.ndarray = np.empty(0, self.dtype) if is_empty else np.memmap(token_path, self.dtype, mode="r")
+        self.tokens: np.ndarray = (
+            np.empty(0, self.dtype) if is_empty else np.asarray(np.memmap(token_path, self.dtype, mode="r"))
+        )
         """All tokens of the pair."""
 
     @property
@@ -134,9 +137,10 @@ class SentenceIndex:
         first, end = int(self.document_bounds[number]), int(self.document_bounds[number + 1])
         if first == end:
             return []
-        lengths = self.lengths[first:end]
+        ends = np.cumsum(self.lengths[first:end]).tolist()
         start = int(self._byte_offsets[first]) // self.dtype.itemsize
-        return np.split(self.tokens[start : start + int(lengths.sum())], np.cumsum(lengths)[:-1])
+        tokens = self.tokens[start : start + ends[-1]]
+        return [tokens[begin:stop] for begin, stop in zip((0, *ends), ends, strict=False)]
 
 
 def _index_bytes(sequences: int, documents: int) -> int:

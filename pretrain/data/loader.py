@@ -4,7 +4,8 @@
 
 Rows are numbered through the whole run, epoch after epoch. Of an optimizer step whose first row is f, rank r of D takes
 in its micro-batch m the rows f + (m*D + r)*B + i for i < B, so any layout sees the same rows and a run that is resumed,
-on any number of ranks and with any batch size, sees each row once. The only state to save is the number of rows seen.
+on any number of ranks and with any batch size, sees each row once. The only state to save is the number of rows seen;
+`start_of` gives two numbers more, with which `start_at` goes on there without counting the rows before.
 `fingerprint` goes into a checkpoint as well, to tell when the rows of a resumed run are others.
 """
 
@@ -19,7 +20,7 @@ from pretrain.data.assemble import assemble, gather_rows
 from pretrain.data.batch import Batch
 from pretrain.data.counter_random import derive_key
 from pretrain.data.index import SentenceIndex, TokensManifest, read_tokens_manifest
-from pretrain.data.plan import PIECES_PER_WINDOW, PackedWindow, RowPlan
+from pretrain.data.plan import PIECES_PER_WINDOW, PackedWindow, RowPlan, WindowStart
 from pretrain.data.vocabulary import Vocabulary
 
 TOKENIZER_FOLDER = "tokenizer"
@@ -27,7 +28,7 @@ TOKENIZER_FOLDER = "tokenizer"
 VALIDATION_SEED = 20_220_126
 """Order, halves and masks of held-out rows follow from this and not from the run's seed: runs compare."""
 MIN_SEQ_LEN = 16
-_FORMAT = 1
+_FORMAT = 2
 """Part of the fingerprint; raised when the same settings would give other rows."""
 
 
@@ -58,9 +59,10 @@ class PackedLoader:
         self._pieces_per_window = pieces_per_window
         weight_of_source = _check_weights(self.manifest, split, weights or {})
         self._indexes, self._plan = self._open(split, weight_of_source, seed)
-        if not self.tokens_per_epoch:
+        if not self._plan.documents_per_epoch or not self.tokens_per_epoch:
+            at_these = f" at the weights {dict(weights)}" if weights else ""
             raise NotemillError(
-                f"{tokens_dir} holds no tokens of split '{split}'; check the corpus they were built of."
+                f"{tokens_dir} holds no tokens of split '{split}'{at_these}; check the corpus they were built of."
             )
         self.fingerprint = sha256_json(
             {
@@ -77,7 +79,13 @@ class PackedLoader:
 
     @classmethod
     def from_tokens(
-        cls, tokens_dir: Path, *, seq_len: int, seed: int, mask_probability: float = 0.15
+        cls,
+        tokens_dir: Path,
+        *,
+        seq_len: int,
+        seed: int,
+        weights: Mapping[str, float] | None = None,
+        mask_probability: float = 0.15,
     ) -> "PackedLoader":
         """The training split, with the tokenizer that lies in the tokens' folder."""
         return cls(
@@ -85,6 +93,7 @@ class PackedLoader:
             tokens_dir / TOKENIZER_FOLDER,
             seq_len=seq_len,
             seed=seed,
+            weights=weights,
             mask_probability=mask_probability,
         )
 
@@ -105,6 +114,23 @@ class PackedLoader:
         """Rows of an epoch. Packing differs a little between epochs; counting one takes its planning."""
         return self._plan.rows_in_epoch(epoch)
 
+    @property
+    def windows_per_epoch(self) -> int:
+        """Windows of documents that an epoch is packed in, about 4,096 pieces each."""
+        return self._plan.windows_per_epoch
+
+    def start_of(self, row: int) -> WindowStart:
+        """Where the window of this row begins; what `start_at` takes to go on there."""
+        return self._plan.start_of(row)
+
+    def start_at(self, start: WindowStart) -> None:
+        """Go on from a window without counting those before it: its first row has the number `start.first_row` now.
+
+        What stands in a row follows from seed, window and the row's place in it, so any window of any epoch can be
+        begun with under any number; only one from `start_of` gives rows the numbers they have in a straight run.
+        """
+        self._plan.start_at(start)
+
     def micro_batch(
         self,
         first_row: int,
@@ -122,9 +148,9 @@ class PackedLoader:
         """A batch of these rows, counted from the start of the run."""
         places, keys = [], []
         for row in rows:
-            epoch, _, window, row_in_window = self._plan.locate(row)
+            epoch, number, window, row_in_window = self._plan.locate(row)
             places.append((window, row_in_window))
-            keys.append(derive_key(self._seed, "mask", epoch, row))
+            keys.append(derive_key(self._seed, "mask", epoch, number, row_in_window))
         return self._assemble(places, keys, self._indexes)
 
     def iter_validation(

@@ -4,16 +4,20 @@
     window   some thousand consecutive documents of that shuffle, cut into about 4,096 pieces, packed into rows
     row      the rows of a window shuffled; windows follow each other, epochs follow each other
 
-Windows do not share documents, so a window can be planned without the ones before it. Where it begins depends on how
-many rows they have, which is counted once and kept; planning reads sentence lengths only, at a hundred times the speed
-of training or more. Packing fills rows with short pieces. Where notes are so long that most pieces nearly fill a
-row and few are short, some pieces, others each epoch, are dissolved into their sentences until rows are full.
+Windows do not share documents, so a window can be planned without the ones before it, and a row's content follows from
+seed, window and its place there. Only its number in the run depends on how many rows the windows before have: these are
+counted from the run's start or from a `WindowStart` that was counted before, as a checkpoint holds one. Planning reads
+sentence lengths only, at a hundred times the speed of training or more.
+
+Packing fills rows with short pieces. Where notes are so long that most pieces nearly fill a row and few are short, some
+pieces, others each epoch, are dissolved into their sentences until rows are full.
 """
 
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import RLock
 
 import numpy as np
 
@@ -29,6 +33,16 @@ MAX_DISSOLVED = 0.25
 """Largest share of a window's pieces that are dissolved, however rows come out."""
 _GAIN_WORTH_A_ROUND = 0.001
 _WINDOWS_KEPT = 4
+
+
+@dataclass(frozen=True)
+class WindowStart:
+    """Where in the run a window begins: all that is needed to go on from there without looking at what lies before."""
+
+    window: int
+    """Counted through the run, epoch after epoch."""
+    first_row: int
+    """The number of its first row."""
 
 
 @dataclass(frozen=True)
@@ -73,31 +87,50 @@ class RowPlan:
         self.tokens_per_epoch = round(tokens)
         pieces = self.documents_per_epoch / 2 + tokens / (seq_len - SPECIALS_OF_PAIR)
         self.windows_per_epoch = min(self.documents_per_epoch, max(1, round(pieces / pieces_per_window)))
-        self._first_rows = [0]  # First row of every window counted so far, over all epochs, and the row after the last.
         self._planned: OrderedDict[int, PackedWindow] = OrderedDict()
+        self._rows_of_window: dict[int, int] = {}
+        self._lock = RLock()  # A trainer saves while a thread of its own makes the rows of the next step.
+        self.start_at(WindowStart(0, 0))
 
     @property
     def documents_per_epoch(self) -> int:
         return int(self._slot_bounds[-1])
 
+    def start_at(self, start: WindowStart) -> None:
+        """Number rows from this window on; no window before it is planned unless one of its rows is asked for."""
+        with self._lock:
+            self._start = start
+            # First row of every window from `start` on that was counted, and the row after the last.
+            self._first_rows = [start.first_row]
+
+    def start_of(self, row: int) -> WindowStart:
+        """The window that holds this row of the run."""
+        with self._lock:
+            if row < self._start.first_row:
+                self.start_at(WindowStart(0, 0))
+            while self._first_rows[-1] <= row:
+                window = self._start.window + len(self._first_rows) - 1
+                self._first_rows.append(self._first_rows[-1] + self._count(window))
+            place = bisect_right(self._first_rows, row) - 1
+            return WindowStart(self._start.window + place, self._first_rows[place])
+
     def rows_in_epoch(self, epoch: int) -> int:
-        """Rows of an epoch; plans all of it, and of those before it, when asked first."""
+        """Rows of an epoch; plans all of it when asked first."""
         first, end = epoch * self.windows_per_epoch, (epoch + 1) * self.windows_per_epoch
-        while len(self._first_rows) <= end:
-            self._count_next_window()
-        return self._first_rows[end] - self._first_rows[first]
+        with self._lock:
+            return sum(map(self._count, range(first, end)))
 
     def locate(self, row: int) -> tuple[int, int, PackedWindow, int]:
         """Epoch, window in the epoch, that window, and the row in it, of a row counted from the start of the run."""
-        while self._first_rows[-1] <= row:
-            self._count_next_window()
-        window = bisect_right(self._first_rows, row) - 1
-        epoch, number = divmod(window, self.windows_per_epoch)
-        return epoch, number, self._window(window), row - self._first_rows[window]
+        with self._lock:
+            start = self.start_of(row)
+            epoch, number = divmod(start.window, self.windows_per_epoch)
+            return epoch, number, self._window(start.window), row - start.first_row
 
-    def _count_next_window(self) -> None:
-        window = len(self._first_rows) - 1
-        self._first_rows.append(self._first_rows[-1] + self._window(window).num_rows)
+    def _count(self, window: int) -> int:
+        if window not in self._rows_of_window:
+            self._rows_of_window[window] = self._window(window).num_rows
+        return self._rows_of_window[window]
 
     def _window(self, window: int) -> PackedWindow:
         if window in self._planned:

@@ -8,7 +8,7 @@ from tokenizer.folder import load_tokenizer
 
 _ODD = st.text(
     st.sampled_from(
-        "aB3 \t\n\r\x0b\x0c\x1c\x1f\x85\u00a0\u2003\u2028\u200b\u3000é\u0301µ中日[]*#.,'’…\x00\ufffd\ufeff\u00ad🙂ǅßİ"
+        "aB3~ \t\n\r\x0b\x0c\x1c\x1f\x85\u00a0\u2003\u2028\u200b\u3000é\u0301µ中日[]*#.,'’…\x00\ufffd\ufeff\u00ad🙂ǅßİ"
     ),
     max_size=30,
 )

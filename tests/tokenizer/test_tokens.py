@@ -213,3 +213,39 @@ def test_names_of_files_differ_for_different_sources():
     names = [file_name_of_source(source) for source in ("a/b", "a b", "a_b", "", "../../etc")]
     assert len(set(names)) == 5
     assert all("/" not in name and name for name in names)
+
+
+TIMES_KILLED = int(os.environ.get("NOTEMILL_TIMES_KILLED", "4"))
+"""CI takes a few; a hundred by hand before a release."""
+
+
+def test_builds_killed_at_any_moment_end_in_the_same_bytes(corpus, trained, tokens, tmp_path):
+    """kill -9 to the command and its workers after delays spread over a build; then it is run to its end."""
+    code = (
+        "import sys; from pathlib import Path; from tokenizer.tokens import build_tokens\n"
+        "if __name__ == '__main__':\n"
+        "    print('here', flush=True)\n"
+        "    build_tokens(*map(Path, sys.argv[1:4]), int(sys.argv[4]))\n"
+    )
+    script = tmp_path / "build.py"
+    script.write_text(code)
+    expected, killed = content(tokens), 0
+    for turn in range(TIMES_KILLED):
+        out, workers = tmp_path / f"tokens-{turn}", 1 + turn % 2
+        command = [sys.executable, str(script), str(corpus), str(trained), str(out), str(workers)]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, start_new_session=True
+        )
+        assert process.stdout is not None and process.stdout.readline() == b"here\n"
+        time.sleep((turn + 1) / TIMES_KILLED * (0.3 if workers == 1 else 3))
+        os.killpg(process.pid, signal.SIGKILL)
+        killed += process.wait() == -signal.SIGKILL
+        process.stdout.close()
+        if not (out / "manifest.json").exists():
+            with pytest.raises(NotemillError, match="no token manifest"):
+                PackedLoader.from_tokens(out, seq_len=64, seed=1)
+        build_tokens(corpus, trained, out, workers if turn % 4 else 1)
+        assert content(out) == expected
+        shutil.rmtree(out)
+    assert killed, "no build was under way when it was to be killed"
