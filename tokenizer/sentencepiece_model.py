@@ -28,6 +28,7 @@ NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 UNIGRAM, BPE_TYPE = 1, 2
 NEVER_MATCHED = -10_000.0
 """Score of a piece that text never becomes; far below any way to spell its characters."""
+_NEVER_MATCHED_FORMS = (r"<(?=0x[0-9A-F]{2}>)", r"\[(?=unused[0-9]+\])", r"<(?=unused[0-9]+>)")
 _CROSSES_SPACE = re.compile(f"[^{SPACE_PIECE}]{SPACE_PIECE}")
 
 
@@ -71,6 +72,8 @@ def tokenizer_of_model(model: Any) -> Tokenizer:
     tokenizer = Tokenizer(_bpe(model, whole=text_has_ends and bool(symbols)) if is_bpe else _unigram(model))
     tokenizer.normalizer = normalizers.Sequence(list(_normalizers(spec)))
     cuts = []
+    if (text_has_ends and symbols and is_bpe) or (not is_bpe and not _spells_ascii(model)):
+        cuts.append(_inside_never_matched(model))
     if text_has_ends and symbols:
         cuts.append(_any_of(symbols))
     if not any(_CROSSES_SPACE.search(piece.piece) for piece in model.pieces if piece.type == NORMAL):
@@ -95,7 +98,8 @@ def _normalizers(spec: Any) -> Iterable[normalizers.Normalizer]:
     if spec.precompiled_charsmap:
         yield normalizers.Precompiled(spec.precompiled_charsmap)
     if spec.remove_extra_whitespaces:
-        yield normalizers.Replace(Regex(r"\A +| +\z"), "")
+        # sentencepiece takes its own sign for a space off the end, but not off the start.
+        yield normalizers.Replace(Regex(rf"\A +|[ {SPACE_PIECE}]+\z"), "")
         yield normalizers.Replace(Regex(" {2,}"), " ")
     if spec.add_dummy_prefix:
         yield normalizers.Prepend(SPACE_PIECE)
@@ -104,6 +108,21 @@ def _normalizers(spec: Any) -> Iterable[normalizers.Normalizer]:
 
 def _any_of(symbols: Iterable[str]) -> str:
     return "|".join(re.escape(symbol) for symbol in sorted(symbols, key=len, reverse=True))
+
+
+def _spells_ascii(model: Any) -> bool:
+    normal = {piece.piece for piece in model.pieces if piece.type == NORMAL}
+    return all(chr(code) in normal for code in range(33, 127))
+
+
+def _inside_never_matched(model: Any) -> str:
+    """Cuts what reads like a special, byte or unused piece after its first character, so that text never becomes one.
+
+    For models where its place in the vocabulary alone would make it one: `ignore_merges`, or Unigram without its
+    characters.
+    """
+    never = (piece.piece for piece in model.pieces if piece.type not in (NORMAL, USER_DEFINED, BYTE, UNUSED))
+    return "|".join([*(f"{re.escape(piece[0])}(?={re.escape(piece[1:])})" for piece in never), *_NEVER_MATCHED_FORMS])
 
 
 def _bpe(model: Any, whole: bool) -> BPE:
