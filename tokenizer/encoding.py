@@ -5,9 +5,8 @@ at one character at a time and placeholders hold no space, so the ids of a sente
 chunks one after another. The tokenizer itself encodes each different chunk once; notes repeat theirs hundreds of times.
 tests/tokenizer/test_encoding.py holds this to be the same on any Unicode.
 
-Where space is part of the pieces (bytebpe, sentencepiece) a sentence is encoded with the white space before it, so a word
-has the same pieces at a sentence's start as within one, and a note's ids one after another decode to the whole note
-but for white space at its ends. A tokenizer that puts a space before every text itself gets the bare sentence.
+Where space is part of the pieces (bytebpe, sentencepiece) a sentence is encoded with the white space before it, so a
+word has the same pieces at a sentence's start as within one, and a note's ids one after another decode to the note but for white space at its ends. A tokenizer that puts a space before every text itself gets the bare sentence.
 """
 
 import re

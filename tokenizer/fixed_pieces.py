@@ -48,7 +48,7 @@ def add_fixed_tokens(tokenizer: Tokenizer) -> None:
 
 
 def frame(tokenizer: Tokenizer, roles: Mapping[str, str]) -> None:
-    """Let `add_special_tokens` give what pretraining sees: [CLS] A [SEP], or [CLS] A [SEP] B [SEP] with types 0 and 1."""
+    """Let `add_special_tokens` give what pretraining sees: [CLS] A [SEP], or [CLS] A [SEP] B [SEP] with two types."""
     cls, sep = roles["cls"], roles["sep"]
     tokenizer.post_processor = processors.TemplateProcessing(
         single=[f"{cls}:0", "$A:0", f"{sep}:0"],

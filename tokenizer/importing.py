@@ -4,8 +4,8 @@
     *.model           of sentencepiece, BPE or Unigram; kept, with the same ids
     vocab.txt         WordPiece of BERT, GatorTron and their like, cased or lower-casing
 
-What pretraining needs and the vocabulary lacks is put behind it: placeholders (or in the place of BERT's [unusedN], which
-keeps the size), missing special tokens if asked, and [unusedN] up to a multiple of 128.
+What pretraining needs and the vocabulary lacks is put behind it: placeholders (or in the place of BERT's [unusedN],
+which keeps the size), missing special tokens if asked, and [unusedN] up to a multiple of 128.
 """
 
 import json
@@ -74,8 +74,8 @@ class ImportConfig:
 def import_tokenizer(source: Path, out: Path, config: ImportConfig) -> TokenizerManifest:
     """Write the tokenizer folder `out` from a file or a folder; a finished equal one is left as it is.
 
-    Raises NotemillError for what is no tokenizer, lacks a special token, has pieces twice, leaves its casing open, or an
-    `out` that holds another tokenizer.
+    Raises NotemillError for what is no tokenizer, lacks a special token, has pieces twice, leaves its casing open, or
+    an `out` that holds another tokenizer.
     """
     file = _file_of(source)
     settings: dict[str, Any] = {**asdict(config), "source": file.name, "source_sha256": _hash(file)}
@@ -110,7 +110,7 @@ def find_roles(known: Mapping[str, int], named: Mapping[str, str], add_missing: 
     missing = [ROLES[role] for role in ROLES if role not in roles]
     if missing and not add_missing:
         raise NotemillError(
-            f"{where} lacks {', '.join(missing)}, which pretraining needs; add_missing=true puts them behind its pieces."
+            f"{where} lacks {', '.join(missing)}, which pretraining needs; add_missing=true adds them at its end."
         )
     if missing:
         say(f"{where} lacks {', '.join(missing)}: added.")
@@ -218,7 +218,9 @@ def _text_of(file: Path, pieces: list[str], config: ImportConfig) -> BertText:
         source = "tokenizer_config.json" if isinstance(stated, bool) else "its pieces"
         say(f"{file.name} is {'lower-casing' if lower_case else 'cased'}, by {source} ({capitals} have capitals).")
     elif lower_case != by_pieces:
-        say(f"{capitals} of {len(pieces)} pieces have capitals, and lower_case={str(lower_case).lower()} was asked for.")
+        say(
+            f"{capitals} of {len(pieces)} pieces have capitals, and lower_case={str(lower_case).lower()} was asked for."
+        )
     strip_accents = config.strip_accents
     if strip_accents is None and isinstance(beside.get("strip_accents"), bool):
         strip_accents = beside["strip_accents"]

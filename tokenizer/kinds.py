@@ -1,10 +1,10 @@
 """The kinds of tokenizer, and what differs between them for those who only read ids.
 
-    wordpiece               BERT's: words between spaces and punctuation, ## on what goes on with one; newlines are spaces
-    bytebpe                 GPT-2's bytes, no unknown character, nothing lost; Ġ is a space, Ċ a newline
-    sentencepiece_bpe       pieces of text in which ▁ is a space; characters without a piece are bytes (<0x0A> a newline)
-    sentencepiece_unigram   the same pieces, chosen by probability
-    other                   an imported tokenizer.json of another make; every piece counts as a word
+wordpiece               BERT's: words between spaces and punctuation, ## on what goes on with one; newlines are spaces
+bytebpe                 GPT-2's bytes, no unknown character, nothing lost; Ġ is a space, Ċ a newline
+sentencepiece_bpe       pieces of text in which ▁ is a space; characters without a piece are bytes (<0x0A> a newline)
+sentencepiece_unigram   the same pieces, chosen by probability
+other                   an imported tokenizer.json of another make; every piece counts as a word
 """
 
 import json

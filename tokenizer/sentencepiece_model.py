@@ -5,7 +5,7 @@
     add_dummy_prefix                       Prepend, after spaces were removed
     user-defined symbols                   added tokens; cut out after normalizing instead where the text's ends matter
     BPE by score                           merges: every pair of pieces that makes a piece, ranked by that piece
-    Unigram                                the same scores; pieces that sentencepiece never matches in text get a bad one
+    Unigram                                the same scores; what sentencepiece never matches in text gets a bad one
     byte_fallback                          byte_fallback
 
 Ids are equal on any text for models made by tokenizer.sentencepiece_training. For others two libraries' rules differ at
@@ -28,7 +28,8 @@ NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 UNIGRAM, BPE_TYPE = 1, 2
 NEVER_MATCHED = -10_000.0
 """Score of a piece that text never becomes; far below any way to spell its characters."""
-_NEVER_MATCHED_FORMS = (r"<(?=0x[0-9A-F]{2}>)", r"\[(?=unused[0-9]+\])", r"<(?=unused[0-9]+>)")
+_UNUSED_FORMS = (r"\[(?=unused[0-9]+\])", r"<(?=unused[0-9]+>)")
+_BYTE_FORM = r"<(?=0x[0-9A-F]{2}>)"
 _CROSSES_SPACE = re.compile(f"[^{SPACE_PIECE}]{SPACE_PIECE}")
 
 
@@ -122,7 +123,9 @@ def _inside_never_matched(model: Any) -> str:
     characters.
     """
     never = (piece.piece for piece in model.pieces if piece.type not in (NORMAL, USER_DEFINED, BYTE, UNUSED))
-    return "|".join([*(f"{re.escape(piece[0])}(?={re.escape(piece[1:])})" for piece in never), *_NEVER_MATCHED_FORMS])
+    has_bytes = any(piece.type == BYTE for piece in model.pieces)
+    forms = [*_UNUSED_FORMS, *([_BYTE_FORM] if has_bytes else [])]
+    return "|".join([*(f"{re.escape(piece[0])}(?={re.escape(piece[1:])})" for piece in never), *forms])
 
 
 def _bpe(model: Any, whole: bool) -> BPE:

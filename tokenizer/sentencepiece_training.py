@@ -9,8 +9,8 @@
 
 What is left out of the library's own way of training, and why:
 
-Its .model holds its options, thread count included, and its Unigram sums probabilities in the order of its threads. Here
-it runs on one thread, over words and how often they occur (counted here, so that memory grows with different words and
+Its .model holds its options, thread count included, and its Unigram sums probabilities in the order of its threads.
+Here it runs on one thread, over words and how often they occur (counted here, so that memory grows with different words and
 not with text); only pieces and scores are taken of its result, and the .model is put together here.
 
 Text is not normalized and gets no prefix: two spaces stay two, ² and µ stay, a newline is <0x0A>. No piece reaches over
@@ -194,4 +194,3 @@ def _assemble(pieces: list[str], scores: dict[str, float], config: TokenizerConf
     normalizer.remove_extra_whitespaces = False
     normalizer.escape_whitespaces = True
     return model
-

@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "notemill tokenizer train --corpus corpus --out tokenizer",
             "notemill tokenizer train --corpus corpus --out tokenizer vocab_size=30080 max_digits=2",
-            "notemill tokenizer train --corpus corpus --out tokenizer kind=sentencepiece_unigram sample_bytes=500000000",
+            "notemill tokenizer train --corpus corpus --out tokenizer kind=sentencepiece_unigram seed=7",
         ),
     )(train)
     group.command(
@@ -63,7 +63,9 @@ def train(
 def import_(
     source: Annotated[
         Path,
-        typer.Option("--from", help="A tokenizer.json, a sentencepiece .model, a vocab.txt, or a folder.", metavar="PATH"),
+        typer.Option(
+            "--from", help="A tokenizer.json, a sentencepiece .model, a vocab.txt, or a folder.", metavar="PATH"
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the tokenizer.", metavar="DIR")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="Settings.")] = None,

@@ -1,6 +1,6 @@
 """What masking and packing need to know of a tokenizer: special ids, words' pieces, ids to replace with.
 
-Read from the files of a tokenizer folder (manifest.json, tokenizer.json, vocab.txt), so that no rank builds a tokenizer.
+Read from the files of a tokenizer folder, so that no rank builds a tokenizer.
 """
 
 import re

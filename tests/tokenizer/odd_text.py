@@ -4,11 +4,34 @@ import random
 from collections.abc import Iterator
 
 _ODD = (
-    "aB3 \t\n\r\x0b\x0c\x1c\x1f\x85\u00a0\u2003\u2028\u200b\u3000é\u0301µ中日[]*#.,'’…\x00\ufffd\ufeff\u00ad🙂ǅßİ▁▅½ﬁ한ᄒ-_="
+    "aB3 \t\n\r\x0b\x0c\x1c\x1f\x85\u00a0\u2003\u2028\u200b\u3000é\u0301µ中日[]*#.,'’…"
+    "\x00\ufffd\ufeff\u00ad🙂ǅßİ▁▅½ﬁ한ᄒ-_="
 )
-_WORDS = (
-    "[**NAME**] [**DATE**] [**HOSPITAL**], [unused0] [SEP] <0x0A> ##a 25mg 12/80 The The denies ---- *** aaaa [** **] NAME ▁"
-).split() + [" ", "  ", "\n", "x" * 40]
+_WORDS = [
+    "[**NAME**]",
+    "[**DATE**]",
+    "[**HOSPITAL**],",
+    "[unused0]",
+    "[SEP]",
+    "<0x0A>",
+    "##a",
+    "25mg",
+    "12/80",
+    "The",
+    "The",
+    "denies",
+    "----",
+    "***",
+    "aaaa",
+    "[**",
+    "**]",
+    "NAME",
+    "▁",
+    " ",
+    "  ",
+    "\n",
+    "x" * 40,
+]
 
 
 def odd_texts(count: int, seed: int = 0) -> Iterator[str]:

@@ -44,7 +44,12 @@ def folder(kind, corpus, tmp_path_factory) -> Path:
 
 def test_another_process_with_other_threads_trains_the_same_files(kind, folder, corpus, tmp_path):
     command = ["-m", "launch.main", "tokenizer", "train", "--corpus", str(corpus), "--out", str(tmp_path / "again")]
-    threads = {"RAYON_NUM_THREADS": "3", "TOKENIZERS_PARALLELISM": "true", "PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "3"}
+    threads = {
+        "RAYON_NUM_THREADS": "3",
+        "TOKENIZERS_PARALLELISM": "true",
+        "PYTHONHASHSEED": "7",
+        "OMP_NUM_THREADS": "3",
+    }
     done = subprocess.run(
         [sys.executable, *command, f"kind={kind}", "vocab_size=1000"],
         env=os.environ | threads, capture_output=True, text=True, check=False,
@@ -146,9 +151,7 @@ def test_words_are_those_of_bert(folder):
     joined = vocabulary.is_continuation[ids[1:]] & vocabulary.is_continuable[ids[:-1]]
     words = np.split(ids, np.flatnonzero(~joined) + 1)
     found = [tokenizer.decode(word.tolist()).strip() for word in words]
-    assert [word for word in found if word] == (
-        "( hyponatremia ) 1234mg / dL The [**NAME**] ' s café - au - lait 12 . 5 %".split()
-    )
+    assert " ".join(filter(None, found)) == "( hyponatremia ) 1234mg / dL The [**NAME**] ' s café - au - lait 12 . 5 %"
 
 
 def test_tokens_do_not_depend_on_the_workers(kind, folder, corpus, tmp_path):
