@@ -6,7 +6,8 @@ chunks one after another. The tokenizer itself encodes each different chunk once
 tests/tokenizer/test_encoding.py holds this to be the same on any Unicode.
 
 Where space is part of the pieces (bytebpe, sentencepiece) a sentence is encoded with the white space before it, so a
-word has the same pieces at a sentence's start as within one, and a note's ids one after another decode to the note but for white space at its ends. A tokenizer that puts a space before every text itself gets the bare sentence.
+word has the same pieces at a sentence's start as within one, and a note's ids one after another decode to the note but
+for white space at its ends. A tokenizer that puts a space before every text itself gets the bare sentence.
 """
 
 import re

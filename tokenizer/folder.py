@@ -123,7 +123,8 @@ def load_tokenizer(tokenizer_dir: Path) -> Tokenizer:
 
 def special_ids(tokenizer: Tokenizer, manifest: TokenizerManifest) -> dict[str, int]:
     """Id by role."""
-    return {role: tokenizer.token_to_id(piece) for role, piece in manifest.get("special_tokens", ROLES).items()}
+    ids = tokenizer.get_vocab(with_added_tokens=True)
+    return {role: ids[piece] for role, piece in manifest.get("special_tokens", ROLES).items()}
 
 
 def _transformers_config(

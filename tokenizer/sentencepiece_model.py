@@ -37,7 +37,7 @@ def new_model() -> Any:
     """An empty ModelProto."""
     from sentencepiece import sentencepiece_model_pb2
 
-    return sentencepiece_model_pb2.ModelProto()
+    return sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
 
 
 def parse_model(data: bytes, where: str) -> Any:
@@ -153,7 +153,7 @@ def merges_of(scores: dict[str, float]) -> list[tuple[str, str]]:
 def splits(piece: str, known: Iterable[str]) -> list[tuple[str, str]]:
     """The pairs of known pieces that make this one; `known` is a set or a mapping."""
     pairs = ((piece[:cut], piece[cut:]) for cut in range(1, len(piece)))
-    return [(left, right) for left, right in pairs if left in known and right in known]  # type: ignore[operator]
+    return [(left, right) for left, right in pairs if left in known and right in known]
 
 
 def _unigram(model: Any) -> Unigram:

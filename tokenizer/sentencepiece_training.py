@@ -10,8 +10,8 @@
 What is left out of the library's own way of training, and why:
 
 Its .model holds its options, thread count included, and its Unigram sums probabilities in the order of its threads.
-Here it runs on one thread, over words and how often they occur (counted here, so that memory grows with different words and
-not with text); only pieces and scores are taken of its result, and the .model is put together here.
+Here it runs on one thread, over words and how often they occur (counted here, so that memory grows with different words
+and not with text); only pieces and scores are taken of its result, and the .model is put together here.
 
 Text is not normalized and gets no prefix: two spaces stay two, ² and µ stay, a newline is <0x0A>. No piece reaches over
 a space, a newline, a digit (each is its own piece) or from letters to signs.

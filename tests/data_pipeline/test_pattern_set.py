@@ -80,10 +80,7 @@ def test_compiled_objects_answer_as_the_package_does(monkeypatch):
         searches = [pattern_set.searcher(pattern, 1 << 20) for pattern in patterns]
         together = pattern_set.PatternSet(patterns, 1 << 20)
         return [
-            (
-                sorted(together.matching(text)),
-                [[search(text, at) for at in range(len(text) + 1)] for search in searches],
-            )
+            (sorted(together.matching(text)), [[search(text, at) for at in range(len(text) + 1)] for search in searches])
             for text in texts
         ]
 
