@@ -1,8 +1,13 @@
-"""Text to sentences of ids, two to three times faster than by handing sentences to the tokenizer.
+"""Text to sentences of ids.
 
-BERT's normalizer and pre-tokenizer look at one character at a time and placeholders hold no space, so the ids of a
-sentence are those of its space-separated chunks one after another. The tokenizer itself encodes each different chunk
-once; notes repeat theirs hundreds of times. tests/tokenizer/test_encoding.py holds this to be the same on any Unicode.
+WordPiece two to three times faster than by handing sentences to the tokenizer: BERT's normalizer and pre-tokenizer look
+at one character at a time and placeholders hold no space, so the ids of a sentence are those of its space-separated
+chunks one after another. The tokenizer itself encodes each different chunk once; notes repeat theirs hundreds of times.
+tests/tokenizer/test_encoding.py holds this to be the same on any Unicode.
+
+Where space is part of the pieces (bytebpe, sentencepiece) a sentence is encoded with the white space before it, so a
+word has the same pieces at a sentence's start as within one, and a note's ids one after another decode to the note but
+for white space at its ends. A tokenizer that puts a space before every text itself gets the bare sentence.
 """
 
 import re
@@ -13,8 +18,8 @@ from itertools import chain, islice
 import numpy as np
 from tokenizers import Tokenizer
 
+from tokenizer.kinds import kind_of, word_joins
 from tokenizer.sentences import split_sentences
-from tokenizer.wordpiece import CONTINUATION
 
 _MAX_CHUNKS_KEPT = 1_000_000
 """About 300 MB."""
@@ -32,14 +37,20 @@ class SentenceEncoder:
         tokenizer.encode_special_tokens = True
         self._tokenizer = tokenizer
         self._max_tokens = max_sentence_tokens
-        pieces = tokenizer.get_vocab(with_added_tokens=True)
-        self._is_continuation = np.zeros(len(pieces), bool)
-        self._is_continuation[[number for piece, number in pieces.items() if piece.startswith(CONTINUATION)]] = True
+        numbers = tokenizer.get_vocab(with_added_tokens=True)
+        pieces = [""] * (1 + max(numbers.values()))
+        for piece, number in numbers.items():
+            pieces[number] = piece
+        self._continues, self._is_continuable = word_joins(pieces, kind_of(tokenizer))
+        self._by_chunks = is_bert(tokenizer)
+        self._with_space = not begins_words_alike(tokenizer)
         self._ids_of_chunk: dict[str, bytes] = {}
 
     def encode_notes(self, texts: Sequence[str]) -> Iterator[list[np.ndarray]]:
         """For each text its sentences, overlong ones in parts; what encodes to nothing is left out."""
         spans = [split_sentences(text) for text in texts]
+        if self._with_space:
+            spans = [_with_space_before(of_text) for of_text in spans]
         sentences = [text[start:end] for text, of_text in zip(texts, spans, strict=True) for start, end in of_text]
         encoded = self.encode(sentences)
         for of_text in spans:
@@ -52,6 +63,10 @@ class SentenceEncoder:
 
     def encode(self, sentences: Sequence[str]) -> Iterator[np.ndarray]:
         """The ids of each sentence, int32."""
+        if not self._by_chunks:
+            for encoding in self._tokenizer.encode_batch_fast(list(sentences), add_special_tokens=False):
+                yield np.array(encoding.ids, np.int32)
+            return
         if len(self._ids_of_chunk) > _MAX_CHUNKS_KEPT:
             self._ids_of_chunk.clear()
         if _DELETED_SPACE.search("".join(sentences)):
@@ -99,10 +114,28 @@ class SentenceEncoder:
         start = 0
         while len(ids) - start > self._max_tokens:
             end = start + self._max_tokens
-            while end > start and self._is_continuation[ids[end]]:
+            while end > start and self._continues[ids[end]] and self._is_continuable[ids[end - 1]]:
                 end -= 1
             end = end if end > start else start + self._max_tokens
             yield ids[start:end]
             start = end
         if start < len(ids):
             yield ids[start:]
+
+
+def is_bert(tokenizer: Tokenizer) -> bool:
+    """Whether normalizer and pre-tokenizer are BERT's."""
+    makers = (type(tokenizer.normalizer).__name__, type(tokenizer.pre_tokenizer).__name__)
+    return makers == ("BertNormalizer", "BertPreTokenizer")
+
+
+def begins_words_alike(tokenizer: Tokenizer) -> bool:
+    """Whether a word has the same pieces at the start of a text as behind a space."""
+    one, two = tokenizer.encode_batch(["a", "a a"], add_special_tokens=False)
+    return list(two.ids) == [*one.ids, *one.ids]
+
+
+def _with_space_before(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The spans, each but the first from where the one before ended."""
+    starts = [start for start, _ in spans[:1]] + [end for _, end in spans[:-1]]
+    return [(start, end) for start, (_, end) in zip(starts, spans, strict=True)]

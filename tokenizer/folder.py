@@ -1,28 +1,32 @@
 """A tokenizer folder: what it holds, writing one, and checking one before use.
 
     tokenizer.json          everything, for the tokenizers library
-    vocab.txt               one piece a line, the line's number its id
-    tokenizer_config.json   for transformers: a cased BertTokenizer
+    tokenizer_config.json   for transformers: a BertTokenizer for WordPiece, else what loads tokenizer.json as it is
     special_tokens_map.json
+    vocab.txt               WordPiece only: one piece a line, the line's number its id
+    tokenizer.model         of a sentencepiece model only: the same ids through the sentencepiece library
     report.json             only after `notemill tokenizer report`
     manifest.json           written last: hashes of the above, the corpus and the settings it was trained with
 
 The fingerprint is the SHA-256 of tokenizer.json; tokens and checkpoints carry it.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from tokenizers import Tokenizer
 
-from data_pipeline.files import read_json, sha256_file, write_json, write_text
+from data_pipeline.files import atomic_write, read_json, sha256_file, write_json, write_text
 from launch.errors import NotemillError
-from tokenizer.wordpiece import SPECIAL_TOKENS, placeholder_pieces
+from tokenizer.fixed_pieces import ROLES
 
 TOKENIZER_VERSION = 1
 MANIFEST_NAME = "manifest.json"
-TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json")
-_ROLES = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL_TOKENS, strict=True))
+MODEL_NAME = "tokenizer.model"
+IMPORTED = "imported"
+"""In place of the hash of a corpus."""
 
 
 class TokenizerManifest(TypedDict):
@@ -30,29 +34,63 @@ class TokenizerManifest(TypedDict):
 
     version: int
     corpus_manifest_sha256: str
+    """Of the corpus it was trained on; `IMPORTED` for one that was not trained here."""
     vocab_size: int
     fingerprint: str
     files: dict[str, str]
     """SHA-256 by file name."""
     config: dict[str, Any]
+    kind: NotRequired[str]
+    """See tokenizer.kinds; missing in the folders of before, which are wordpiece."""
+    special_tokens: NotRequired[dict[str, str]]
+    """Piece by role; missing in the folders of before, which have `ROLES`."""
+
+
+@dataclass(frozen=True)
+class FinishedTokenizer:
+    """A tokenizer, and what its folder says of it."""
+
+    tokenizer: Tokenizer
+    kind: str
+    roles: Mapping[str, str] = field(default_factory=lambda: dict(ROLES))
+    """Piece by role."""
+    bert: Mapping[str, Any] | None = None
+    """Arguments of transformers.BertTokenizer, where that class gives the same ids."""
+    sentencepiece_model: bytes | None = None
+    """The same vocabulary as a sentencepiece .model."""
 
 
 def write_tokenizer(
-    out: Path, tokenizer: Tokenizer, *, corpus_manifest_sha256: str, config: dict[str, Any], model_max_length: int
+    out: Path,
+    finished: FinishedTokenizer,
+    *,
+    corpus_manifest_sha256: str,
+    config: dict[str, Any],
+    model_max_length: int,
 ) -> TokenizerManifest:
     """Write the folder's files and then its manifest."""
-    vocabulary = tokenizer.get_vocab(with_added_tokens=True)
-    write_text(out / "tokenizer.json", tokenizer.to_str(pretty=True))
-    write_text(out / "vocab.txt", "".join(f"{piece}\n" for piece in sorted(vocabulary, key=vocabulary.__getitem__)))
-    write_json(out / "tokenizer_config.json", _transformers_config(vocabulary, model_max_length))
-    write_json(out / "special_tokens_map.json", _ROLES)
+    vocabulary = finished.tokenizer.get_vocab(with_added_tokens=True)
+    names = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"]
+    roles = {f"{role}_token": piece for role, piece in finished.roles.items()}
+    write_text(out / "tokenizer.json", finished.tokenizer.to_str(pretty=True))
+    write_json(out / "tokenizer_config.json", _transformers_config(finished, roles, model_max_length))
+    write_json(out / "special_tokens_map.json", roles)
+    if finished.bert is not None:
+        names.append("vocab.txt")
+        write_text(out / "vocab.txt", "".join(f"{piece}\n" for piece in sorted(vocabulary, key=vocabulary.__getitem__)))
+    if finished.sentencepiece_model is not None:
+        names.append(MODEL_NAME)
+        with atomic_write(out / MODEL_NAME) as temporary:
+            temporary.write_bytes(finished.sentencepiece_model)
     manifest = TokenizerManifest(
         version=TOKENIZER_VERSION,
         corpus_manifest_sha256=corpus_manifest_sha256,
-        vocab_size=len(vocabulary),
+        vocab_size=1 + max(vocabulary.values()),
         fingerprint=sha256_file(out / "tokenizer.json"),
-        files={name: sha256_file(out / name) for name in TOKENIZER_FILES},
+        files={name: sha256_file(out / name) for name in names},
         config=config,
+        kind=finished.kind,
+        special_tokens=dict(finished.roles),
     )
     write_json(out / MANIFEST_NAME, manifest)
     return manifest
@@ -83,26 +121,35 @@ def load_tokenizer(tokenizer_dir: Path) -> Tokenizer:
     return Tokenizer.from_file(str(tokenizer_dir / "tokenizer.json"))
 
 
-def _transformers_config(vocabulary: dict[str, int], model_max_length: int) -> dict[str, Any]:
+def special_ids(tokenizer: Tokenizer, manifest: TokenizerManifest) -> dict[str, int]:
+    """Id by role."""
+    ids = tokenizer.get_vocab(with_added_tokens=True)
+    return {role: ids[piece] for role, piece in manifest.get("special_tokens", ROLES).items()}
+
+
+def _transformers_config(
+    finished: FinishedTokenizer, roles: Mapping[str, str], model_max_length: int
+) -> dict[str, Any]:
     added = {
-        piece: {
-            "content": piece,
-            "lstrip": False,
-            "normalized": False,
-            "rstrip": False,
-            "single_word": False,
-            "special": piece in SPECIAL_TOKENS,
+        str(number): {
+            "content": token.content,
+            "lstrip": token.lstrip,
+            "normalized": token.normalized,
+            "rstrip": token.rstrip,
+            "single_word": token.single_word,
+            "special": token.special,
         }
-        for piece in (*SPECIAL_TOKENS, *placeholder_pieces())
+        for number, token in sorted(finished.tokenizer.get_added_tokens_decoder().items())
     }
+    as_class = (
+        {"tokenizer_class": "PreTrainedTokenizerFast"}
+        if finished.bert is None
+        else {"tokenizer_class": "BertTokenizer", **finished.bert}
+    )
     return {
-        "tokenizer_class": "BertTokenizer",
-        # Without this line a cased vocabulary is loaded as lower-casing.
-        "do_lower_case": False,
-        "strip_accents": None,
-        "tokenize_chinese_chars": True,
+        **as_class,
         "model_max_length": model_max_length,
         "clean_up_tokenization_spaces": False,
-        **_ROLES,
-        "added_tokens_decoder": {str(vocabulary[piece]): settings for piece, settings in added.items()},
+        **roles,
+        "added_tokens_decoder": added,
     }

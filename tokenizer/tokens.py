@@ -42,7 +42,7 @@ from data_pipeline.patients import SPLITS
 from launch.console import say, track
 from launch.errors import NotemillError
 from tokenizer.encoding import SentenceEncoder
-from tokenizer.folder import TOKENIZER_FILES, load_tokenizer, read_tokenizer_manifest
+from tokenizer.folder import load_tokenizer, read_tokenizer_manifest
 from tokenizer.indexed_dataset import TOKENS_VERSION, PartWriter, dtype_for, join_parts
 
 MAX_SENTENCE_TOKENS = 256
@@ -261,6 +261,6 @@ def _parts_folder(out: Path, build: str) -> Path:
 
 def _copy_tokenizer(tokenizer_dir: Path, to: Path) -> None:
     make_private_folder(to)
-    for name in (*TOKENIZER_FILES, MANIFEST_NAME):
+    for name in (*read_tokenizer_manifest(tokenizer_dir)["files"], MANIFEST_NAME):
         with atomic_write(to / name) as temporary:
             shutil.copyfile(tokenizer_dir / name, temporary)

@@ -50,6 +50,9 @@ class TextEncoder:
         self.unk_id = self.tokenizer.unk_token_id if self.tokenizer.unk_token_id is not None else self.pad_id
         # A model without [MASK] has the unknown piece in its place.
         self.mask_id = self.tokenizer.mask_token_id if self.tokenizer.mask_token_id is not None else self.unk_id
+        one, two = self.tokenizer(["a", "a a"], add_special_tokens=False)["input_ids"]
+        # Where a space is part of a word's pieces, a ready-made word needs its space to look as it does in text.
+        self._before_word = "" if two == [*one, *one] else " "
 
     def add_tokens(self, tokens: tuple[str, ...]) -> None:
         self.tokenizer.add_tokens([_whole(token) for token in tokens], special_tokens=True)
@@ -59,14 +62,15 @@ class TextEncoder:
             return []
         encoded = self.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
         return [
-            Pieces(list(ids), [(int(a), int(b)) for a, b in offsets])
-            for ids, offsets in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
+            Pieces(list(ids), [_without_space(text, int(a), int(b)) for a, b in offsets])
+            for text, ids, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True)
         ]
 
     def word_pieces(self, words: list[str]) -> list[list[int]]:
         """Pieces of each word; a word that the tokenizer drops (a control character) becomes the unknown piece."""
         if not words:
             return []
+        words = [self._before_word + word for word in words]
         encoded = self.tokenizer(words, is_split_into_words=True, add_special_tokens=False)
         pieces: list[list[int]] = [[] for _ in words]
         for piece, word in zip(encoded["input_ids"], encoded.word_ids(), strict=True):
@@ -162,7 +166,14 @@ def model_hashes(folder: Path) -> dict[str, str]:
     return {path.name: sha256_file(path) for path in files}
 
 
-_NAMED_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json")
+_NAMED_FILES = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "vocab.txt",
+    "special_tokens_map.json",
+)
 
 
 def _require_folder(folder: Path) -> None:
@@ -183,6 +194,15 @@ def _whole(token: str) -> Any:
     from tokenizers import AddedToken
 
     return AddedToken(token, normalized=False, single_word=False)
+
+
+def _without_space(text: str, start: int, end: int) -> tuple[int, int]:
+    """The span without white space at its ends, which byte-level and sentencepiece pieces take in."""
+    while start < end and text[start].isspace():
+        start += 1
+    while start < end and text[end - 1].isspace():
+        end -= 1
+    return start, end
 
 
 def _one_line(error: BaseException) -> str:

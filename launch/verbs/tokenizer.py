@@ -1,4 +1,4 @@
-"""`notemill tokenizer`: train, report."""
+"""`notemill tokenizer`: train, import, report."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
     """Add the group."""
     group = typer.Typer(
         name="tokenizer",
-        help="Learn a vocabulary from a corpus, and measure it.",
+        help="Learn a vocabulary from a corpus or bring one in, and measure it.",
         no_args_is_help=True,
         rich_markup_mode=None,
     )
@@ -22,9 +22,17 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "notemill tokenizer train --corpus corpus --out tokenizer",
             "notemill tokenizer train --corpus corpus --out tokenizer vocab_size=30080 max_digits=2",
-            "notemill tokenizer train --corpus corpus --out tokenizer sample_bytes=500000000 seed=7",
+            "notemill tokenizer train --corpus corpus --out tokenizer kind=sentencepiece_unigram seed=7",
         ),
     )(train)
+    group.command(
+        "import",
+        epilog=examples(
+            "notemill tokenizer import --from gatortron-base/vocab.txt --out tokenizer lower_case=false",
+            "notemill tokenizer import --from spm.model --out tokenizer add_missing=true",
+            "notemill tokenizer import --from roberta-base --out tokenizer placeholders=false vocab_multiple=1",
+        ),
+    )(import_)
     group.command(
         "report",
         epilog=examples(
@@ -42,12 +50,33 @@ def train(
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="Settings.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings.", metavar="F")] = None,
 ) -> None:
-    """Train a cased WordPiece tokenizer; the same corpus and settings give the same files."""
+    """Train a tokenizer, cased WordPiece unless kind= says otherwise; equal corpus and settings give equal files."""
     from launch.config import load_config
     from launch.console import say
-    from tokenizer.training import TokenizerConfig, train_tokenizer
+    from tokenizer.settings import TokenizerConfig
+    from tokenizer.training import train_tokenizer
 
     manifest = train_tokenizer(corpus, out, load_config(TokenizerConfig, config, overrides or ()))
+    say(f"{manifest['vocab_size']} pieces in {out}, fingerprint {manifest['fingerprint'][:12]}.")
+
+
+def import_(
+    source: Annotated[
+        Path,
+        typer.Option(
+            "--from", help="A tokenizer.json, a sentencepiece .model, a vocab.txt, or a folder.", metavar="PATH"
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the tokenizer.", metavar="DIR")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="Settings.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings.", metavar="F")] = None,
+) -> None:
+    """Make a tokenizer folder from a tokenizer of another make; its ids stay."""
+    from launch.config import load_config
+    from launch.console import say
+    from tokenizer.importing import ImportConfig, import_tokenizer
+
+    manifest = import_tokenizer(source, out, load_config(ImportConfig, config, overrides or ()))
     say(f"{manifest['vocab_size']} pieces in {out}, fingerprint {manifest['fingerprint'][:12]}.")
 
 

@@ -1,8 +1,9 @@
 """Whole-word masking: which tokens the model must predict, and what it sees in their place.
 
-A word is a token and the ## pieces after it. Words of a row are put in a random order and taken until the row's share
-of its maskable tokens is reached; a word that crosses the limit is taken when at least half of it lies within, so the
-share is met on average. Of the taken tokens 80% become [MASK], 10% a random piece and 10% stay.
+A word is a token and those after it that go on with it, in WordPiece the ## pieces. Words of a row are put in a random
+order and taken until the row's share of its maskable tokens is reached; a word that crosses the limit is taken when at
+least half of it lies within, so the share is met on average. Of the taken tokens 80% become [MASK], 10% a random piece
+and 10% stay.
 
 All random numbers are hashes of (row key, position in the row): a row is masked alike in any micro-batch on any rank.
 """
@@ -33,6 +34,7 @@ def mask_rows(
     follows[:1] = False
     # Adjacent and not over a row's end, so in the same run of text.
     np.logical_and(np.diff(tokens) == 1, tokens[1:] % row_len != 0, out=follows[1:])
+    follows[1:] &= vocabulary.is_continuable[ids[:-1]]
     begins = ~(follows & vocabulary.is_continuation[ids])
 
     chosen = tokens[_choose_words(tokens, begins, num_rows, row_len, row_keys, probability)]

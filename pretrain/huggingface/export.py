@@ -13,7 +13,7 @@ from data_pipeline.files import make_private_folder, read_json, sha256_file, sha
 from launch.console import say
 from launch.errors import NotemillError
 from pretrain.config import ParallelConfig, PretrainConfig, load_pretrain_config
-from tokenizer.folder import read_tokenizer_manifest
+from tokenizer.folder import load_tokenizer, read_tokenizer_manifest, special_ids
 
 PARITY = "parity.json"
 
@@ -115,12 +115,12 @@ def _hash_of_files(folder: Path) -> str:
 
 
 def _huggingface_config(checkpoint: Path, config: PretrainConfig, vocab_size: int) -> Any:
-    from tokenizers import Tokenizer
     from transformers import MegatronBertConfig
 
     from pretrain.model.bert import NUM_TOKEN_TYPES
 
-    tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer" / "tokenizer.json"))
+    folder = checkpoint / "tokenizer"
+    ids = special_ids(load_tokenizer(folder), read_tokenizer_manifest(folder))
     return MegatronBertConfig(
         vocab_size=vocab_size,
         hidden_size=config.model.hidden_size,
@@ -134,6 +134,6 @@ def _huggingface_config(checkpoint: Path, config: PretrainConfig, vocab_size: in
         type_vocab_size=NUM_TOKEN_TYPES,
         initializer_range=config.model.init_std,
         layer_norm_eps=config.model.layernorm_epsilon,
-        pad_token_id=tokenizer.token_to_id("[PAD]"),
+        pad_token_id=ids["pad"],
         tie_word_embeddings=True,
     )

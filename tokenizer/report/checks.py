@@ -10,10 +10,10 @@ from typing import Any
 from data_pipeline.files import make_private_folder, sha256_file
 from launch.console import say
 from launch.errors import NotemillError
+from tokenizer.fixed_pieces import placeholder_pieces
 from tokenizer.folder import TokenizerManifest, read_tokenizer_manifest
 from tokenizer.report.counts import pieces_inside
 from tokenizer.report.opened import OpenedTokenizer
-from tokenizer.wordpiece import placeholder_pieces
 
 NUMBERS_TRIED = ("7", "98", "120", "1998", "3.1", "120/80", "20mg", "500 mg", "10/12/2019")
 _ROOT = Path(__file__).resolve().parents[2]

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, pre_tokenizers
-from tokenizers.models import WordPiece
+from tokenizers import Tokenizer
 
 from launch.errors import NotemillError
-from tokenizer.wordpiece import CONTINUATION, make_normalizer
+from tokenizer.wordpiece import bare_tokenizer
 
 _TRANSFORMERS_FILES = ("tokenizer_config.json", "spiece.model", "tokenizer.model", "vocab.json")
 
@@ -81,12 +80,7 @@ def _from_vocabulary(file: Path) -> Tokenizer:
     missing = [piece for piece in ("[UNK]", "[CLS]", "[SEP]") if piece not in pieces]
     if missing:
         raise NotemillError(f"{file} lacks {', '.join(missing)}, so it is no WordPiece vocabulary of BERT.")
-    ids = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
-    tokenizer = Tokenizer(WordPiece(ids, unk_token="[UNK]", continuing_subword_prefix=CONTINUATION))
-    tokenizer.normalizer = make_normalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece(prefix=CONTINUATION)
-    return tokenizer
+    return bare_tokenizer([*dict.fromkeys(pieces)])
 
 
 def _unigram_unknown(tokenizer: Tokenizer) -> int | None:
