@@ -5,7 +5,8 @@
     models:                             # columns of the table; without `path` it is --model
       pretrained: {}
       untrained: {initial: random}
-    recipe: {seeds: [0, 1, 2]}          # for every task that knows the key
+      faster: {recipe: {lr: 1e-3}}      # recipe keys of one column, such as a rate chosen for it on dev
+    recipe: {seeds: [0, 1, 2]}          # for every task that knows the key; a model's and then a task's own win
     tasks:                              # rows, in this order; long ones first fill the workers best
       - {name: ncbi_disease, task: ner, format: conll, path: ncbi_disease, recipe: {epochs: 4}}
 
@@ -49,6 +50,8 @@ class SuiteModel:
     """A Hugging Face folder; empty stands for --model."""
     initial: Literal["pretrained", "random"] = "pretrained"
     """`random` re-initialises the same architecture: what pretraining is compared with."""
+    recipe: dict[str, Any] = field(default_factory=dict)
+    """Recipe keys of this model, for every task that knows them; they win over the suite's."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class SuiteTask:
     path: str = ""
     """PATH of --data, relative to data_root."""
     recipe: dict[str, Any] = field(default_factory=dict)
-    """Recipe keys of this task; they win over the suite's."""
+    """Recipe keys of this task; they win over the suite's and the model's."""
 
 
 @dataclass(frozen=True)
@@ -112,19 +115,21 @@ def load_suite(file: Path, overrides: list[str] | None = None) -> Suite:
     """Read a suite and check every recipe in it. Raises NotemillError."""
     suite = load_config(Suite, file, overrides or [])
     for task in suite.tasks:
-        load_recipe(cast(Task, task.task), None, recipe_overrides(suite, task))
+        for model in suite.models.values() or [SuiteModel()]:
+            load_recipe(cast(Task, task.task), None, recipe_overrides(suite, model, task))
         if task.format not in formats_of(cast(Task, task.task)):
             known = ", ".join(formats_of(cast(Task, task.task)))
             raise NotemillError(f"'{task.name}' in {file} names format '{task.format}'; {task.task} has {known}.")
-    unused = set(suite.recipe) - {key for task in suite.tasks for key in known_keys(RECIPES[cast(Task, task.task)])}
+    given = set(suite.recipe).union(*(model.recipe for model in suite.models.values()))
+    unused = given - {key for task in suite.tasks for key in known_keys(RECIPES[cast(Task, task.task)])}
     if unused:
         raise NotemillError(f"recipe key '{min(unused)}' in {file} is known to none of the suite's tasks.")
     return suite
 
 
-def recipe_overrides(suite: Suite, task: SuiteTask) -> list[str]:
+def recipe_overrides(suite: Suite, model: SuiteModel, task: SuiteTask) -> list[str]:
     known = set(known_keys(RECIPES[cast(Task, task.task)]))
-    merged = {key: value for key, value in suite.recipe.items() if key in known} | task.recipe
+    merged = {key: value for key, value in (suite.recipe | model.recipe).items() if key in known} | task.recipe
     return [f"{key}={json.dumps(value)}" for key, value in merged.items()]
 
 
@@ -164,7 +169,7 @@ def _plan(model_dir: Path, suite: Suite, out_dir: Path) -> list[Job]:
             command = [sys.executable, "-m", "launch.main", "eval", "run"]
             command += ["--model", model.path or str(model_dir), "--task", task.task, "--name", task.name]
             command += ["--data", f"{task.format}:{path}", "--out", str(folder)]
-            command += [*recipe_overrides(suite, task), f"initial={model.initial}", "threads=1"]
+            command += [*recipe_overrides(suite, model, task), f"initial={model.initial}", "threads=1"]
             jobs.append(Job(name, task.name, folder, command))
     return jobs
 

@@ -28,12 +28,14 @@ def write_suite(path: Path, **changes: object) -> Path:
 
 def test_suite_runs_resumes_and_reports(tiny_model: Path, tmp_path: Path) -> None:
     toys.write_sts(tmp_path / "data" / "sts")
-    file = write_suite(tmp_path / "suite.yaml", tasks=[GRADED], models={"pretrained": {}, "untrained": RANDOM})
+    models = {"pretrained": {"recipe": {"lr": 1e-3}}, "untrained": RANDOM}
+    file = write_suite(tmp_path / "suite.yaml", tasks=[GRADED], models=models)
     suite = with_data_root(load_suite(file), tmp_path / "data")
     results, failed = run_suite(tiny_model, suite, tmp_path / "out")
     assert failed is None
     names = [(r["dataset"]["name"], r["model"]["name"], r["model"]["initial"]) for r in results]
     assert names == [("graded", "pretrained", "pretrained"), ("graded", "untrained", "random")]
+    assert [result["recipe"]["lr"] for result in results] == [1e-3, 5e-5]
     seed = tmp_path / "out" / "jobs" / "pretrained" / "graded" / "seed-0" / "result.json"
     before = seed.stat().st_mtime_ns
     again, _ = run_suite(tiny_model, suite, tmp_path / "out")
@@ -58,6 +60,7 @@ def test_a_failing_set_is_named_and_the_others_are_kept(tiny_model: Path, tmp_pa
     [
         ({"tasks": []}, "tasks is empty"),
         ({"recipe": {"epoch": 1}}, "recipe key 'epoch'"),
+        ({"models": {"faster": {"recipe": {"rate": 1}}}}, "recipe key 'rate'"),
         ({"tasks": [{"name": "a", "task": "pos", "format": "tsv", "path": "x"}]}, "task 'pos' of 'a' is unknown"),
         ({"tasks": [{"name": "a b", "task": "sts", "format": "tsv", "path": "x"}]}, "the name 'a b'"),
         ({"tasks": [{"name": "a", "task": "sts", "format": "tsv", "path": "x", "recipe": {"lrr": 1}}]}, "'lr'"),
