@@ -24,10 +24,10 @@ from data_pipeline.executors.local import make_pieces
 from data_pipeline.files import make_private_folder, only_writer
 from data_pipeline.finish import GateError, finish
 from data_pipeline.gate.people import open_people
-from data_pipeline.inputs import Input, hash_inputs
 from data_pipeline.manifest import MANIFEST_NAME, CorpusManifest, load_corpus
 from data_pipeline.plan import BuildPlan, Secrets, pieces_identity
 from data_pipeline.readers import check_input
+from data_pipeline.readers.inputs import Input, hash_inputs
 from data_pipeline.rejects import TooManyRejectsError
 from data_pipeline.work_folder import WorkFolder, discard, input_key, require_ours
 from launch.console import say

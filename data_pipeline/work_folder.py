@@ -18,10 +18,10 @@ from typing import TypedDict
 
 from data_pipeline.files import LOCK_NAME, make_private_folder, read_json, sha256_file, sha256_json, write_json
 from data_pipeline.gate.review import EARLIER_REVIEWS_FOLDER, OUTCOMES_NAME, REVIEW_FOLDER, SAMPLE_NAME
-from data_pipeline.inputs import Input, shown_settings
-from data_pipeline.locations import Location
 from data_pipeline.manifest import PIECES_FOLDER, QUARANTINE_FOLDER, REJECTED_FOLDER, SHARDS_FOLDER
 from data_pipeline.pieces import PieceCounts, piece_stem
+from data_pipeline.readers.inputs import Input, shown_settings
+from data_pipeline.readers.locations import Location
 from data_pipeline.report.page import REPORT_NAME
 from launch.console import say
 from launch.errors import NotemillError

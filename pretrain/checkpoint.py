@@ -49,8 +49,8 @@ class CheckpointInfo:
     """Of the token index and of what decides the order of its rows."""
     world_size: int
     corpora: list[dict[str, Any]] = field(default_factory=list)
-    """What was attested of each corpus that the model has seen, see `data_pipeline.carried`; empty in checkpoints that
-    were written before they held it."""
+    """What was attested of each corpus that the model has seen, see `data_pipeline.gate.carried`; empty in checkpoints
+    that were written before they held it."""
 
 
 def folder_of(run_dir: Path, step: int) -> Path:

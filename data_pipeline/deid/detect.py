@@ -14,7 +14,7 @@ from pathlib import Path
 
 from data_pipeline.config import DeidConfig
 from data_pipeline.deid.other_scripts import find_other_scripts
-from data_pipeline.deid.patterns import find_by_pattern
+from data_pipeline.deid.patterns.find import find_by_pattern
 from data_pipeline.deid.presidio import Presidio, presidio_version
 from data_pipeline.deid.repeats import repeated_names
 from data_pipeline.deid.roster import Roster

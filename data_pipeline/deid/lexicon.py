@@ -17,7 +17,7 @@ from typing import Any
 import re2
 
 from data_pipeline.deid.eponyms import thing_follows
-from data_pipeline.deid.pattern_set import latin_1
+from data_pipeline.deid.patterns.pattern_set import latin_1
 from data_pipeline.deid.spans import PhiSpan
 from data_pipeline.deid.view import byte_view
 from data_pipeline.deid.words import NAME, NOT_A_NAME, Known, known_words, word_set

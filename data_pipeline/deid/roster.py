@@ -26,8 +26,8 @@ from data_pipeline.deid.spans import PhiSpan
 from data_pipeline.deid.view import byte_view, plain_view
 from data_pipeline.deid.words import ordinary_words
 from data_pipeline.files import sha256_file
-from data_pipeline.people_file import open_people_table
 from data_pipeline.placeholders import PLACEHOLDER_PATTERN, PlaceholderClass
+from data_pipeline.readers.people_file import open_people_table
 from launch.errors import NotemillError
 
 _WORD = re.compile(r"[0-9a-z]+")

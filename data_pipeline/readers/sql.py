@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline.config import Columns
-from data_pipeline.inputs import Input
 from data_pipeline.notes import Row
 from data_pipeline.readers.columns import Choice, choose_columns, note_of
+from data_pipeline.readers.inputs import Input
 from launch.console import say
 from launch.errors import NotemillError
 

@@ -13,8 +13,8 @@ from data_pipeline.build import BuildRequest, build_corpus
 from data_pipeline.config import CorpusConfig
 from data_pipeline.files import only_writer
 from data_pipeline.gate.review import load_sample, record
-from data_pipeline.inputs import parse_inputs
 from data_pipeline.manifest import CorpusManifest, load_corpus, verify_corpus
+from data_pipeline.readers.inputs import parse_inputs
 from launch.config import load_config
 from launch.errors import NotemillError
 from tests.data_pipeline.corpora import KEY, folder_hashes, noteevents_row, start_cli, write_noteevents, write_roster
