@@ -306,7 +306,7 @@ def _finish_all(rows: list[Row], tools: _Tools) -> Iterator[tuple[Row, _Finished
 
 def _finish(note: Note, result: Deidentified, tools: _Tools) -> _Finished:
     # The type of a note is free text in some sources, and a person may have typed into it.
-    note_type = tools.deidentifier.run_short(clean(undo_mojibake(note.note_type)), note.patient_id)
+    note_type = tools.deidentifier.run_title(clean(undo_mojibake(note.note_type)), note.patient_id)
     split = split_of(tools.hmac_key, note.patient_id, tools.config.split)
     columns = {
         "note_id": _safe_id(note, tools),

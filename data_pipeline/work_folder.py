@@ -103,10 +103,14 @@ class WorkFolder:
         """Whether the pieces of a corpus are here, finished or killed while it was finished."""
         return (self.pieces / _ORDER).exists()
 
+    def keys_of_corpus(self) -> list[str]:
+        """The keys of the corpus' inputs in its order; none where no corpus was made of the pieces."""
+        return read_json(self.pieces / _ORDER, "list of inputs") if self.has_inputs() else []
+
     def inputs_of_corpus(self) -> list[Input]:
         """The inputs of the corpus in its order, as far as their pieces tell: they cannot be read."""
         found = []
-        for key in read_json(self.pieces / _ORDER, "list of inputs"):
+        for key in self.keys_of_corpus():
             cut = self.cut_input(key)
             if cut is None:
                 raise NotemillError(f"{self.pieces / key} is not complete; build all inputs into another folder.")

@@ -131,6 +131,23 @@ def test_a_corpus_that_was_killed_while_it_grew_keeps_its_pieces(tmp_path: Path,
     assert folder_hashes(out) == folder_hashes(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("adds", [True, False])
+def test_pieces_without_a_manifest_are_checked_before_an_addition(tmp_path: Path, specs: list[str], adds: bool) -> None:
+    out = tmp_path / "corpus"
+    build(out, *specs[:2])
+    (out / "manifest.json").unlink()
+    piece = next((out / "pieces").glob("*/0000001.parquet"))
+    whole = piece.read_bytes()
+    piece.write_bytes(whole[::-1])
+    added = specs[2:] if adds else specs
+    with pytest.raises(NotemillError, match="are not those that"):
+        build(out, *added, adds=adds)
+    piece.write_bytes(whole)
+    build(out, *added, adds=adds)
+    build(tmp_path / "whole", *specs)
+    assert folder_hashes(out) == folder_hashes(tmp_path / "whole")
+
+
 def test_asking_for_a_finished_corpus_disturbs_no_addition(tmp_path: Path, specs: list[str]) -> None:
     out = tmp_path / "corpus"
     build(out, specs[0])

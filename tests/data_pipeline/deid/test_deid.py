@@ -10,12 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.cleaning.characters import clean
-from data_pipeline.deid.detect import deidentify, find_phi
+from data_pipeline.config import DeidConfig
+from data_pipeline.deid.detect import Deidentifier, deidentify, find_phi
+from data_pipeline.deid.roster import Roster
 from data_pipeline.deid.score import read_gold, score_deid
 from data_pipeline.deid.spans import PhiSpan, replace_spans, union
 from data_pipeline.deid.view import plain_view
 from data_pipeline.placeholders import PLACEHOLDER_CLASSES, PLACEHOLDER_PATTERN, placeholder
 from launch.errors import NotemillError
+from tests.data_pipeline.corpora import write_roster
 
 GONE = [
     ("Seen on 12Mar19.", "Seen on [**DATE**]."),
@@ -163,3 +166,17 @@ def test_recall_on_injected_identifiers(shared: Path) -> None:
     with_roster = score_deid(notes, Roster(shared / "deid" / "roster.csv"))
     assert with_roster["classes"]["NAME"]["recall"] == 1.0
     assert with_roster["leaking_notes"] <= by_pattern["leaking_notes"]
+
+
+def test_a_title_that_is_cut_short_is_nobody(tmp_path: Path) -> None:
+    by_patterns = Deidentifier(DeidConfig())
+    for title in ("Consult - History and Phy.", "ADMISSION HISTORY & PHYSICAL", "Discharge Summary"):
+        assert by_patterns.run_title(title, "7").text == title
+    # In running text, behind another word, and where no title word begins so, it is a name as before.
+    assert by_patterns.run("Consult - History and Phy.", "7").text == "Consult - History and [**NAME**]."
+    assert by_patterns.run_title("Consult - Seen by Phy.", "7").text == "Consult - Seen by [**NAME**]."
+    assert by_patterns.run_title("Consult - History and Okafor.", "7").text == "Consult - History and [**NAME**]."
+    # Whom the roster names goes all the same.
+    path = write_roster(tmp_path / "roster.csv", [["7", "Ann", "Phy", "1950-01-01", "1234567"]])
+    with_roster = Deidentifier(DeidConfig(), Roster(path))
+    assert with_roster.run_title("Consult - History and Phy.", "7").text == "Consult - History and [**NAME**]."
