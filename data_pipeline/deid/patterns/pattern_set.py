@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 
 import re2
 
+from data_pipeline.byte_patterns import latin_1
+
 _IN_EVERY_TEXT = b""
 
 Search: TypeAlias = Callable[[bytes, int], tuple[int, int] | None]
@@ -62,11 +64,3 @@ def searcher(pattern: str, automaton_bytes: int) -> Search:
 def compiled_object(wrapper: Any, name: str) -> Any:
     """What the package wraps in Python, which costs as much as a search in a note; the wrapper where it has no such."""
     return getattr(wrapper, name, wrapper)
-
-
-def latin_1(automaton_bytes: int) -> re2.Options:
-    """Options for patterns over one byte a character."""
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.max_mem = automaton_bytes
-    return options

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import re2
 
+from data_pipeline.byte_patterns import latin_1
 from data_pipeline.deid.lexicon import find_names
 from data_pipeline.deid.patterns import pattern_set
 from data_pipeline.deid.patterns.find import detector_groups, find_by_pattern
-from data_pipeline.deid.patterns.pattern_set import PatternSet, latin_1
+from data_pipeline.deid.patterns.pattern_set import PatternSet
 from data_pipeline.deid.view import byte_view, plain_view, unwrapped
 
 ROOM = 16 << 20
