@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.config import DedupConfig
-from data_pipeline.dedup import DIGEST_BYTES, first_of_each
-from data_pipeline.near import find_near_copies
-from data_pipeline.sketches import NOTE_DTYPE, bands_for
+from data_pipeline.dedup.exact import DIGEST_BYTES, first_of_each
+from data_pipeline.dedup.near import find_near_copies
+from data_pipeline.dedup.sketches import NOTE_DTYPE, bands_for
 
 _PIECE_NOTES = 5000
 _DIGEST_FILE_NOTES = 100_000

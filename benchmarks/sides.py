@@ -30,16 +30,16 @@ OURS = (
     _IMPORTS,
     Stage(
         "group duplicates",
-        ("/data_pipeline/duplicates.py:find_duplicates", "/data_pipeline/near.py", "/dedup.py:first_of_each"),
+        ("/dedup/duplicates.py:find_duplicates", "/data_pipeline/dedup/near.py", "/dedup/exact.py:first_of_each"),
     ),
     Stage(
         "sample and report", ("/data_pipeline/gate/review.py", "/data_pipeline/report/", "/data_pipeline/profile.py")
     ),
     Stage("gate", ("/data_pipeline/gate/",), is_shared_out=True),
     Stage("de-identify", ("/data_pipeline/deid/",), is_shared_out=True),
-    Stage("clean", tuple(f"/data_pipeline/{name}.py" for name in ("cleaning", "wraps", "encodings", "filters")), True),
-    Stage("sketch", ("/data_pipeline/sketches.py", "/data_pipeline/shingles.py"), is_shared_out=True),
-    Stage("read", tuple(f"/data_pipeline/{name}" for name in ("readers/", "inputs.py", "locations.py"))),
+    Stage("clean", ("/data_pipeline/cleaning/",), is_shared_out=True),
+    Stage("sketch", ("/data_pipeline/dedup/sketches.py", "/data_pipeline/dedup/shingles.py"), is_shared_out=True),
+    Stage("read", ("/data_pipeline/readers/",)),
     Stage("write pieces", ("/data_pipeline/pieces.py:run_piece", "/data_pipeline/pieces.py:_run_piece"), True),
     Stage("write shards", ("/data_pipeline/",)),
 )

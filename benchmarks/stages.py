@@ -25,7 +25,7 @@ class Stage:
 
     name: str
     places: tuple[str, ...]
-    """Parts of a path, as `/data_pipeline/gate/`, or a path's end with a function, as `/dedup.py:first_of_each`."""
+    """Parts of a path, as `/data_pipeline/gate/`, or a path's end with a function, as `/exact.py:first_of_each`."""
     is_shared_out: bool = False
     """Whether workers share it, each with pieces of its own; else one process does it."""
 

@@ -21,10 +21,10 @@ from pathlib import Path
 
 from data_pipeline.config import CorpusConfig
 from data_pipeline.files import atomic_write, make_private_folder
-from data_pipeline.inputs import parse_inputs
 from data_pipeline.invented.write import TaskSizes, write_invented
 from data_pipeline.notes import Note
 from data_pipeline.readers import read_rows
+from data_pipeline.readers.inputs import parse_inputs
 from launch.errors import NotemillError
 
 EXACT_SHARE, NEAR_SHARE = 0.15, 0.25

@@ -24,10 +24,10 @@ from data_pipeline.executors.local import make_pieces
 from data_pipeline.files import make_private_folder, only_writer
 from data_pipeline.finish import GateError, finish
 from data_pipeline.gate.people import open_people
-from data_pipeline.inputs import Input, hash_inputs
 from data_pipeline.manifest import MANIFEST_NAME, CorpusManifest, load_corpus
 from data_pipeline.plan import BuildPlan, Secrets, pieces_identity
 from data_pipeline.readers import check_input
+from data_pipeline.readers.inputs import Input, hash_inputs
 from data_pipeline.rejects import TooManyRejectsError
 from data_pipeline.work_folder import WorkFolder, discard, input_key, require_ours
 from launch.console import say
@@ -224,6 +224,9 @@ def _finished_corpus(plan: BuildPlan) -> CorpusManifest | None:
     if out.exists() and not out.is_dir():
         raise NotemillError(f"--out {out} is a file; name a folder.")
     if not (out / MANIFEST_NAME).exists():
+        if _adds_to_kept_pieces(plan):
+            keys = [key for key in plan.work.keys_of_corpus() if plan.work.cut_input(key) is not None]
+            _require_sound_pieces(plan, [item for item in plan.inputs if input_key(item) in keys])
         return None
     manifest = load_corpus(out)
     if manifest["build_sha256"] == plan.identity:
@@ -236,12 +239,28 @@ def _finished_corpus(plan: BuildPlan) -> CorpusManifest | None:
             "remove that one first, or add inputs to it with --add."
         )
     _require_same_settings(plan, manifest)
-    if manifest["pieces_sha256"] != plan.work.pieces_sha256(old) or plan.work.differences(old):
-        raise NotemillError(
-            f"the pieces in {plan.work.pieces} are not those that {out} was made of; build all inputs into another "
-            "folder."
-        )
+    _require_sound_pieces(plan, old, manifest)
     return None
+
+
+def _adds_to_kept_pieces(plan: BuildPlan) -> bool:
+    """Whether inputs come to those of a corpus that lost its manifest, as one does that is killed while it is written.
+
+    Its own inputs alone are no addition: the build goes on as from any other point.
+    """
+    old = set(plan.work.keys_of_corpus())
+    is_added = bool(old) and old < {input_key(item) for item in plan.inputs}
+    return is_added and plan.work.plan_identity() == plan.pieces_identity
+
+
+def _require_sound_pieces(plan: BuildPlan, old: list[Input], manifest: CorpusManifest | None = None) -> None:
+    """Raise NotemillError where a piece of `old` is not, byte by byte, as it was written: it is not made again."""
+    is_other = manifest is not None and manifest["pieces_sha256"] != plan.work.pieces_sha256(old)
+    if is_other or plan.work.differences(old):
+        raise NotemillError(
+            f"the pieces in {plan.work.pieces} are not those that {plan.out} was made of; build all inputs into "
+            "another folder."
+        )
 
 
 def _require_same_settings(plan: BuildPlan, manifest: CorpusManifest | None = None) -> None:

@@ -274,7 +274,7 @@ class CorpusConfig:
                 problems.append(f"gate.{name} is {getattr(self.gate, name)} and must be 0 or more")
         if self.gate.require_review and not self.gate.review_notes:
             problems.append("gate.require_review needs gate.review_notes above 0")
-        from data_pipeline.filters import problems_of
+        from data_pipeline.cleaning.filters import problems_of
 
         return problems + problems_of(self.filters)
 

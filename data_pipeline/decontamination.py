@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from data_pipeline.config import DecontaminationConfig
+from data_pipeline.dedup.shingles import Hashes, batches, hash_words, shingles
 from data_pipeline.files import atomic_write, sha256_json, write_json
-from data_pipeline.shingles import Hashes, batches, hash_words, shingles
 
 _ENTRY_DTYPE = np.dtype([("hash", "<u8"), ("set", "<u4"), ("text", "<u4")])
 _TABLE_BITS_AN_ENTRY = 16

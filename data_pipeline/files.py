@@ -82,6 +82,18 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise
 
 
+def require_private(path: Path, what: str) -> None:
+    """Raise NotemillError where others than the owner may read a secret; `what` names it, as in "password file".
+
+    OSError where it is not there.
+    """
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        raise NotemillError(
+            f"the {what} {path} has mode {mode:o} and others can read it; run chmod {PRIVATE_FILE:o} on it."
+        )
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as readable JSON, atomically; equal values give equal bytes."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -13,15 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from data_pipeline.attestation import attest
 from data_pipeline.decontamination import Contamination, contamination_table
+from data_pipeline.dedup.duplicates import find_duplicates
 from data_pipeline.deid.roster import Roster, RosterSummary
-from data_pipeline.duplicates import find_duplicates
 from data_pipeline.files import write_json
+from data_pipeline.gate.attestation import attest
 from data_pipeline.gate.review import draw_sample
 from data_pipeline.gate.threshold import PieceLeaks, Verdict, judge
 from data_pipeline.gate.verifier import VERIFIER_VERSION
-from data_pipeline.inputs import Input, shown_settings
 from data_pipeline.manifest import (
     CORPUS_VERSION,
     MANIFEST_NAME,
@@ -37,6 +36,7 @@ from data_pipeline.pieces import PieceCounts
 from data_pipeline.placeholders import PLACEHOLDER_CLASSES
 from data_pipeline.plan import BuildPlan, Secrets
 from data_pipeline.profile import profile_shards
+from data_pipeline.readers.inputs import Input, shown_settings
 from data_pipeline.rejects import REJECTED_ROW_SCHEMA, check_share, rejects_table
 from data_pipeline.report.page import write_report
 from data_pipeline.shards import read_table, write_quarantine, write_rejected, write_shards

@@ -22,7 +22,7 @@ from typing import Any, NotRequired, TypedDict
 import pyarrow as pa
 
 from data_pipeline.decontamination import DecontaminationTable
-from data_pipeline.duplicates import DuplicateCounts
+from data_pipeline.dedup.duplicates import DuplicateCounts
 from data_pipeline.files import LOCK_NAME, PRIVATE_FILE, PRIVATE_FOLDER, read_json, sha256_file, sha256_json
 from data_pipeline.gate.people import PeopleEntry
 from data_pipeline.gate.quarantine import ENCRYPTED

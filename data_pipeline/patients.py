@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from data_pipeline.config import SplitConfig
-from data_pipeline.files import PRIVATE_FILE, make_private_folder
+from data_pipeline.files import PRIVATE_FILE, make_private_folder, require_private
 from launch.errors import NotemillError
 
 Split: TypeAlias = Literal["train", "valid", "test"]
@@ -32,7 +32,6 @@ def load_or_create_key(path: Path) -> bytes:
     try:
         if not path.exists():
             _create_key(path)
-        mode = path.stat().st_mode & 0o777
         key = path.read_bytes().strip()
     except OSError as error:
         raise NotemillError(
@@ -40,10 +39,7 @@ def load_or_create_key(path: Path) -> bytes:
         ) from None
     if len(key) < _MIN_KEY_BYTES:
         raise NotemillError(f"the patient key in {path} has {len(key)} bytes; it needs at least {_MIN_KEY_BYTES}.")
-    if mode & 0o077:
-        raise NotemillError(
-            f"the patient key file {path} has mode {mode:o} and others can read it; run chmod 600 on it."
-        )
+    require_private(path, "patient key file")
     return key
 
 

@@ -18,27 +18,27 @@ from typing import TypedDict
 
 import pyarrow as pa
 
-from data_pipeline.cleaning import clean
+from data_pipeline.cleaning.characters import clean
+from data_pipeline.cleaning.encodings import undo_mojibake
+from data_pipeline.cleaning.filters import filter_note
+from data_pipeline.cleaning.wraps import rejoin
 from data_pipeline.config import CorpusConfig, DeidConfig
 from data_pipeline.decontamination import Contamination, load_index
-from data_pipeline.dedup import text_digest
+from data_pipeline.dedup.exact import text_digest
+from data_pipeline.dedup.note_order import order_of
+from data_pipeline.dedup.paragraphs import write_paragraphs
+from data_pipeline.dedup.sketches import NoteKeys, write_sketches
 from data_pipeline.deid.detect import Deidentified, Deidentifier
 from data_pipeline.deid.roster import Roster
-from data_pipeline.encodings import undo_mojibake
 from data_pipeline.files import atomic_write, make_private_folder, read_json, sha256_file, write_json
-from data_pipeline.filters import filter_note
 from data_pipeline.gate.quarantine import QUARANTINE_SCHEMA, quarantine_name, write_held
 from data_pipeline.gate.verifier import Verifier, verifier_for
 from data_pipeline.manifest import SHARD_SCHEMA
-from data_pipeline.note_order import order_of
 from data_pipeline.notes import Note, Rejection, RejectionReason, Row
-from data_pipeline.paragraphs import write_paragraphs
 from data_pipeline.patients import SPLITS, note_key, patient_key, split_of
 from data_pipeline.placeholders import PlaceholderClass
 from data_pipeline.private_process import without_values
 from data_pipeline.rejects import REJECTED_ROW_SCHEMA, kept_id
-from data_pipeline.sketches import NoteKeys, write_sketches
-from data_pipeline.wraps import rejoin
 from launch.errors import NotemillError
 
 _ROW_GROUP_ROWS = 1024
@@ -306,7 +306,7 @@ def _finish_all(rows: list[Row], tools: _Tools) -> Iterator[tuple[Row, _Finished
 
 def _finish(note: Note, result: Deidentified, tools: _Tools) -> _Finished:
     # The type of a note is free text in some sources, and a person may have typed into it.
-    note_type = tools.deidentifier.run_short(clean(undo_mojibake(note.note_type)), note.patient_id)
+    note_type = tools.deidentifier.run_title(clean(undo_mojibake(note.note_type)), note.patient_id)
     split = split_of(tools.hmac_key, note.patient_id, tools.config.split)
     columns = {
         "note_id": _safe_id(note, tools),

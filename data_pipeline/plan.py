@@ -11,14 +11,14 @@ from typing import Any
 
 from data_pipeline.config import CorpusConfig
 from data_pipeline.deid.detect import detectors_identity
-from data_pipeline.deid.patterns import PATTERNS_VERSION
+from data_pipeline.deid.patterns.find import PATTERNS_VERSION
 from data_pipeline.files import read_json, sha256_file, sha256_json, write_json
 from data_pipeline.gate.verifier import VERIFIER_VERSION
-from data_pipeline.inputs import Input, shown_settings
-from data_pipeline.locations import Location, local
 from data_pipeline.manifest import CORPUS_VERSION
 from data_pipeline.patients import key_check
 from data_pipeline.pieces import PieceContext
+from data_pipeline.readers.inputs import Input, shown_settings
+from data_pipeline.readers.locations import Location, local
 from data_pipeline.work_folder import WorkFolder
 from launch.config import load_config, to_yaml
 from launch.errors import NotemillError

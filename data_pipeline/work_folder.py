@@ -18,10 +18,10 @@ from typing import TypedDict
 
 from data_pipeline.files import LOCK_NAME, make_private_folder, read_json, sha256_file, sha256_json, write_json
 from data_pipeline.gate.review import EARLIER_REVIEWS_FOLDER, OUTCOMES_NAME, REVIEW_FOLDER, SAMPLE_NAME
-from data_pipeline.inputs import Input, shown_settings
-from data_pipeline.locations import Location
 from data_pipeline.manifest import PIECES_FOLDER, QUARANTINE_FOLDER, REJECTED_FOLDER, SHARDS_FOLDER
 from data_pipeline.pieces import PieceCounts, piece_stem
+from data_pipeline.readers.inputs import Input, shown_settings
+from data_pipeline.readers.locations import Location
 from data_pipeline.report.page import REPORT_NAME
 from launch.console import say
 from launch.errors import NotemillError
@@ -103,10 +103,14 @@ class WorkFolder:
         """Whether the pieces of a corpus are here, finished or killed while it was finished."""
         return (self.pieces / _ORDER).exists()
 
+    def keys_of_corpus(self) -> list[str]:
+        """The keys of the corpus' inputs in its order; none where no corpus was made of the pieces."""
+        return read_json(self.pieces / _ORDER, "list of inputs") if self.has_inputs() else []
+
     def inputs_of_corpus(self) -> list[Input]:
         """The inputs of the corpus in its order, as far as their pieces tell: they cannot be read."""
         found = []
-        for key in read_json(self.pieces / _ORDER, "list of inputs"):
+        for key in self.keys_of_corpus():
             cut = self.cut_input(key)
             if cut is None:
                 raise NotemillError(f"{self.pieces / key} is not complete; build all inputs into another folder.")

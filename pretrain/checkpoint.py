@@ -52,8 +52,8 @@ class CheckpointInfo:
     """Where the window of the next row begins, a `pretrain.data.plan.WindowStart`, so that no window before it is
     counted again; None in checkpoints that were written before they held it."""
     corpora: list[dict[str, Any]] = field(default_factory=list)
-    """What was attested of each corpus that the model has seen, see `data_pipeline.carried`; empty in checkpoints that
-    were written before they held it."""
+    """What was attested of each corpus that the model has seen, see `data_pipeline.gate.carried`; empty in checkpoints
+    that were written before they held it."""
 
 
 def folder_of(run_dir: Path, step: int) -> Path:

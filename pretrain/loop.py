@@ -14,8 +14,8 @@ import torch
 import torch.distributed as dist
 from megatron.core.distributed import finalize_model_grads
 
-from data_pipeline.carried import add_corpus, told
 from data_pipeline.files import make_private_folder, only_writer, write_json, write_text
+from data_pipeline.gate.carried import add_corpus, told
 from launch.config import to_yaml
 from launch.console import say
 from launch.errors import NotemillError

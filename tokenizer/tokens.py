@@ -26,7 +26,6 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from data_pipeline.carried import CarriedAttestation, carried_attestation
 from data_pipeline.files import (
     atomic_write,
     make_private_folder,
@@ -36,6 +35,7 @@ from data_pipeline.files import (
     sha256_json,
     write_json,
 )
+from data_pipeline.gate.carried import CarriedAttestation, carried_attestation
 from data_pipeline.gate.review import require_review
 from data_pipeline.manifest import MANIFEST_NAME, ShardEntry, load_corpus
 from data_pipeline.patients import SPLITS

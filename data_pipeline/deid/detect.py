@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_pipeline.config import DeidConfig
+from data_pipeline.deid.note_titles import is_cut_short
 from data_pipeline.deid.other_scripts import find_other_scripts
-from data_pipeline.deid.patterns import find_by_pattern
+from data_pipeline.deid.patterns.find import find_by_pattern
 from data_pipeline.deid.presidio import Presidio, presidio_version
 from data_pipeline.deid.repeats import repeated_names
 from data_pipeline.deid.roster import Roster
@@ -54,11 +55,23 @@ def find_phi(
 
 
 def find_phi_in_all(
-    texts: Sequence[str], patient_ids: Sequence[str], roster: Roster | None = None, finders: Sequence[Finder] = ()
+    texts: Sequence[str],
+    patient_ids: Sequence[str],
+    roster: Roster | None = None,
+    finders: Sequence[Finder] = (),
+    are_titles: bool = False,
 ) -> list[list[PhiSpan]]:
-    """The same for each of some texts, a patient's id each; together they take less time than one by one."""
+    """The same for each of some texts, a patient's id each; together they take less time than one by one.
+
+    With `are_titles` the texts are types of notes: what patterns and lexicons find there may be a title cut short.
+    """
     plains = [unscanned(plain_view(text)) for text in texts]
     found = find_by_pattern(plains)
+    if are_titles:
+        found = [
+            [span for span in spans if not is_cut_short(plain, span)]
+            for plain, spans in zip(plains, found, strict=True)
+        ]
     for text, plain, patient_id, spans in zip(texts, plains, patient_ids, found, strict=True):
         spans += find_other_scripts(text)
         if roster is not None:
@@ -80,12 +93,16 @@ class Deidentifier:
         """Raises NotemillError when the tagger or Presidio cannot be loaded."""
         self._mode, self._roster, self._key = config.mode, roster, key
         self._finders = load_finders(config)
-        self._kept = functools.lru_cache(maxsize=_MAX_KEPT)(self.run)
+        self._kept_titles = functools.lru_cache(maxsize=_MAX_KEPT)(self._run_title)
 
-    def run_short(self, text: str, patient_id: str) -> Deidentified:
-        """The same as `run` for texts that come again and again, such as a note's type: answers are kept."""
+    def run_title(self, title: str, patient_id: str) -> Deidentified:
+        """The same as `run` for a note's type. Types come again and again, so answers are kept."""
         depends_on_patient = self._roster is not None or self._mode == "surrogate"
-        return self._kept(text, patient_id if depends_on_patient else "")
+        return self._kept_titles(title, patient_id if depends_on_patient else "")
+
+    def _run_title(self, title: str, patient_id: str) -> Deidentified:
+        (spans,) = find_phi_in_all([title], [patient_id], self._roster, self._finders, are_titles=True)
+        return self._finish(title, patient_id, spans)
 
     def run(self, text: str, patient_id: str) -> Deidentified:
         return self.run_all([text], [patient_id])[0]

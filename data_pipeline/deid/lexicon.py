@@ -14,10 +14,8 @@ import string
 from collections.abc import Iterator
 from typing import Any
 
-import re2
-
+from data_pipeline.byte_patterns import compiled
 from data_pipeline.deid.eponyms import thing_follows
-from data_pipeline.deid.pattern_set import latin_1
 from data_pipeline.deid.spans import PhiSpan
 from data_pipeline.deid.view import byte_view
 from data_pipeline.deid.words import NAME, NOT_A_NAME, Known, known_words, word_set
@@ -276,7 +274,7 @@ def _names_in_lower_case(flag: int) -> frozenset[str]:
 def _lower_name_pattern() -> Any:
     """Finds whether a view holds any of them, which few do."""
     names = "|".join(sorted(map(re.escape, _names_in_lower_case(Known.LOWER_NAME))))
-    return re2.compile(f"(?:^|[^a-z])(?:{names})(?:[^a-z]|$)".encode("latin-1"), latin_1(_AUTOMATON_BYTES))
+    return compiled(f"(?:^|[^a-z])(?:{names})(?:[^a-z]|$)".encode("latin-1"), _AUTOMATON_BYTES)
 
 
 def _lower_names(plain: str) -> Iterator[PhiSpan]:

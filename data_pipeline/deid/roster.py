@@ -22,12 +22,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from data_pipeline.byte_patterns import compiled
 from data_pipeline.deid.spans import PhiSpan
 from data_pipeline.deid.view import byte_view, plain_view
 from data_pipeline.deid.words import ordinary_words
 from data_pipeline.files import sha256_file
-from data_pipeline.people_file import open_people_table
 from data_pipeline.placeholders import PLACEHOLDER_PATTERN, PlaceholderClass
+from data_pipeline.readers.people_file import open_people_table
 from launch.errors import NotemillError
 
 _WORD = re.compile(r"[0-9a-z]+")
@@ -279,18 +280,9 @@ _WIDTH: dict[Scope, int] = {"own": 0, "capital": 1, "every": 2}
 _DIGIT_RUN = rb"\d(?:[ ().\-/\n]{0,3}\d){6,14}"
 
 
-@functools.cache
-def _digit_run() -> Any:
-    import re2
-
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    return re2.compile(_DIGIT_RUN, options)
-
-
 def _digit_runs(plain: str) -> Iterator[str]:
     """Numbers of seven digits or more, with what stands between their digits; no part of a longer word."""
-    for match in _digit_run().finditer(byte_view(plain)):
+    for match in compiled(_DIGIT_RUN).finditer(byte_view(plain)):
         start, end = match.span()
         if not plain[max(0, start - 1) : start].isalnum() and not plain[end : end + 1].isalnum():
             yield plain[start:end]

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 
 from data_pipeline.executors import UnfinishedError
-from data_pipeline.inputs import Input
 from data_pipeline.pieces import Piece, PieceContext, cut_pieces, run_piece
 from data_pipeline.plan import BuildPlan
 from data_pipeline.private_process import keep_memory_private
 from data_pipeline.readers import read_rows
+from data_pipeline.readers.inputs import Input
 from data_pipeline.work_folder import WorkFolder, input_key
 from launch.console import track
 from launch.errors import NotemillError

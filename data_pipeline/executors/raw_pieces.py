@@ -16,10 +16,10 @@ import pyarrow as pa
 from data_pipeline.config import CorpusConfig
 from data_pipeline.executors.local import check_not_empty
 from data_pipeline.files import atomic_write, make_private_folder, read_json, write_json
-from data_pipeline.inputs import Input
 from data_pipeline.notes import Note, Rejection, Row
 from data_pipeline.pieces import Piece, cut_pieces, hash_rows
 from data_pipeline.readers import read_rows
+from data_pipeline.readers.inputs import Input
 from data_pipeline.work_folder import WorkFolder, input_key
 
 _CUT = "cut.json"

@@ -2,10 +2,11 @@
 
 import contextlib
 import datetime
-import functools
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from data_pipeline.byte_patterns import compiled
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _NAME = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}"
@@ -54,7 +55,7 @@ def find_dates(text: str) -> Iterator[FoundDate]:
 
     A bare "2/3" is a date only behind "born" or "DOB"; elsewhere it is a strength or a fraction.
     """
-    for place in _places().finditer(text.encode("latin-1", "replace")):
+    for place in compiled(_PLACES).finditer(text.encode("latin-1", "replace")):
         start = place.start()
         cue = _BIRTH.match(text, start)
         match = _FORMS.match(text, cue.end() if cue else start)
@@ -85,15 +86,6 @@ def read_dates(value: str) -> list[datetime.date]:
         with contextlib.suppress(ValueError):
             dates.append(datetime.date(year, found.month, found.day))
     return sorted(set(dates))
-
-
-@functools.cache
-def _places() -> Any:
-    import re2
-
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    return re2.compile(_PLACES, options)
 
 
 def _if_valid(year: int | None, month: int, day: int) -> Iterator[FoundDate]:

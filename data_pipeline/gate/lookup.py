@@ -8,12 +8,12 @@ again; and runs of digits without the signs between them.
 """
 
 import datetime
-import functools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from data_pipeline.byte_patterns import compiled
 from data_pipeline.gate.dates import find_dates
 from data_pipeline.gate.normal import BARRIER, lower_by_letter, normal_form
 from data_pipeline.gate.people import PeopleEntry, PeopleFile
@@ -86,7 +86,7 @@ class People:
         found = set(self._in_every_note(view)) | set(self._numbers_in(data, own))
         if own:
             found |= set(_own_words(own, view)) | set(_own_dates(own, plain))
-        for match in _scanner(_TORN_OR_SPACED).finditer(data):
+        for match in compiled(_TORN_OR_SPACED).finditer(data):
             start, end = match.span()
             if b"\n" in match[0]:
                 found |= self._torn(plain, start, end, own)
@@ -160,7 +160,7 @@ class People:
         own_numbers = _own_numbers(own) if "#" in own else {}
         if not self._numbers and not own_numbers:
             return
-        for match in _scanner(_DIGIT_RUN).finditer(data):
+        for match in compiled(_DIGIT_RUN).finditer(data):
             groups = _GROUP.findall(match[0])
             for first in range(len(groups)):
                 digits = b""
@@ -222,12 +222,3 @@ def _starts(key: str, text: str) -> Iterator[int]:
     while start >= 0:
         yield start
         start = text.find(key, start + 1)
-
-
-@functools.cache
-def _scanner(pattern: bytes) -> Any:
-    import re2
-
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    return re2.compile(pattern, options)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 from data_pipeline.files import sha256_file
-from data_pipeline.people_file import PeopleTable, open_people_table
+from data_pipeline.readers.people_file import PeopleTable, open_people_table
 from launch.errors import NotemillError
 
 Role = Literal["patient", "staff"]

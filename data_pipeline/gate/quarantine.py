@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from data_pipeline.files import PRIVATE_FILE, atomic_write
+from data_pipeline.files import atomic_write, require_private
 from launch.errors import NotemillError
 
 ENCRYPTED = ".aes"
@@ -29,7 +29,7 @@ _ROW_GROUP_ROWS = 1024
 def read_key(path: Path) -> bytes:
     """The user's secret. Raises NotemillError when it is missing, short, or others can read it."""
     try:
-        key, mode = path.read_bytes().strip(), path.stat().st_mode & 0o777
+        key = path.read_bytes().strip()
     except OSError as error:
         raise NotemillError(
             f"cannot read the quarantine key {path}: {error.strerror}; check --quarantine-key."
@@ -39,10 +39,7 @@ def read_key(path: Path) -> bytes:
             f"the quarantine key in {path} has {len(key)} bytes; it needs at least {MIN_KEY_BYTES} "
             "(openssl rand -hex 32 makes a good one)."
         )
-    if mode & 0o077:
-        raise NotemillError(
-            f"the quarantine key {path} has mode {mode:o} and others can read it; run chmod {PRIVATE_FILE:o} on it."
-        )
+    require_private(path, "quarantine key")
     return key
 
 

@@ -7,7 +7,9 @@ back without need is a note lost, so a bare "4/13", a pain score or a count of c
 import functools
 import re
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
+
+from data_pipeline.byte_patterns import compiled
 
 Shape = Literal[
     "SSN shape",
@@ -50,6 +52,8 @@ _PATTERNS: dict[Shape, str] = {
     r"(?:Street|St|Avenue|Ave|Road|Rd|Court|Ct|Drive|Lane|Ln|Boulevard|Blvd|Parkway|Terrace)\b",
     "titled name shape": r"\b(?:Dr|Mr|Mrs|Prof)\.? {1,2}[A-Z][a-z'-]+|\b(?:Ms|DR|MR|MRS|MS)\. {1,2}[A-Z][A-Za-z'-]+",
 }
+_ANY_SHAPE = "|".join(_PATTERNS.values()).encode("latin-1")
+_AUTOMATON_BYTES = 64 << 20
 _FILLER = re.compile(r"abcd?e?f?|xyz|x+|y+|z+")
 """What stands for a name where notes were made anonymous before: Mr. Abc, Dr. XYZ."""
 _ALSO_ILLNESS = re.compile(r"M[RS]\.")
@@ -63,7 +67,7 @@ _UNIT_AFTER = re.compile(
 def find_shapes(plain: str) -> set[Shape]:
     """Shapes that a `plain_letters` text without placeholders holds."""
     found: set[Shape] = set()
-    for match in _any_shape().finditer(plain.encode("latin-1", "replace")):
+    for match in compiled(_ANY_SHAPE, _AUTOMATON_BYTES).finditer(plain.encode("latin-1", "replace")):
         candidate = match[0].decode("latin-1")
         for shape, pattern in _single_shapes():
             if pattern.fullmatch(candidate):
@@ -101,16 +105,6 @@ def _is_count(candidate: str, plain: str, start: int, end: int) -> bool:
         return False
     before = plain[max(0, start - 1) : start]
     return before in (".", ",") or candidate.strip("0") in ("", "1", "5") or bool(_UNIT_AFTER.match(plain, end))
-
-
-@functools.cache
-def _any_shape() -> Any:
-    import re2
-
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.max_mem = 64 << 20
-    return re2.compile("|".join(_PATTERNS.values()).encode("latin-1"), options)
 
 
 @functools.cache

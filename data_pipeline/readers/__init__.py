@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from data_pipeline.config import COLUMN_ROLES, Columns, CorpusConfig
-from data_pipeline.inputs import Input, require_unchanged
 from data_pipeline.notes import Row
+from data_pipeline.readers.inputs import Input, require_unchanged
 
 _MODULES = {
     "noteevents": "noteevents",

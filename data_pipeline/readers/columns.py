@@ -5,11 +5,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from data_pipeline.cleaning.encodings import decode
 from data_pipeline.config import COLUMN_ROLES, Columns
-from data_pipeline.encodings import decode
-from data_pipeline.inputs import Input
-from data_pipeline.locations import Location
 from data_pipeline.notes import Row, make_note
+from data_pipeline.readers.inputs import Input
+from data_pipeline.readers.locations import Location
 from launch.errors import NotemillError
 
 USUAL: Mapping[str, tuple[str, ...]] = {

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from data_pipeline.config import Columns
-from data_pipeline.inputs import Input
 from data_pipeline.notes import Rejection, Row
 from data_pipeline.readers.columns import choose_columns, note_of
+from data_pipeline.readers.inputs import Input
 from data_pipeline.readers.tables import csv_header, csv_rows
 
 

@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from data_pipeline.cleaning.encodings import decode
 from data_pipeline.config import Columns
-from data_pipeline.encodings import decode
-from data_pipeline.inputs import Input
 from data_pipeline.notes import Rejection, RejectionReason, Row, make_note
 from data_pipeline.readers.html_text import html_to_text
+from data_pipeline.readers.inputs import Input
 from data_pipeline.readers.json_lines import BAD_JSON, first_objects, json_lines
 from launch.errors import NotemillError
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import orjson
 
-from data_pipeline.encodings import decode
-from data_pipeline.inputs import Input
+from data_pipeline.cleaning.encodings import decode
+from data_pipeline.readers.inputs import Input
 from data_pipeline.readers.streams import ByteLines
 from launch.errors import NotemillError
 

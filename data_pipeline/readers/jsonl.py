@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from data_pipeline.config import COLUMN_ROLES, Columns
-from data_pipeline.inputs import Input
 from data_pipeline.notes import Rejection, Row, make_note
 from data_pipeline.readers.columns import USUAL, no_text, numbered_id, require_named, source_name
+from data_pipeline.readers.inputs import Input
 from data_pipeline.readers.json_lines import BAD_JSON, JsonLine, first_objects, json_lines
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from data_pipeline.config import Columns
-from data_pipeline.inputs import Input
 from data_pipeline.notes import Rejection, Row, make_note, plain_id
+from data_pipeline.readers.inputs import Input
 from data_pipeline.readers.tables import csv_header, csv_rows, require_columns
 
 _MIMIC_III = ("row_id", "subject_id", "category", "iserror", "text")

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from data_pipeline.config import Columns
-from data_pipeline.inputs import Input
 from data_pipeline.notes import Rejection, Row, make_note
 from data_pipeline.readers.columns import as_text
+from data_pipeline.readers.inputs import Input
 from data_pipeline.readers.parquet_rows import parquet_columns, parquet_rows
 from data_pipeline.readers.tables import csv_header, csv_rows, require_columns
 

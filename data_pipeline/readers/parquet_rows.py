@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from data_pipeline.locations import Location
+from data_pipeline.readers.locations import Location
 from launch.errors import NotemillError
 
 _BATCH_ROWS = 512

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline.config import Columns
-from data_pipeline.inputs import Input
+from data_pipeline.files import require_private
 from data_pipeline.notes import Row
 from data_pipeline.readers.columns import Choice, choose_columns, note_of
+from data_pipeline.readers.inputs import Input
 from launch.console import say
 from launch.errors import NotemillError
 
@@ -169,12 +170,10 @@ def _text_or_bytes(data: bytes) -> str | bytes:
 
 def _password(path: Path) -> str:
     try:
-        mode = path.stat().st_mode & 0o777
         password = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         raise NotemillError(f"cannot read the password file {path}.") from None
-    if mode & 0o077:
-        raise NotemillError(f"the password file {path} has mode {mode:o} and others can read it; run chmod 600 on it.")
+    require_private(path, "password file")
     return password
 
 

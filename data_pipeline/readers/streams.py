@@ -14,8 +14,8 @@ from typing import BinaryIO
 
 import zstandard
 
-from data_pipeline.encodings import decode, detect
-from data_pipeline.locations import Location, local, translated
+from data_pipeline.cleaning.encodings import decode, detect
+from data_pipeline.readers.locations import Location, local, translated
 from launch.errors import NotemillError
 
 CHUNK_BYTES = 1 << 20

@@ -12,10 +12,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from data_pipeline.inputs import Input
-from data_pipeline.locations import Location, local
 from data_pipeline.notes import MAX_NOTE_CHARS
 from data_pipeline.readers.columns import refuse_twins, told_columns
+from data_pipeline.readers.inputs import Input
+from data_pipeline.readers.locations import Location, local
 from data_pipeline.readers.streams import DecodedLines
 from data_pipeline.readers.swallowed import Forms, Lines
 from launch.errors import NotemillError

@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from data_pipeline.cleaning.encodings import decode, detect
 from data_pipeline.config import Columns
-from data_pipeline.encodings import decode, detect
-from data_pipeline.inputs import Input, member_name
-from data_pipeline.locations import Location
 from data_pipeline.notes import MAX_NOTE_CHARS, Rejection, Row, make_note
+from data_pipeline.readers.inputs import Input, member_name
+from data_pipeline.readers.locations import Location
 from data_pipeline.readers.streams import iter_chunks
 from launch.errors import NotemillError
 

@@ -121,13 +121,13 @@ def build(
     ] = None,
 ) -> None:
     """Read notes, clean, de-identify and deduplicate them, and write Parquet shards with a manifest."""
-    from data_pipeline.attestation import WAIVER
     from data_pipeline.build import BuildRequest, build_corpus
     from data_pipeline.config import CorpusConfig
     from data_pipeline.decontamination import EvaluationSet
+    from data_pipeline.gate.attestation import WAIVER
     from data_pipeline.gate.quarantine import read_key
-    from data_pipeline.inputs import parse_inputs
     from data_pipeline.patients import load_or_create_key
+    from data_pipeline.readers.inputs import parse_inputs
     from launch.config import load_config
     from launch.console import say
 
@@ -173,7 +173,7 @@ def _sets_among(arguments: list[str], specs: list[str]) -> tuple[list[str], list
 
 
 def _evaluation_texts(spec: str) -> list[str]:
-    from data_pipeline.cleaning import clean
+    from data_pipeline.cleaning.characters import clean
     from eval.formats.texts import read_texts
 
     return [clean(text) for text in read_texts(spec)]

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.carried import CarriedAttestation, read_carried
 from data_pipeline.files import read_json, sha256_json
+from data_pipeline.gate.carried import CarriedAttestation, read_carried
 from launch.errors import NotemillError
 from tokenizer.indexed_dataset import TOKENS_VERSION
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from data_pipeline.carried import told
 from data_pipeline.files import sha256_file
+from data_pipeline.gate.carried import told
 from launch.errors import NotemillError
 from pretrain.data.index import read_tokens_manifest
 from tokenizer.folder import read_tokenizer_manifest

@@ -16,8 +16,8 @@ import zstandard
 
 from data_pipeline.build import BuildRequest, build_corpus
 from data_pipeline.config import CorpusConfig
-from data_pipeline.inputs import parse_inputs
 from data_pipeline.manifest import CorpusManifest
+from data_pipeline.readers.inputs import parse_inputs
 from launch.config import load_config
 
 KEY = b"a key for tests only, 32 bytes.."

@@ -13,8 +13,8 @@ from data_pipeline.build import BuildRequest, build_corpus
 from data_pipeline.config import CorpusConfig
 from data_pipeline.files import only_writer
 from data_pipeline.gate.review import load_sample, record
-from data_pipeline.inputs import parse_inputs
 from data_pipeline.manifest import CorpusManifest, load_corpus, verify_corpus
+from data_pipeline.readers.inputs import parse_inputs
 from launch.config import load_config
 from launch.errors import NotemillError
 from tests.data_pipeline.corpora import KEY, folder_hashes, noteevents_row, start_cli, write_noteevents, write_roster
@@ -127,6 +127,23 @@ def test_a_corpus_that_was_killed_while_it_grew_keeps_its_pieces(tmp_path: Path,
     assert folder_hashes(out / "pieces").items() >= pieces.items()
     path.write_bytes(whole)
     build(out, specs[2], adds=True)
+    build(tmp_path / "whole", *specs)
+    assert folder_hashes(out) == folder_hashes(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("adds", [True, False])
+def test_pieces_without_a_manifest_are_checked_before_an_addition(tmp_path: Path, specs: list[str], adds: bool) -> None:
+    out = tmp_path / "corpus"
+    build(out, *specs[:2])
+    (out / "manifest.json").unlink()
+    piece = next((out / "pieces").glob("*/0000001.parquet"))
+    whole = piece.read_bytes()
+    piece.write_bytes(whole[::-1])
+    added = specs[2:] if adds else specs
+    with pytest.raises(NotemillError, match="are not those that"):
+        build(out, *added, adds=adds)
+    piece.write_bytes(whole)
+    build(out, *added, adds=adds)
     build(tmp_path / "whole", *specs)
     assert folder_hashes(out) == folder_hashes(tmp_path / "whole")
 

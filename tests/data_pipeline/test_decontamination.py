@@ -9,7 +9,7 @@ import pytest
 from data_pipeline.build import BuildRequest, build_corpus
 from data_pipeline.config import CorpusConfig, DecontaminationConfig
 from data_pipeline.decontamination import EvaluationIndex, EvaluationSet, write_index
-from data_pipeline.inputs import parse_inputs
+from data_pipeline.readers.inputs import parse_inputs
 from eval.formats.texts import read_texts
 from launch.config import load_config
 from launch.errors import NotemillError

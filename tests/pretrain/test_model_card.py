@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from data_pipeline.carried import add_corpus
+from data_pipeline.gate.carried import add_corpus
 from pretrain.checkpoint import VERSION, CheckpointInfo
 from pretrain.config import load_pretrain_config
 from pretrain.huggingface.model_card import model_card

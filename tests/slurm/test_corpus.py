@@ -14,8 +14,8 @@ import pytest
 
 from data_pipeline.executors import UnfinishedError, slurm
 from data_pipeline.files import make_private_folder, write_json
-from data_pipeline.inputs import parse_inputs
 from data_pipeline.manifest import verify_corpus
+from data_pipeline.readers.inputs import parse_inputs
 from data_pipeline.work_folder import WorkFolder
 from tests.data_pipeline.corpora import KEY, folder_hashes, noteevents_row, write_jsonl, write_noteevents
 from tests.slurm.cluster import running_cluster, why_not

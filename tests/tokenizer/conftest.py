@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 from data_pipeline.build import BuildRequest, build_corpus
 from data_pipeline.config import CorpusConfig, ShardConfig, SplitConfig
-from data_pipeline.inputs import parse_inputs
+from data_pipeline.readers.inputs import parse_inputs
 from tokenizer.folder import load_tokenizer
 from tokenizer.training import TokenizerConfig, train_tokenizer
 

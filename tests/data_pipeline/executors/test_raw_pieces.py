@@ -6,9 +6,9 @@ import pytest
 
 from data_pipeline.config import CorpusConfig
 from data_pipeline.executors.raw_pieces import cut_to_disk, num_pieces_cut, read_piece, waiting_pieces
-from data_pipeline.inputs import hash_inputs, parse_inputs
 from data_pipeline.pieces import hash_rows
 from data_pipeline.readers import read_rows
+from data_pipeline.readers.inputs import hash_inputs, parse_inputs
 from data_pipeline.work_folder import WorkFolder
 from launch.config import load_config
 from tests.data_pipeline.corpora import write_jsonl

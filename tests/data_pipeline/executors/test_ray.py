@@ -7,7 +7,7 @@ import pytest
 
 from data_pipeline.build import BuildRequest, build_corpus
 from data_pipeline.config import CorpusConfig
-from data_pipeline.inputs import parse_inputs
+from data_pipeline.readers.inputs import parse_inputs
 from launch.config import load_config
 from launch.errors import NotemillError
 from tests.data_pipeline.corpora import KEY, folder_hashes, noteevents_row, write_noteevents

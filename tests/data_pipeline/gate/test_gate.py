@@ -11,9 +11,9 @@ from data_pipeline.build import BuildRequest, build_corpus
 from data_pipeline.config import CorpusConfig
 from data_pipeline.gate.quarantine import iter_held
 from data_pipeline.gate.review import leak_bound, load_sample, record, require_review, review_status, sampled_texts
-from data_pipeline.inputs import parse_inputs
 from data_pipeline.manifest import CorpusManifest, attested_corpus, load_corpus, verify_corpus
 from data_pipeline.placeholders import PLACEHOLDER_CLASSES
+from data_pipeline.readers.inputs import parse_inputs
 from data_pipeline.report.page import CLASS_NAMES, REPORT_NAME, Light, flow, verdict, write_report
 from launch.config import load_config
 from launch.errors import NotemillError
