@@ -73,7 +73,8 @@ def test_vocabulary_layout(trained):
     assert len(pieces) == len(set(pieces)) == manifest["vocab_size"]
     assert manifest["vocab_size"] % 128 == 0
     assert manifest["fingerprint"] == hashlib.sha256((trained / "tokenizer.json").read_bytes()).hexdigest()
-    assert set(manifest["files"]) == {path.name for path in trained.iterdir()} - {"manifest.json", "report.json", "report.html"}
+    beside = {"manifest.json", "report.json", "report.html"}
+    assert set(manifest["files"]) == {path.name for path in trained.iterdir()} - beside
     learned_of_text = {"patient", "The", "##mg", "denies"}
     assert learned_of_text <= set(pieces)
     digits_and_letters = [p for p in pieces if any(c.isdigit() for c in p) and any(c.isalpha() for c in p)]
