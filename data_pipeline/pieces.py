@@ -328,6 +328,7 @@ def _safe_id(row: Row, tools: _Tools) -> str:
 
 
 def hash_rows(rows: list[Row]) -> str:
+    """Hash of everything that a reader gave; equal rows have equal hashes in every process and on every machine."""
     digest = hashlib.sha256()
     for row in rows:
         # The parts' lengths go before them, so that no two rows are written alike.

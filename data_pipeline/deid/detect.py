@@ -105,6 +105,7 @@ class Deidentifier:
         return self._finish(title, patient_id, spans)
 
     def run(self, text: str, patient_id: str) -> Deidentified:
+        """One note; `patient_id` is the source's, by which the roster knows the patient."""
         return self.run_all([text], [patient_id])[0]
 
     def run_all(self, texts: Sequence[str], patient_ids: Sequence[str]) -> list[Deidentified]:

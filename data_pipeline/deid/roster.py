@@ -1,4 +1,4 @@
-"""The patients' own identifiers: found in notes by Aho-Corasick, and looked for again in the output.
+"""The patients' own identifiers: found in notes by Aho-Corasick, and looked for again once they are replaced.
 
 Text and identifiers are brought to one form: letters folded and lower-cased, every run of other characters one space.
 "Kim, Andrew", "ANDREW\\n  KIM" and "(465) 555-9647" thus match however a note writes them, only as whole words, and a
@@ -59,7 +59,7 @@ MIN_NAME_CHARS = 3
 MIN_NUMBER_CHARS = 6
 """A shorter number is looked for only in its owner's notes: elsewhere it is a dose or a count."""
 MIN_SQUEEZED_DIGITS = 7
-"""The verifier also finds a number of this many digits when other signs break it up."""
+"""`Roster.leaks` also finds a number of this many digits when other signs break it up."""
 
 Scope = Literal["every", "capital", "own"]
 
