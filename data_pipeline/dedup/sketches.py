@@ -144,18 +144,11 @@ class SketchStore:
     def __init__(self, stems: Sequence[Path]) -> None:
         self._stems = stems
         sizes = [piece_file(stem, "notes").stat().st_size // NOTE_DTYPE.itemsize for stem in stems]
-        self.starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         self._files: OrderedDict[tuple[int, str], int] = OrderedDict()
         self._cache: OrderedDict[int, tuple[np.void, Sketch]] = OrderedDict()
         self._cached_bytes = 0
         self._known: dict[tuple[int, int], bool] = {}
-
-    def __len__(self) -> int:
-        return int(self.starts[-1])
-
-    def record(self, position: int) -> np.void:
-        """The record of a note."""
-        return self[position][0]
 
     def __getitem__(self, position: int) -> tuple[np.void, Sketch]:
         """The record and the sketch of a note."""
@@ -188,8 +181,8 @@ class SketchStore:
             os.close(self._files.popitem()[1])
 
     def _read(self, position: int) -> tuple[np.void, Sketch]:
-        piece = int(np.searchsorted(self.starts, position, side="right")) - 1
-        row = position - int(self.starts[piece])
+        piece = int(np.searchsorted(self._starts, position, side="right")) - 1
+        row = position - int(self._starts[piece])
         data = os.pread(self._file(piece, "notes"), NOTE_DTYPE.itemsize, row * NOTE_DTYPE.itemsize)
         record = np.frombuffer(data, NOTE_DTYPE)[0]
         count = int(record["num_shingles"]) + int(record["num_numbers"])
