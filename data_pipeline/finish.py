@@ -13,18 +13,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
+
 from data_pipeline.decontamination import Contamination, contamination_table
-from data_pipeline.dedup.duplicates import find_duplicates
+from data_pipeline.dedup.duplicates import Duplicates, find_duplicates
 from data_pipeline.deid.roster import Roster, RosterSummary
 from data_pipeline.files import write_json
 from data_pipeline.gate.attestation import attest
 from data_pipeline.gate.review import draw_sample
 from data_pipeline.gate.threshold import PieceLeaks, Verdict, judge
-from data_pipeline.gate.verifier import VERIFIER_VERSION
+from data_pipeline.gate.verifier import VERIFIER_VERSION, SelfTest, Verifier
 from data_pipeline.manifest import (
     CORPUS_VERSION,
     MANIFEST_NAME,
     REJECTED_FOLDER,
+    SHARD_SCHEMA,
     CorpusManifest,
     Counts,
     GateEntry,
@@ -32,6 +35,7 @@ from data_pipeline.manifest import (
     check_arithmetic,
     load_corpus,
 )
+from data_pipeline.parquet_files import read_table
 from data_pipeline.pieces import PieceCounts
 from data_pipeline.placeholders import PLACEHOLDER_CLASSES
 from data_pipeline.plan import BuildPlan, Secrets
@@ -39,7 +43,7 @@ from data_pipeline.profile import profile_shards
 from data_pipeline.readers.inputs import Input, shown_settings
 from data_pipeline.rejects import REJECTED_ROW_SCHEMA, check_share, rejects_table
 from data_pipeline.report.page import write_report
-from data_pipeline.shards import read_table, write_quarantine, write_rejected, write_shards
+from data_pipeline.shards import write_quarantine, write_rejected, write_shards
 from data_pipeline.work_folder import clear_results
 from launch.console import say
 from launch.errors import NotemillError
@@ -77,32 +81,11 @@ def finish(plan: BuildPlan, secrets: Secrets, num_workers: int = 1) -> CorpusMan
             "roster or the detectors, or raise gate.max_held_share and run the same command again."
         )
     duplicates = find_duplicates(work.pieces, stems, config.dedup, work.scratch / "grouping", num_workers)
-    found = duplicates.counts
-    counts = Counts(
-        read=totals.read,
-        kept=int(sum(mask.sum() for mask in duplicates.stays)),
-        rejected=_sorted(totals.rejected),
-        exact_duplicates=found["exact"],
-        near_duplicates=found["near_within_patient"] + found["near_across_patients"] + found["copied_forward"],
-        quarantined=totals.quarantined,
-    )
-    assert check_arithmetic(counts), counts
-    if counts["kept"] == 0:
-        reasons = ", ".join(f"{number} {reason}" for reason, number in counts["rejected"].items()) or "none rejected"
-        raise NotemillError(
-            f"no note is left of {counts['read']} rows ({reasons}, {counts['quarantined']} quarantined)."
-        )
-    rejected_rows = write_rejected(
-        out,
-        (
-            (place, read_table(path, REJECTED_ROW_SCHEMA))
-            for place, stem in work.stems(plan.inputs)
-            if (path := work.pieces / f"{stem}.rejected.parquet").exists()
-        ),
-    )
+    counts = _counts(totals, duplicates)
+    rejected_rows = write_rejected(out, _rejected_rows(plan))
     told = f"see the table above and the ids in {out / REJECTED_FOLDER}, then mend the input or allow more"
     check_share(totals.inputs, config.rejects, told)
-    tables = duplicates.apply(read_table(work.pieces / f"{stem}.parquet") for stem in stems)
+    tables = duplicates.apply(read_table(work.pieces / f"{stem}.parquet", SHARD_SCHEMA) for stem in stems)
     shards = write_shards(out, tables, config.shards.max_rows)
     if totals.not_in_roster:
         say(
@@ -119,7 +102,7 @@ def finish(plan: BuildPlan, secrets: Secrets, num_workers: int = 1) -> CorpusMan
         quarantine=quarantine,
         rejected=rejected_rows,
         counts=counts,
-        duplicates=found,
+        duplicates=duplicates.counts,
         decontamination=contamination_table(plan.evaluation, totals.contaminated, config.decontamination)
         if plan.evaluation is not None
         else None,
@@ -134,17 +117,7 @@ def finish(plan: BuildPlan, secrets: Secrets, num_workers: int = 1) -> CorpusMan
             plan.staff is not None,
             plan.waiver_reason,
             counts["quarantined"],
-            GateEntry(
-                verifier_version=VERIFIER_VERSION,
-                roster=verifier.entries.get("patient"),
-                staff=verifier.entries.get("staff"),
-                single_names=verifier.single_names,
-                checks=verifier.checks(),
-                self_test=self_test,
-                held=_sorted(totals.held),
-                threshold=verdict.entry,
-                quarantine_encrypted=secrets.quarantine_key is not None,
-            ),
+            _gate_entry(verifier, self_test, totals, verdict, is_encrypted=secrets.quarantine_key is not None),
             draw_sample(out, shards, secrets.hmac_key, config.gate.review_notes),
             totals.not_in_roster,
         ),
@@ -154,6 +127,50 @@ def finish(plan: BuildPlan, secrets: Secrets, num_workers: int = 1) -> CorpusMan
     write_json(out / MANIFEST_NAME, manifest)
     work.close(plan.keeps_pieces)
     return load_corpus(out)
+
+
+def _counts(totals: "_Totals", duplicates: Duplicates) -> Counts:
+    """Where every row went. Raises NotemillError when no note is left."""
+    found = duplicates.counts
+    counts = Counts(
+        read=totals.read,
+        kept=int(sum(mask.sum() for mask in duplicates.stays)),
+        rejected=_sorted(totals.rejected),
+        exact_duplicates=found["exact"],
+        near_duplicates=found["near_within_patient"] + found["near_across_patients"] + found["copied_forward"],
+        quarantined=totals.quarantined,
+    )
+    assert check_arithmetic(counts), counts
+    if counts["kept"] == 0:
+        reasons = ", ".join(f"{number} {reason}" for reason, number in counts["rejected"].items()) or "none rejected"
+        raise NotemillError(
+            f"no note is left of {counts['read']} rows ({reasons}, {counts['quarantined']} quarantined)."
+        )
+    return counts
+
+
+def _rejected_rows(plan: BuildPlan) -> Iterator[tuple[int, pa.Table]]:
+    """The pieces' tables of rows that became no note, each with its input's place in the list."""
+    for place, stem in plan.work.stems(plan.inputs):
+        path = plan.work.pieces / f"{stem}.rejected.parquet"
+        if path.exists():
+            yield place, read_table(path, REJECTED_ROW_SCHEMA)
+
+
+def _gate_entry(
+    verifier: Verifier, self_test: SelfTest, totals: "_Totals", verdict: Verdict, is_encrypted: bool
+) -> GateEntry:
+    return GateEntry(
+        verifier_version=VERIFIER_VERSION,
+        roster=verifier.entries.get("patient"),
+        staff=verifier.entries.get("staff"),
+        single_names=verifier.single_names,
+        checks=verifier.checks(),
+        self_test=self_test,
+        held=_sorted(totals.held),
+        threshold=verdict.entry,
+        quarantine_encrypted=is_encrypted,
+    )
 
 
 def _refuse_bad_addition(plan: BuildPlan, totals: "_Totals", verdict: Verdict) -> None:

@@ -8,6 +8,7 @@
       pieces/                        what inputs can be added to without reading the old ones again; see `work_folder`
       review/sample.json             which notes people are to read
       review/outcomes.json           what they found; the only file that changes after the build, with the report
+      earlier_reviews/               reviews of samples that were drawn before notes were added
       report.html                    all of this for a privacy officer; a function of the files above
 
 Invariant: read == kept + Σ rejected + exact_duplicates + near_duplicates + quarantined, and kept is the

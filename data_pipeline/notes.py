@@ -1,7 +1,7 @@
 """What a reader yields: a note, or the reason why a row is no note."""
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 RejectionReason = Literal[
     "retracted",
@@ -19,7 +19,6 @@ RejectionReason = Literal[
     "boilerplate",
     "contaminated",
 ]
-REJECTION_REASONS: tuple[RejectionReason, ...] = get_args(RejectionReason)
 EXPECTED_REASONS: frozenset[str] = frozenset(
     {"retracted", "superseded", "other_resource", "too_short", "other_language", "boilerplate", "contaminated"}
 )

@@ -35,14 +35,13 @@ from data_pipeline.gate.quarantine import QUARANTINE_SCHEMA, quarantine_name, wr
 from data_pipeline.gate.verifier import Verifier, verifier_for
 from data_pipeline.manifest import SHARD_SCHEMA
 from data_pipeline.notes import Note, Rejection, RejectionReason, Row
+from data_pipeline.parquet_files import write_table
 from data_pipeline.patients import SPLITS, note_key, patient_key, split_of
 from data_pipeline.placeholders import PlaceholderClass
 from data_pipeline.private_process import without_values
 from data_pipeline.rejects import REJECTED_ROW_SCHEMA, kept_id
 from launch.errors import NotemillError
 
-_ROW_GROUP_ROWS = 1024
-_ZSTD_LEVEL = 3
 _TOGETHER = 256
 """Notes that are de-identified together."""
 _OPTIONAL_ENDINGS = (".quarantine.parquet", ".quarantine.parquet.aes", ".rejected.parquet")
@@ -151,9 +150,9 @@ def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
     counts_file = context.folder / f"{piece.stem}.json"
     rows_sha256 = hash_rows(piece.rows)
     if counts_file.exists():
-        counts: PieceCounts = read_json(counts_file, "piece")
-        if counts["rows_sha256"] == rows_sha256:
-            return counts
+        made: PieceCounts = read_json(counts_file, "piece")
+        if made["rows_sha256"] == rows_sha256:
+            return made
         # While its files are replaced, no piece is complete.
         counts_file.unlink()
         for ending in _OPTIONAL_ENDINGS:
@@ -184,22 +183,7 @@ def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
             kept.append(note.columns)
             replaced.update(note.replaced)
             keys.append(note.keys)
-    make_private_folder(context.folder / piece.input_key)
-    write_notes(context.folder / f"{piece.stem}.parquet", pa.Table.from_pylist(kept, SHARD_SCHEMA))
-    if quarantined:
-        held_notes = pa.Table.from_pylist(quarantined, QUARANTINE_SCHEMA)
-        write_held(context.held_path(piece.stem), held_notes, context.quarantine_key)
-    if rejected:
-        write_notes(
-            context.folder / f"{piece.stem}.rejected.parquet", pa.Table.from_pylist(rejected, REJECTED_ROW_SCHEMA)
-        )
-    texts = [columns["text"] for columns in kept]
-    with atomic_write(context.folder / f"{piece.stem}.digests") as temporary:
-        temporary.write_bytes(b"".join(map(text_digest, texts)))
-    if context.config.dedup.near:
-        write_sketches(context.folder / piece.stem, texts, keys, context.config.dedup)
-    if context.config.dedup.remove_copied_paragraphs:
-        write_paragraphs(context.folder / piece.stem, texts, keys)
+    _write_files(piece, context, kept, keys, quarantined, rejected)
     counts = PieceCounts(
         rows_sha256=rows_sha256,
         read=len(piece.rows),
@@ -221,19 +205,31 @@ def _run_piece(piece: Piece, context: PieceContext) -> PieceCounts:
     return counts
 
 
-def write_notes(path: Path, table: pa.Table) -> None:
-    """Parquet with the settings of every file of a corpus; equal tables give equal bytes."""
-    import pyarrow.parquet as pq
-
-    with atomic_write(path) as temporary:
-        pq.write_table(
-            table,
-            temporary,
-            compression="zstd",
-            compression_level=_ZSTD_LEVEL,
-            row_group_size=_ROW_GROUP_ROWS,
-            use_dictionary=[name for name in table.column_names if name not in ("note_id", "row", "text")],
+def _write_files(
+    piece: Piece,
+    context: PieceContext,
+    kept: list[dict[str, str]],
+    keys: list[NoteKeys],
+    quarantined: list[dict[str, str]],
+    rejected: list[dict[str, str | int]],
+) -> None:
+    """All files of a piece but its counts; `keys` has one item for each of `kept`."""
+    make_private_folder(context.folder / piece.input_key)
+    write_table(context.folder / f"{piece.stem}.parquet", pa.Table.from_pylist(kept, SHARD_SCHEMA))
+    if quarantined:
+        held_notes = pa.Table.from_pylist(quarantined, QUARANTINE_SCHEMA)
+        write_held(context.held_path(piece.stem), held_notes, context.quarantine_key)
+    if rejected:
+        write_table(
+            context.folder / f"{piece.stem}.rejected.parquet", pa.Table.from_pylist(rejected, REJECTED_ROW_SCHEMA)
         )
+    texts = [columns["text"] for columns in kept]
+    with atomic_write(context.folder / f"{piece.stem}.digests") as temporary:
+        temporary.write_bytes(b"".join(map(text_digest, texts)))
+    if context.config.dedup.near:
+        write_sketches(context.folder / piece.stem, texts, keys, context.config.dedup)
+    if context.config.dedup.remove_copied_paragraphs:
+        write_paragraphs(context.folder / piece.stem, texts, keys)
 
 
 @dataclass(frozen=True)
@@ -332,6 +328,7 @@ def _safe_id(row: Row, tools: _Tools) -> str:
 
 
 def hash_rows(rows: list[Row]) -> str:
+    """Hash of everything that a reader gave; equal rows have equal hashes in every process and on every machine."""
     digest = hashlib.sha256()
     for row in rows:
         # The parts' lengths go before them, so that no two rows are written alike.

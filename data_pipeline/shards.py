@@ -1,6 +1,7 @@
-"""Writes the files of a finished corpus from the tables of its pieces, one shard in memory at a time."""
+"""Writes the files of a finished corpus from the tables of its pieces, one file of each split in memory at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,8 +9,8 @@ import pyarrow as pa
 from data_pipeline.files import make_private_folder, sha256_file
 from data_pipeline.gate.quarantine import QUARANTINE_SCHEMA, quarantine_name, read_held, write_held
 from data_pipeline.manifest import QUARANTINE_FOLDER, REJECTED_FOLDER, SHARD_SCHEMA, SHARDS_FOLDER, ShardEntry
+from data_pipeline.parquet_files import write_table
 from data_pipeline.patients import SPLITS
-from data_pipeline.pieces import write_notes
 from data_pipeline.rejects import REJECTED_SCHEMA
 
 _REJECTED_ROWS = 1_000_000
@@ -19,7 +20,10 @@ _REJECTED_ROWS = 1_000_000
 def write_shards(out: Path, tables: Iterator[pa.Table], max_rows: int) -> list[ShardEntry]:
     """Route notes to the shards of their split, in the order of the inputs; at most one shard a split is in memory."""
     make_private_folder(out / SHARDS_FOLDER)
-    writers = {split: _ShardWriter(out, f"{SHARDS_FOLDER}/{split}", split, max_rows) for split in SPLITS}
+    writers = {
+        split: _Writer(out, f"{SHARDS_FOLDER}/{split}-{{:05d}}.parquet", split, max_rows, SHARD_SCHEMA)
+        for split in SPLITS
+    }
     for table in tables:
         split_column = table.column("split").to_numpy(zero_copy_only=False)
         for split, writer in writers.items():
@@ -29,29 +33,17 @@ def write_shards(out: Path, tables: Iterator[pa.Table], max_rows: int) -> list[S
 
 def write_quarantine(out: Path, pieces: Iterator[Path], max_rows: int, key: bytes | None) -> list[ShardEntry]:
     """Join what the pieces held back; at most one file is in memory."""
-    entries: list[ShardEntry] = []
-    pending: pa.Table = QUARANTINE_SCHEMA.empty_table()
-
-    def write(table: pa.Table) -> None:
-        name = f"{QUARANTINE_FOLDER}/{quarantine_name(f'notes-{len(entries):05d}', key)}"
-        path = out / name
-        make_private_folder(path.parent)
-        write_held(path, table, key)
-        entries.append(_entry(path, name, table.num_rows, "quarantine"))
-
+    name = f"{QUARANTINE_FOLDER}/{quarantine_name('notes-{:05d}', key)}"
+    writer = _Writer(out, name, "quarantine", max_rows, QUARANTINE_SCHEMA, partial(write_held, key=key))
     for piece in pieces:
-        pending = pa.concat_tables([pending, read_held(piece, key)])
-        while pending.num_rows >= max_rows:
-            write(pending.slice(0, max_rows))
-            pending = pending.slice(max_rows)
-    if pending.num_rows:
-        write(pending)
-    return entries
+        make_private_folder(out / QUARANTINE_FOLDER)
+        writer.add(read_held(piece, key))
+    return writer.finish()
 
 
 def write_rejected(out: Path, tables: Iterator[tuple[int, pa.Table]]) -> list[ShardEntry]:
     """Join the rows that became no note; each table comes with its input's place in the manifest's list."""
-    writer = _ShardWriter(out, f"{REJECTED_FOLDER}/rows", "rejected", _REJECTED_ROWS, REJECTED_SCHEMA)
+    writer = _Writer(out, f"{REJECTED_FOLDER}/rows-{{:05d}}.parquet", "rejected", _REJECTED_ROWS, REJECTED_SCHEMA)
     for place, table in tables:
         make_private_folder(out / REJECTED_FOLDER)
         places = pa.array([place] * table.num_rows, pa.int32())
@@ -59,40 +51,44 @@ def write_rejected(out: Path, tables: Iterator[tuple[int, pa.Table]]) -> list[Sh
     return writer.finish()
 
 
-def read_table(path: Path, schema: pa.Schema = SHARD_SCHEMA) -> pa.Table:
-    """A Parquet file of a piece."""
-    import pyarrow.parquet as pq
+class _Writer:
+    """Collects rows and writes a file whenever `max_rows` are there; `name` takes the file's number."""
 
-    # A name such as 00000-0000001.parquet would otherwise be searched for partitions.
-    return pq.read_table(path, schema=schema, partitioning=None)
-
-
-class _ShardWriter:
-    """Collects notes and writes a shard whenever `max_rows` are there."""
-
-    def __init__(self, out: Path, prefix: str, split: str, max_rows: int, schema: pa.Schema = SHARD_SCHEMA) -> None:
-        self._out, self._prefix, self._split, self._max_rows = out, prefix, split, max_rows
+    def __init__(
+        self,
+        out: Path,
+        name: str,
+        split: str,
+        max_rows: int,
+        schema: pa.Schema,
+        write: Callable[[Path, pa.Table], None] = write_table,
+    ) -> None:
+        self._out, self._name, self._split, self._max_rows, self._write = out, name, split, max_rows, write
         self._pending: pa.Table = schema.empty_table()
         self._entries: list[ShardEntry] = []
 
     def add(self, table: pa.Table) -> None:
         self._pending = pa.concat_tables([self._pending, table])
         while self._pending.num_rows >= self._max_rows:
-            self._write(self._pending.slice(0, self._max_rows))
+            self._finish_file(self._pending.slice(0, self._max_rows))
             self._pending = self._pending.slice(self._max_rows)
 
     def finish(self) -> list[ShardEntry]:
         if self._pending.num_rows:
-            self._write(self._pending)
+            self._finish_file(self._pending)
         return self._entries
 
-    def _write(self, table: pa.Table) -> None:
-        name = f"{self._prefix}-{len(self._entries):05d}.parquet"
+    def _finish_file(self, table: pa.Table) -> None:
+        name = self._name.format(len(self._entries))
         path = self._out / name
-        # The chunks a table was put together from show in the file; one chunk a column does not.
-        write_notes(path, table.combine_chunks())
-        self._entries.append(_entry(path, name, table.num_rows, self._split))
-
-
-def _entry(path: Path, name: str, rows: int, split: str) -> ShardEntry:
-    return ShardEntry(path=name, rows=rows, bytes=path.stat().st_size, sha256=sha256_file(path), split=split)
+        # One chunk a column, see `write_table`.
+        self._write(path, table.combine_chunks())
+        self._entries.append(
+            ShardEntry(
+                path=name,
+                rows=table.num_rows,
+                bytes=path.stat().st_size,
+                sha256=sha256_file(path),
+                split=self._split,
+            )
+        )

@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from data_pipeline.config import DedupConfig
+from data_pipeline.dedup.exact import DIGEST_BYTES
 from data_pipeline.dedup.partitions import PARTITION_BYTES, Partitions, partition_of
-from data_pipeline.dedup.sketches import NoteKeys
+from data_pipeline.dedup.sketches import NoteKeys, piece_file
 from data_pipeline.files import atomic_write
 
 _BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
@@ -62,7 +63,7 @@ def write_paragraphs(stem: Path, texts: Sequence[str], keys: Sequence[NoteKeys])
             words = text[start:end].casefold().split()
             digest = hashlib.blake2b(" ".join(words).encode("utf-8", errors="surrogatepass"), digest_size=8).digest()
             rows.append((patient, int.from_bytes(digest), key.order, position, index, len(words), len(spans)))
-    with atomic_write(stem.with_name(f"{stem.name}.paragraphs")) as temporary:
+    with atomic_write(_file(stem)) as temporary:
         np.array(rows, _RECORD_DTYPE).tofile(temporary)
 
 
@@ -149,10 +150,8 @@ def _position_keys(positions: npt.NDArray[np.uint64], num_notes: int) -> npt.NDA
 
 def _sizes(stems: Sequence[Path]) -> list[int]:
     """Notes in each piece, from its digests."""
-    from data_pipeline.dedup.exact import DIGEST_BYTES
-
-    return [stem.with_name(f"{stem.name}.digests").stat().st_size // DIGEST_BYTES for stem in stems]
+    return [piece_file(stem, "digests").stat().st_size // DIGEST_BYTES for stem in stems]
 
 
 def _file(stem: Path) -> Path:
-    return stem.with_name(f"{stem.name}.paragraphs")
+    return piece_file(stem, "paragraphs")

@@ -70,6 +70,11 @@ def bands_for(jaccard: float) -> tuple[int, int]:
     return NUM_PERMUTATIONS, 1
 
 
+def piece_file(stem: Path, ending: str) -> Path:
+    """One of the files of a piece; `stem` is their path without ending."""
+    return stem.with_name(f"{stem.name}.{ending}")
+
+
 def write_sketches(stem: Path, texts: Sequence[str], keys: Sequence[NoteKeys], config: DedupConfig) -> None:
     """Write the three files of a piece; `stem` is their path without ending."""
     records = np.zeros(len(texts), NOTE_DTYPE)
@@ -96,7 +101,7 @@ def write_sketches(stem: Path, texts: Sequence[str], keys: Sequence[NoteKeys], c
         ("bands", np.concatenate([np.empty((0, num_bands), np.uint64), *bands])),
         ("shingles", np.concatenate([np.empty(0, np.uint32), *values])),
     ):
-        with atomic_write(stem.with_name(f"{stem.name}.{ending}")) as temporary:
+        with atomic_write(piece_file(stem, ending)) as temporary:
             array.tofile(temporary)
 
 
@@ -113,12 +118,12 @@ def _note_by_note(
 
 def read_notes(stem: Path) -> np.ndarray:
     """The records of a piece, NOTE_DTYPE [N]."""
-    return np.fromfile(stem.with_name(f"{stem.name}.notes"), NOTE_DTYPE)
+    return np.fromfile(piece_file(stem, "notes"), NOTE_DTYPE)
 
 
 def read_bands(stem: Path, config: DedupConfig) -> Hashes:
     """The band hashes of a piece [N, B]. Equal hashes are of the same band."""
-    return np.fromfile(stem.with_name(f"{stem.name}.bands"), np.uint64).reshape(-1, bands_for(config.jaccard)[0])
+    return np.fromfile(piece_file(stem, "bands"), np.uint64).reshape(-1, bands_for(config.jaccard)[0])
 
 
 def are_near_copies(one: Sketch, other: Sketch, config: DedupConfig) -> bool:
@@ -138,19 +143,12 @@ class SketchStore:
 
     def __init__(self, stems: Sequence[Path]) -> None:
         self._stems = stems
-        sizes = [stem.with_name(f"{stem.name}.notes").stat().st_size // NOTE_DTYPE.itemsize for stem in stems]
-        self.starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        sizes = [piece_file(stem, "notes").stat().st_size // NOTE_DTYPE.itemsize for stem in stems]
+        self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         self._files: OrderedDict[tuple[int, str], int] = OrderedDict()
         self._cache: OrderedDict[int, tuple[np.void, Sketch]] = OrderedDict()
         self._cached_bytes = 0
         self._known: dict[tuple[int, int], bool] = {}
-
-    def __len__(self) -> int:
-        return int(self.starts[-1])
-
-    def record(self, position: int) -> np.void:
-        """The record of a note."""
-        return self[position][0]
 
     def __getitem__(self, position: int) -> tuple[np.void, Sketch]:
         """The record and the sketch of a note."""
@@ -183,8 +181,8 @@ class SketchStore:
             os.close(self._files.popitem()[1])
 
     def _read(self, position: int) -> tuple[np.void, Sketch]:
-        piece = int(np.searchsorted(self.starts, position, side="right")) - 1
-        row = position - int(self.starts[piece])
+        piece = int(np.searchsorted(self._starts, position, side="right")) - 1
+        row = position - int(self._starts[piece])
         data = os.pread(self._file(piece, "notes"), NOTE_DTYPE.itemsize, row * NOTE_DTYPE.itemsize)
         record = np.frombuffer(data, NOTE_DTYPE)[0]
         count = int(record["num_shingles"]) + int(record["num_numbers"])
@@ -194,8 +192,7 @@ class SketchStore:
     def _file(self, piece: int, ending: str) -> int:
         descriptor = self._files.get((piece, ending))
         if descriptor is None:
-            stem = self._stems[piece]
-            descriptor = self._files[piece, ending] = os.open(stem.with_name(f"{stem.name}.{ending}"), os.O_RDONLY)
+            descriptor = self._files[piece, ending] = os.open(piece_file(self._stems[piece], ending), os.O_RDONLY)
             if len(self._files) > _MAX_OPEN_FILES:
                 os.close(self._files.popitem(last=False)[1])
         self._files.move_to_end((piece, ending))

@@ -1,1 +1,1 @@
-"""De-identification: detectors find spans, their union is replaced, a verifier reads the result again."""
+"""De-identification: detectors find spans, and their union is replaced. The gate reads the result without them."""

@@ -6,13 +6,13 @@ All full dates of a patient move by the same number of days, so the time between
 moves within `year`, a month alone moves from its middle. What cannot be read as a date gives None.
 """
 
-import calendar
 import datetime
 import re
 from dataclasses import dataclass
 
-_MONTHS = tuple(calendar.month_name[number].lower() for number in range(1, 13))
-_WEEKDAYS = tuple(name.lower() for name in calendar.day_name)
+from data_pipeline.deid.words import MONTHS
+
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _NAME = re.compile(r"[A-Za-z]{3,}")
 _NUMBER = re.compile(r"\d+")
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b", re.I)
@@ -114,9 +114,7 @@ def _year(figures: str) -> int:
 
 def _month_of(word: str) -> int | None:
     lower = word.lower()
-    return next(
-        (n for n, name in enumerate(_MONTHS, 1) if name.startswith(lower) or (n == 9 and lower == "sept")), None
-    )
+    return next((n for n, name in enumerate(MONTHS, 1) if name.startswith(lower) or (n == 9 and lower == "sept")), None)
 
 
 def _write(text: str, parts: _Parts, moved: datetime.date) -> str:
@@ -128,7 +126,7 @@ def _write(text: str, parts: _Parts, moved: datetime.date) -> str:
             replaced.append((match.start(), match.end(), value))
     assert parts.month is not None
     month = (
-        _like(parts.month[0], _MONTHS[moved.month - 1])
+        _like(parts.month[0], MONTHS[moved.month - 1])
         if parts.month_is_name
         else f"{moved.month:0{len(parts.month[0])}}"
     )
@@ -146,7 +144,7 @@ def _write(text: str, parts: _Parts, moved: datetime.date) -> str:
 
 def _like(model: str, word: str) -> str:
     """`word` in the case of `model`, and as short where that is an abbreviation."""
-    if len(model) <= 4 and model.lower() not in (*_MONTHS, *_WEEKDAYS):
+    if len(model) <= 4 and model.lower() not in (*MONTHS, *_WEEKDAYS):
         word = word[:3]
     elif model.lower() == "may":
         word = word[:3] if model.isupper() else word

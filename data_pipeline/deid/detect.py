@@ -9,7 +9,7 @@ tagger, Presidio ───┘           surrogates            (deid.mode=surroga
 import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from data_pipeline.config import DeidConfig
@@ -43,8 +43,6 @@ class Deidentified:
     masked: str = ""
     """The text with placeholders, whatever the mode: what a verifier reads, since surrogates look like identifiers.
     With deid.mode=verify it is the text itself."""
-    found: Counter[PlaceholderClass] = field(default_factory=Counter)
-    """What was found and not replaced, with deid.mode=verify."""
 
 
 def find_phi(
@@ -105,6 +103,7 @@ class Deidentifier:
         return self._finish(title, patient_id, spans)
 
     def run(self, text: str, patient_id: str) -> Deidentified:
+        """One note; `patient_id` is the source's, by which the roster knows the patient."""
         return self.run_all([text], [patient_id])[0]
 
     def run_all(self, texts: Sequence[str], patient_ids: Sequence[str]) -> list[Deidentified]:
@@ -117,7 +116,7 @@ class Deidentifier:
             # What an earlier de-identification left in its brackets is no identifier.
             left = [span for span in spans if not text.startswith("[**", span.start)]
             leaks = bool(left) or (self._roster is not None and self._roster.leaks(text, patient_id))
-            return Deidentified(text, Counter(), leaks, text, Counter(span.cls for span in left))
+            return Deidentified(text, Counter(), leaks, text)
         masked, replaced = replace_spans(text, spans)
         leaks = self._roster is not None and self._roster.leaks(masked, patient_id)
         finished = masked

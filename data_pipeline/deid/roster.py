@@ -1,4 +1,4 @@
-"""The patients' own identifiers: found in notes by Aho-Corasick, and looked for again in the output.
+"""The patients' own identifiers: found in notes by Aho-Corasick, and looked for again once they are replaced.
 
 Text and identifiers are brought to one form: letters folded and lower-cased, every run of other characters one space.
 "Kim, Andrew", "ANDREW\\n  KIM" and "(465) 555-9647" thus match however a note writes them, only as whole words, and a
@@ -25,7 +25,7 @@ import numpy.typing as npt
 from data_pipeline.byte_patterns import compiled
 from data_pipeline.deid.spans import PhiSpan
 from data_pipeline.deid.view import byte_view, plain_view
-from data_pipeline.deid.words import ordinary_words
+from data_pipeline.deid.words import MONTHS, ordinary_words
 from data_pipeline.files import sha256_file
 from data_pipeline.placeholders import PLACEHOLDER_PATTERN, PlaceholderClass
 from data_pipeline.readers.people_file import open_people_table
@@ -54,26 +54,12 @@ _COLUMN_CLASSES: tuple[tuple[str, PlaceholderClass], ...] = (
 # Of "Lee III" only the Lee is looked for alone: "CN III" is a nerve.
 _NAME_SUFFIXES = frozenset(["jr", "sr", "ii", "iii", "iv", "md", "dr", "mr", "mrs", "ms"])
 _NUMBER_CLASSES = frozenset({"SSN", "MRN", "ACCOUNT", "LICENSE", "DEVICE", "ID", "PHONE"})
-_MONTHS = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-]
 MIN_NAME_CHARS = 3
 """A shorter single name, such as Li or Do, is looked for only in its owner's notes, and with a capital."""
 MIN_NUMBER_CHARS = 6
 """A shorter number is looked for only in its owner's notes: elsewhere it is a dose or a count."""
 MIN_SQUEEZED_DIGITS = 7
-"""The verifier also finds a number of this many digits when other signs break it up."""
+"""`Roster.leaks` also finds a number of this many digits when other signs break it up."""
 
 Scope = Literal["every", "capital", "own"]
 
@@ -238,7 +224,7 @@ class Roster:
         if not 1 <= month <= 12:
             self._add(value, "DATE", "own", patient)
             return
-        name = _MONTHS[month - 1]
+        name = MONTHS[month - 1]
         forms = {f"{year}-{month:02}-{day:02}", f"{year}-{month}-{day}", f"{year}{month:02}{day:02}"}
         forms |= {
             f"{m}/{d}/{y}"

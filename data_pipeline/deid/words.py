@@ -16,6 +16,10 @@ MAX_COMMON_RANK = 3_000
 """A surname up to this rank is more often a person than the eponym that it also is: Wilson, Turner, Jackson."""
 
 MIN_LOWER_CHARS = 4
+MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december",
+)  # fmt: skip
 
 
 class Known:

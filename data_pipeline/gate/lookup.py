@@ -116,7 +116,10 @@ class People:
             self._words.update(word for word in variant.words.split() if len(word) >= _MIN_TORN_LETTERS)
 
     def _add_own(self, owner: bytes, own: set[str]) -> None:
-        """One string a patient, an item a line: check, mark (= words, ^ with a capital, # digits, @ date), value."""
+        """One string a patient, an item a line: check, mark (= words, ^ with a capital, # digits, @ date), value.
+
+        A string and no objects: these are most of what every worker keeps of a long list.
+        """
         there = self._own.get(owner)
         self._own[owner] = "\n".join(sorted(own | set(there.split("\n") if there else ())))
 

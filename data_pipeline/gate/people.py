@@ -1,7 +1,8 @@
 """Who must not stand in the output: the rows of the roster of patients and of the list of staff.
 
 Both are CSV files with a header; what a column holds follows from its name. The roster needs a patient column, the list
-of staff none. Written apart from the detectors' own reading (`deid.roster`), so that a mistake there is none here.
+of staff none. What a column holds is decided apart from the detectors (`deid.roster`), so that a mistake there is none
+here; only the reading of the file (`readers.people_file`) is shared.
 """
 
 import re
@@ -72,6 +73,7 @@ class PeopleFile:
             yield Person(self.role, owner, tuple((field, value) for field, value in values if value))
 
     def entry(self, people: int, identifiers: int) -> PeopleEntry:
+        """What the attestation says of this list; the counts are of rows, and of forms that are looked for."""
         return PeopleEntry(
             sha256=sha256_file(self.table.path),
             people=people,

@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from data_pipeline.files import atomic_write, require_private
+from data_pipeline.parquet_files import ROW_GROUP_ROWS
 from launch.errors import NotemillError
 
 ENCRYPTED = ".aes"
@@ -23,7 +24,6 @@ QUARANTINE_COLUMNS = ("note_id", "patient_key", "source", "split", "note_type", 
 """As in a shard, and the checks that held the note, separated by '; '."""
 QUARANTINE_SCHEMA = pa.schema([pa.field(name, pa.string(), nullable=False) for name in QUARANTINE_COLUMNS])
 MIN_KEY_BYTES = 16
-_ROW_GROUP_ROWS = 1024
 
 
 def read_key(path: Path) -> bytes:
@@ -53,7 +53,7 @@ def write_held(path: Path, table: pa.Table, key: bytes | None) -> None:
     import pyarrow.parquet as pq
 
     buffer = io.BytesIO()
-    pq.write_table(table.combine_chunks(), buffer, compression="zstd", row_group_size=_ROW_GROUP_ROWS)
+    pq.write_table(table.combine_chunks(), buffer, compression="zstd", row_group_size=ROW_GROUP_ROWS)
     data = buffer.getvalue()
     if path.suffix == ENCRYPTED:
         assert key is not None

@@ -16,7 +16,7 @@ import hmac
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, TypedDict, get_args
+from typing import Literal, NamedTuple, TypedDict, get_args
 
 from data_pipeline.files import make_private_folder, only_writer, read_json, sha256_file, write_json
 from data_pipeline.manifest import CorpusManifest, ShardEntry, iter_shard
@@ -200,15 +200,15 @@ def review_status(corpus_dir: Path, manifest: CorpusManifest) -> ReviewStatus:
         status["leaks"] += found is not None and found["outcome"] == "leak"
     main, extra = (_tally(sample, outcomes, is_extra) for is_extra in (False, True))
     limit = manifest["config"]["gate"]["max_leak_rate"]
-    bound = leak_bound(main[2], main[1], manifest["counts"]["kept"])
+    bound = leak_bound(main.leaks, main.reviewed, manifest["counts"]["kept"])
     return ReviewStatus(
         state=_state(main, extra, bound, limit),
-        sampled=main[0],
-        reviewed=main[1],
-        leaks=main[2],
-        extra_sampled=extra[0],
-        extra_reviewed=extra[1],
-        extra_leaks=extra[2],
+        sampled=main.sampled,
+        reviewed=main.reviewed,
+        leaks=main.leaks,
+        extra_sampled=extra.sampled,
+        extra_reviewed=extra.reviewed,
+        extra_leaks=extra.leaks,
         bound=bound,
         confidence=CONFIDENCE,
         limit=limit,
@@ -261,18 +261,25 @@ def _draw(key: bytes, note_id: str, shard: str, row: int) -> int:
     return int.from_bytes(hmac.digest(key, value, hashlib.sha256)[:8])
 
 
-def _tally(sample: Iterable[SampledNote], outcomes: dict[int, Recorded], is_extra: bool) -> tuple[int, int, int]:
-    """Sampled, read, leaking."""
+class _Tally(NamedTuple):
+    """Counts of one part of the sample."""
+
+    sampled: int
+    reviewed: int
+    leaks: int
+
+
+def _tally(sample: Iterable[SampledNote], outcomes: dict[int, Recorded], is_extra: bool) -> _Tally:
     chosen = [outcomes.get(note["number"]) for note in sample if note["is_extra"] == is_extra]
     read = [found for found in chosen if found is not None]
-    return len(chosen), len(read), sum(found["outcome"] == "leak" for found in read)
+    return _Tally(len(chosen), len(read), sum(found["outcome"] == "leak" for found in read))
 
 
-def _state(main: tuple[int, int, int], extra: tuple[int, int, int], bound: float | None, limit: float) -> State:
-    if not main[1] and not extra[1]:
+def _state(main: _Tally, extra: _Tally, bound: float | None, limit: float) -> State:
+    if not main.reviewed and not extra.reviewed:
         return "not begun"
-    if main[1] < main[0] or extra[1] < extra[0]:
+    if main.reviewed < main.sampled or extra.reviewed < extra.sampled:
         return "under way"
-    if extra[2] or (main[2] and (bound is None or bound > limit)):
+    if extra.leaks or (main.leaks and (bound is None or bound > limit)):
         return "failed"
     return "passed" if bound is not None and bound <= limit else "sample too small"

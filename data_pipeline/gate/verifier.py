@@ -76,6 +76,7 @@ class Verifier:
         return found
 
     def check_id(self, value: str, patient: str) -> set[str]:
+        """Which people's identifiers a note's id holds, in a note of this patient (by patient key)."""
         return set(self._people.find(plain_letters(value), patient)) if self._people else set()
 
     def checks(self) -> list[str]:

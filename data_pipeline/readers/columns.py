@@ -35,6 +35,15 @@ class Choice:
 
     columns: Mapping[str, str]
 
+    @property
+    def names(self) -> list[str]:
+        """The columns to read, each once: one may be both the id and the patient."""
+        return list(dict.fromkeys(self.columns.values()))
+
+    def places(self, read: Sequence[str]) -> dict[str, int]:
+        """Role → where its value stands in a row of the columns `read`."""
+        return {role: read.index(name) for role, name in self.columns.items()}
+
 
 def choose_columns(item: Input, found: Sequence[str], columns: Columns) -> Choice:
     """Columns for all roles. Names fit in any case.

@@ -17,8 +17,6 @@ def check(item: Input, columns: Columns) -> None:
 def read(item: Input, columns: Columns) -> Iterator[Row]:
     """Every record, in the order of the file."""
     choice = choose_columns(item, parquet_columns(item.path), columns)
-    # One column may be both the id and the patient.
-    names = list(dict.fromkeys(choice.columns.values()))
-    places = {role: names.index(name) for role, name in choice.columns.items()}
-    for number, values in enumerate(parquet_rows(item.path, names), start=1):
+    places = choice.places(choice.names)
+    for number, values in enumerate(parquet_rows(item.path, choice.names), start=1):
         yield note_of(item, choice, {role: values[place] for role, place in places.items()}, number)

@@ -62,8 +62,9 @@ def _opened(item: Input, columns: Columns) -> Iterator[tuple[Any, Choice, dict[s
             connection = connection.execution_options(**options)
             with _translated(item, "query"):
                 execute = _table if "table" in item.settings else _query
-                yield_value = execute(item, connection, columns)
-            yield yield_value
+                running = execute(item, connection, columns)
+            # Outside of the translation, which would take the caller's errors for the database's.
+            yield running
         finally:
             connection.close()
 
@@ -79,12 +80,10 @@ def _table(item: Input, connection: Any, columns: Columns) -> tuple[Any, Choice,
             name, sqlalchemy.MetaData(), schema=schema or None, autoload_with=connection, resolve_fks=False
         )
     choice = choose_columns(item, [column.name for column in table.columns], columns)
-    names = list(dict.fromkeys(choice.columns.values()))
-    statement = sqlalchemy.select(*(table.c[name] for name in names))
+    statement = sqlalchemy.select(*(table.c[name] for name in choice.names))
     if "id" in choice.columns:
         statement = statement.order_by(table.c[choice.columns["id"]])
-    places = {role: names.index(name) for role, name in choice.columns.items()}
-    return connection.execute(statement), choice, places
+    return connection.execute(statement), choice, choice.places(choice.names)
 
 
 def _query(item: Input, connection: Any, columns: Columns) -> tuple[Any, Choice, dict[str, int]]:
@@ -94,7 +93,7 @@ def _query(item: Input, connection: Any, columns: Columns) -> tuple[Any, Choice,
         raise NotemillError(f"the query of {item.path} returns no rows; it must be one SELECT.")
     found = list(result.keys())
     choice = choose_columns(item, found, columns)
-    return result, choice, {role: found.index(name) for role, name in choice.columns.items()}
+    return result, choice, choice.places(found)
 
 
 @contextmanager

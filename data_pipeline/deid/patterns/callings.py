@@ -75,6 +75,7 @@ _LETTERS = (
 # "Bed 14: Lee 55F", "Ramirez 72M CHF"
 _AGED = r"\b[A-Z][A-Za-z'-]+,? {1,2}\d{1,2} ?(?:[MF]\b|[yY]\.?/?[oO]\b)"
 _LETTERS_TAIL = re.compile(r"(?:(?:[A-Z]\. ?){2,3}|[A-Za-z]{2,3})$")
+_LETTERS_ONLY = re.compile(r"[A-Za-z]+")
 _SLASHED = (
     r"(?:^|[\s.;])(?:[A-Z]{2,4}[/:][a-z]{2,3}|[A-Z][a-z]{2,}/[a-z]{2,3}|/[a-z]{2,3}|[A-Z]{3}/[A-Z]{2,3})[ \t]*(?:\n|$)"
 )
@@ -189,14 +190,13 @@ def _judge_aged(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
 
 
 def _judge_slashed(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
-    letters = re.findall(r"[A-Za-z]+", plain[start:end])
-    words = re.compile(r"[A-Za-z]+")
+    letters = _LETTERS_ONLY.findall(plain, start, end)
     if letters[0].isupper() and len(letters) > 1 and letters[0] in ABBREVIATIONS:
         return
     sure = len(letters) > 1 and len(letters[0]) > 2
     if not sure and any(what_is_known(word) & (Known.ORDINARY | Known.STAYS) for word in letters if word.islower()):
         return
-    for word in words.finditer(plain, start, end):
+    for word in _LETTERS_ONLY.finditer(plain, start, end):
         yield PhiSpan(word.start(), word.end(), "NAME")
 
 

@@ -1,4 +1,7 @@
-"""Streets, towns and hospitals. States and countries alone stay: Safe Harbor lets them."""
+"""Towns, hospitals and American addresses. States and countries alone stay: Safe Harbor lets them.
+
+`streets` has the streets of other countries and forms, `facilities` the places that their own last word gives away.
+"""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +10,7 @@ from data_pipeline.deid.eponyms import thing_follows
 from data_pipeline.deid.lexicon import what_is_known
 from data_pipeline.deid.patterns.detector import Detector, whole
 from data_pipeline.deid.spans import PhiSpan
-from data_pipeline.deid.words import NAME, Known, not_names
+from data_pipeline.deid.words import NAME, Known, not_names, word_set
 
 _CAPITAL = r"[A-Z][A-Za-z'.-]+"
 _STATE_CODES = (
@@ -112,119 +115,15 @@ _FACILITY = (
     "University|Medical Group|Care Cent(?:er|re)|Hospital and Clinics"
 )
 _HOSPITAL = rf"\b(?:{_CAPITAL} (?:of |for |and )?){{1,5}}(?:{_FACILITY})\b"
-_GENERIC_PLACE = frozenset(
-    [
-        "the",
-        "at",
-        "in",
-        "our",
-        "this",
-        "an",
-        "to",
-        "from",
-        "of",
-        "and",
-        "for",
-        "brief",
-        "past",
-        "prior",
-        "outside",
-        "outlying",
-        "local",
-        "emergency",
-        "general",
-        "pain",
-        "wound",
-        "cardiology",
-        "oncology",
-        "orthopedic",
-        "surgery",
-        "surgical",
-        "dental",
-        "eye",
-        "sleep",
-        "primary",
-        "care",
-        "outpatient",
-        "inpatient",
-        "day",
-        "course",
-        "university",
-        "hospital",
-        "medical",
-        "center",
-        "clinic",
-        "community",
-        "regional",
-        "county",
-        "city",
-        "state",
-        "psychiatric",
-        "mental",
-        "health",
-        "rehabilitation",
-        "rehab",
-        "skilled",
-        "nursing",
-        "assisted",
-        "living",
-        "home",
-        "long",
-        "term",
-        "acute",
-        "coumadin",
-        "anticoagulation",
-        "diabetes",
-        "women's",
-        "children's",
-        "veterans",
-        "urgent",
-        "walk-in",
-        "family",
-        "medicine",
-        "internal",
-        "referring",
-        "admitting",
-        "another",
-        "other",
-        "his",
-        "her",
-        "their",
-        "your",
-        "my",
-        "was",
-        "is",
-        "with",
-        "she",
-        "he",
-        "patient",
-        "patient's",
-        "if",
-        "after",
-        "previous",
-        "recent",
-        "admit",
-        "discharge",
-        "hospital's",
-        "home",
-        "bed",
-        "follow-up",
-        "followup",
-        "weight",
-        "loss",
-        "headache",
-        "heart",
-        "failure",
-        "allergy",
-        "neurology",
-        "dermatology",
-        "urology",
-        "gi",
-        "ent",
-        "fertility",
-        "wellness",
-        "chiropractic",
-    ]
+_GENERIC_PLACE = word_set(
+    "the at in our this an to from of and for brief past prior outside outlying local emergency general pain"
+    " wound cardiology oncology orthopedic surgery surgical dental eye sleep primary care outpatient inpatient day"
+    " course university hospital medical center clinic community regional county city state psychiatric mental"
+    " health rehabilitation rehab skilled nursing assisted living home long term acute coumadin anticoagulation"
+    " diabetes women's children's veterans urgent walk-in family medicine internal referring admitting another"
+    " other his her their your my was is with she he patient patient's if after previous recent admit discharge"
+    " hospital's bed follow-up followup weight loss headache heart failure allergy neurology dermatology urology"
+    " gi ent fertility wellness chiropractic"
 )
 
 
