@@ -27,7 +27,8 @@ _LOWER_LETTERS = re.compile(r"[a-z]{4,}")
 _NOT_BEFORE = r"(?<![A-Za-z0-9@._/'-])"
 _NOT_BEHIND = r"(?:-[a-z]{2,})?(?![A-Za-z0-9@_]|\.[a-z])"
 _LOWER_BESIDE = re.compile(r"(,? )([a-z][a-z'-]+)(?![A-Za-z0-9@_]|\.[a-z])")
-_LOWER_BEFORE = re.compile(r"(?<![A-Za-z0-9@._/'-])([a-z][a-z'-]*)(,? |\\. ?)$")
+# A full stop joins behind an initial alone.
+_LOWER_BEFORE = re.compile(r"(?<![A-Za-z0-9@._/'-])([a-z](?=\.)|[a-z][a-z'-]*(?![a-z.'-]))(,? |\. ?)$")
 _MIN_CAPITALS = 4
 _MIN_CHARS_A_CAPITAL = 60
 """A paragraph with fewer capitals than one in so many characters is written in lower case."""

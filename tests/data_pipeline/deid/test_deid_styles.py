@@ -101,6 +101,10 @@ def test_one_case_makes_rare_names_count() -> None:
     )
     shouted = "PT RUTHANNE DZIEDZIC ARRIVED FROM CHEBOYGAN BY AMBULANCE WITH CHEST PAIN AND SHORTNESS OF BREATH TODAY."
     assert [lower[s.start : s.end] for s in find_phi(lower)] == ["opal stubblefield", "elberton", "r oglesby"]
+    dotted = lower.replace("w/ r oglesby", "w/ r. oglesby. pain. kowalczyk called")
+    assert [dotted[s.start : s.end] for s in find_phi(dotted)] == [
+        *("opal stubblefield", "elberton", "r. oglesby", "kowalczyk")
+    ]
     assert [shouted[s.start : s.end] for s in find_phi(shouted)] == ["RUTHANNE DZIEDZIC", "CHEBOYGAN"]
 
 
