@@ -39,8 +39,8 @@ _POSITION_ENERGY = 4.0
 _ATTENTION_SHARPNESS = 40.0
 """Score of a query with the key it looks for; the key beside it scores 5 less. Larger ones train no better and cost
 precision, all the more in bf16."""
-_EMBEDDING_LENGTH = 25.0
-"""Times the usual spread that embeddings start with: 0.5 where `init_std` is 0.02."""
+_EMBEDDING_STD = 0.5
+"""Spread of tokens, whatever `init_std` is: about what Adam's first steps make layers add."""
 _SLOWEST = 0.1
 """Radians a token of the slowest sinusoid; the fastest has 1."""
 _TOKENS_IN_POSITION_DIMENSIONS = 0.02
@@ -79,7 +79,7 @@ def global_name(chunk: MegatronBert, name: str) -> str:
 def initial_value(name: str, model: ModelConfig) -> float:
     """What the whole vector of that global name starts as: biases with 0, norms with 1."""
     if name == "lm_head.layer_norm.weight" and model.init == "local":
-        return 1 / _EMBEDDING_LENGTH
+        return model.init_std / _EMBEDDING_STD
     return 1.0 if "norm" in name and name.endswith("weight") else 0.0
 
 
@@ -100,7 +100,7 @@ def initial_matrix(name: str, shape: list[int], model: ModelConfig, seed: int) -
             amplitude = std * math.sqrt(_POSITION_ENERGY * (model.hidden_size - width) / (width / 2))
             matrix[:, :width] = amplitude * sinusoids(shape[0], width)
         if name.startswith("embedding."):
-            matrix *= _EMBEDDING_LENGTH
+            matrix *= _EMBEDDING_STD / model.init_std
         elif qkv and int(qkv[1]) < (model.num_layers + 1) // 2:
             _look_at_neighbours(matrix, width, model.num_attention_heads)
     return matrix
