@@ -50,6 +50,9 @@ class ModelConfig:
     """Dropout on attention weights; torch's packed attention on CUDA has none, so there it must be 0."""
     init_std: float = 0.02
     """Standard deviation of initial weights; output projections get init_std / sqrt(2 x num_layers)."""
+    embedding_std: float | None = None
+    """The same for embeddings; init_std when not given. In runs of some thousand steps 0.5 keeps the first layer from
+    outweighing all others."""
     init: Literal["normal", "local"] = "normal"
     """local starts with heads that look at neighbouring tokens, which spares a small model a long plateau."""
     layernorm_epsilon: float = 1e-12
@@ -180,6 +183,7 @@ class PretrainConfig:
             "train.lr": train.lr,
             "train.clip_grad": train.clip_grad,
             "model.init_std": model.init_std,
+            "model.embedding_std": model.init_std if model.embedding_std is None else model.embedding_std,
             "model.layernorm_epsilon": model.layernorm_epsilon,
         }
         shares = {

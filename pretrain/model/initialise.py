@@ -6,7 +6,6 @@ Each rank draws the whole tensor and keeps its shard, so TP, PP and DP runs star
     local    the same, but attention already looks at neighbours. The first D of H dimensions, D the width of a head,
              are kept for the position, as sinusoids, and tokens stay out of them. In the lower half of the layers a
              head's keys read just these, and its queries the same turned by -1, 1, -2, 2, -4, ... tokens.
-             Embeddings start about as long as what layers add to them.
 
 A small model spends its first millions of tokens at the loss of single-piece frequencies until it finds that neighbours
 matter; `local` spares it that. It is in the manner of "Mimetic Initialization of Self-Attention Layers" (Trockman and
@@ -15,8 +14,9 @@ positions share all of them, either the tokens' first large steps blur the atten
 
 Megatron-BERT has no norm behind its embeddings, and Adam's first steps make layers add vectors of about 1 a dimension
 to embeddings of 0.02. The first layer then learns to be the embedding, adds ten times as much as any other and leaves
-them little to say, in fine-tuning too. With embeddings of that length from the start, the layers stay equal. What the
-tied decoder reads is made shorter by as much, so that logits start as they would.
+them little to say, in fine-tuning too. With `model.embedding_std=0.5` they are of that length from the start, and the
+layers stay equal. What the tied decoder reads is made shorter by as much, so that logits start as they would. Long
+embeddings also learn more slowly: in runs of less than a thousand steps they do harm.
 """
 
 import hashlib
@@ -39,8 +39,6 @@ _POSITION_ENERGY = 4.0
 _ATTENTION_SHARPNESS = 40.0
 """Score of a query with the key it looks for; the key beside it scores 5 less. Larger ones train no better and cost
 precision, all the more in bf16."""
-_EMBEDDING_STD = 0.5
-"""Spread of tokens, whatever `init_std` is: about what Adam's first steps make layers add."""
 _SLOWEST = 0.1
 """Radians a token of the slowest sinusoid; the fastest has 1."""
 _TOKENS_IN_POSITION_DIMENSIONS = 0.02
@@ -78,8 +76,8 @@ def global_name(chunk: MegatronBert, name: str) -> str:
 
 def initial_value(name: str, model: ModelConfig) -> float:
     """What the whole vector of that global name starts as: biases with 0, norms with 1."""
-    if name == "lm_head.layer_norm.weight" and model.init == "local":
-        return model.init_std / _EMBEDDING_STD
+    if name == "lm_head.layer_norm.weight":
+        return 1 / _times_as_long(model)
     return 1.0 if "norm" in name and name.endswith("weight") else 0.0
 
 
@@ -99,11 +97,13 @@ def initial_matrix(name: str, shape: list[int], model: ModelConfig, seed: int) -
             # A token's squared length is std² (H - D), that of D / 2 pairs of sine and cosine D / 2.
             amplitude = std * math.sqrt(_POSITION_ENERGY * (model.hidden_size - width) / (width / 2))
             matrix[:, :width] = amplitude * sinusoids(shape[0], width)
-        if name.startswith("embedding."):
-            matrix *= _EMBEDDING_STD / model.init_std
         elif qkv and int(qkv[1]) < (model.num_layers + 1) // 2:
             _look_at_neighbours(matrix, width, model.num_attention_heads)
-    return matrix
+    return matrix * _times_as_long(model) if name.startswith("embedding.") else matrix
+
+
+def _times_as_long(model: ModelConfig) -> float:
+    return 1.0 if model.embedding_std is None else model.embedding_std / model.init_std
 
 
 def sinusoids(positions: int, width: int) -> torch.Tensor:
