@@ -113,7 +113,7 @@ def read_json(path: Path, what: str, remedy: str = "build it again") -> Any:
         raise NotemillError(f"no {what} at {path}; check the folder's name.") from None
     except OSError as error:
         raise NotemillError(f"cannot read the {what} {path}: {error.strerror}.") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise NotemillError(f"the {what} {path} is not valid JSON; {remedy}.") from None
 
 

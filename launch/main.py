@@ -63,8 +63,9 @@ def main() -> None:
         # numpy says how many items it wrote, and not why it wrote no more.
         reason = error.strerror or f"a file could not be written or read in full ({error}), most often for a full disk"
         _stop(f"{reason}{where}; mend that and run the same command again.", SYSTEM_ERROR)
-    except Exception as error:
-        if not holds_notes:
+    except BaseException as error:
+        # A panic of a library in Rust is no Exception.
+        if not holds_notes or isinstance(error, SystemExit):
             raise
         place = without_values(error)
         _stop(f"an unexpected {place}; its message is left out because it may hold note text.", SYSTEM_ERROR)

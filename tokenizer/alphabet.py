@@ -1,5 +1,6 @@
 """Which characters a vocabulary knows."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 
@@ -7,6 +8,17 @@ from launch.console import track
 from tokenizer.settings import TextSource, TokenizerConfig
 
 ALWAYS_KNOWN = "".join(map(chr, range(33, 127))) + "°µμ±×÷·•–—‘’“”…≤≥≠≈→←↑↓½¼¾²³αβγδéèáàíóúñçäöüÄÖÜß®™"
+
+_ENDLESS = 1_000
+_ENDLESS_WORD = re.compile(rf"[^\s!-/:-@\[-`{{-~]{{{_ENDLESS},}}")
+
+
+def without_endless_words(text: str) -> str:
+    """Without words of 1,000 characters and more: data, such as an image in base64, over which the trainers of the
+    `tokenizers` library take a time that grows with the square of the length."""
+    if len(text) < _ENDLESS or max(map(len, text.split()), default=0) < _ENDLESS:
+        return text
+    return _ENDLESS_WORD.sub(" ", text)
 
 
 def known_characters(texts: TextSource, config: TokenizerConfig, without: Iterable[str] = ()) -> list[str]:

@@ -21,6 +21,7 @@ from tokenizers.trainers import BpeTrainer
 
 from data_pipeline.placeholders import PLACEHOLDER_PATTERN
 from launch.console import track
+from tokenizer.alphabet import without_endless_words
 from tokenizer.fixed_pieces import SPECIAL_TOKENS, add_fixed_tokens, pad_pieces, placeholder_pieces
 from tokenizer.folder import FinishedTokenizer
 from tokenizer.settings import TextSource, TokenizerConfig
@@ -102,4 +103,4 @@ def _without_numbers(texts: Iterator[str]) -> Iterator[str]:
     for text in texts:
         for part in PLACEHOLDER_PATTERN.sub(_CUT, text).translate(_CUT_AT_DIGITS).split(_CUT):
             if part:
-                yield part
+                yield without_endless_words(part)

@@ -8,6 +8,9 @@ from data_pipeline.placeholders import PLACEHOLDER_CLASSES, placeholder
 
 VOCABULARY_MULTIPLE = 128
 """Vocabularies are padded to a multiple of this, so that every tensor-parallel size up to 128 divides them."""
+LARGEST_MULTIPLE = 65_536
+LARGEST_VOCABULARY = 10_000_000
+"""The libraries end the whole process, or the memory does, where far more is asked for."""
 ROLES = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 """The special token of each role, in the order of their ids in a trained tokenizer."""
 SPECIAL_TOKENS = tuple(ROLES.values())

@@ -19,6 +19,7 @@ from typing import Any, NotRequired, TypedDict
 from tokenizers import Tokenizer
 
 from data_pipeline.files import atomic_write, read_json, sha256_file, write_json, write_text
+from launch.console import say
 from launch.errors import NotemillError
 from tokenizer.fixed_pieces import ROLES
 
@@ -100,11 +101,19 @@ def read_tokenizer_manifest(tokenizer_dir: Path) -> TokenizerManifest:
     """Raises NotemillError when the folder is no tokenizer of this version, or a file differs from the manifest."""
     manifest: TokenizerManifest = read_json(tokenizer_dir / MANIFEST_NAME, "tokenizer manifest")
     if not isinstance(manifest, dict) or TokenizerManifest.__required_keys__ - manifest.keys():
-        raise NotemillError(f"{tokenizer_dir / MANIFEST_NAME} is no tokenizer manifest; train the tokenizer again.")
+        raise NotemillError(
+            f"{tokenizer_dir / MANIFEST_NAME} is no tokenizer manifest, so {tokenizer_dir} is no tokenizer; give "
+            "another folder."
+        )
     if manifest["version"] != TOKENIZER_VERSION:
         raise NotemillError(
             f"{tokenizer_dir} has format version {manifest['version']}, this notemill reads {TOKENIZER_VERSION}; "
             "train the tokenizer again."
+        )
+    if not _holds_together(manifest):
+        raise NotemillError(
+            f"{tokenizer_dir / MANIFEST_NAME} holds values that no training writes; restore it or train the tokenizer "
+            "again."
         )
     for name, expected in manifest["files"].items():
         path = tokenizer_dir / name
@@ -113,6 +122,44 @@ def read_tokenizer_manifest(tokenizer_dir: Path) -> TokenizerManifest:
         if sha256_file(path) != expected:
             raise NotemillError(f"{path} has changed since its manifest was written; train the tokenizer again.")
     return manifest
+
+
+def _holds_together(manifest: TokenizerManifest) -> bool:
+    """A manifest that somebody edited may hold anything."""
+    files, size, config = manifest["files"], manifest["vocab_size"], manifest["config"]
+    if not (isinstance(files, dict) and isinstance(size, int) and isinstance(config, dict)):
+        return False
+    return manifest["fingerprint"] == files.get("tokenizer.json") is not None
+
+
+def finished_tokenizer(
+    out: Path, corpus_manifest_sha256: str, settings: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+) -> TokenizerManifest | None:
+    """What `out` holds where that is the tokenizer of these settings; None where it holds none yet.
+
+    `defaults` stand for keys that a folder of before does not name. Raises NotemillError for another tokenizer.
+    """
+    if not (out / MANIFEST_NAME).exists():
+        return None
+    there = read_tokenizer_manifest(out)
+    made_with = {**(defaults or {}), **there["config"]}
+    if there["corpus_manifest_sha256"] == corpus_manifest_sha256 and settings.items() <= made_with.items():
+        say(f"{out} already holds this tokenizer.")
+        return there
+    raise NotemillError(f"{out} holds another tokenizer; remove it or give another --out.")
+
+
+def read_tokenizer_json(file: Path) -> Tokenizer:
+    """Any tokenizer.json, after it has encoded a text. Raises NotemillError for one that cannot."""
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+        tokenizer.encode("a 1 \U0010fffd", add_special_tokens=False)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the library raises bare Exception, and of some damage a panic, which is none
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise NotemillError(f"{file} is no tokenizer of the tokenizers library: {reason}.") from None
+    return tokenizer
 
 
 def load_tokenizer(tokenizer_dir: Path) -> Tokenizer:

@@ -18,10 +18,12 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 
-from data_pipeline.files import make_private_folder, read_json, sha256_file
+from data_pipeline.files import make_private_folder, only_writer, read_json, sha256_file
 from launch.console import say
 from launch.errors import NotemillError
 from tokenizer.fixed_pieces import (
+    LARGEST_MULTIPLE,
+    LARGEST_VOCABULARY,
     ROLES,
     VOCABULARY_MULTIPLE,
     added_placeholder,
@@ -30,7 +32,14 @@ from tokenizer.fixed_pieces import (
     placeholder_pieces,
     unused_piece,
 )
-from tokenizer.folder import IMPORTED, FinishedTokenizer, TokenizerManifest, read_tokenizer_manifest, write_tokenizer
+from tokenizer.folder import (
+    IMPORTED,
+    FinishedTokenizer,
+    TokenizerManifest,
+    finished_tokenizer,
+    read_tokenizer_json,
+    write_tokenizer,
+)
 from tokenizer.kinds import CONTINUATION, kind_of
 from tokenizer.wordpiece import BertText, bare_tokenizer, bert_arguments
 
@@ -68,7 +77,11 @@ class ImportConfig:
             f"{name} is {getattr(self, name)} and must be at least 1"
             for name in ("vocab_multiple", "model_max_length")
             if getattr(self, name) < 1
-        ]
+        ] + (
+            [f"vocab_multiple is {self.vocab_multiple} and must be at most {LARGEST_MULTIPLE}"]
+            if self.vocab_multiple > LARGEST_MULTIPLE
+            else []
+        )
 
 
 def import_tokenizer(source: Path, out: Path, config: ImportConfig) -> TokenizerManifest:
@@ -79,12 +92,8 @@ def import_tokenizer(source: Path, out: Path, config: ImportConfig) -> Tokenizer
     """
     file = _file_of(source)
     settings: dict[str, Any] = {**asdict(config), "source": file.name, "source_sha256": _hash(file)}
-    if (out / "manifest.json").exists():
-        there = read_tokenizer_manifest(out)
-        if there["corpus_manifest_sha256"] == IMPORTED and settings.items() <= there["config"].items():
-            say(f"{out} already holds this tokenizer.")
-            return there
-        raise NotemillError(f"{out} holds another tokenizer; remove it or give another --out.")
+    if (there := finished_tokenizer(out, IMPORTED, settings)) is not None:
+        return there
     if file.suffix == ".model":
         from tokenizer.sentencepiece_import import import_model
 
@@ -94,10 +103,10 @@ def import_tokenizer(source: Path, out: Path, config: ImportConfig) -> Tokenizer
         finished = _from_json(file, config)
     else:
         finished = _from_vocabulary(file, config)
-    make_private_folder(out)
-    return write_tokenizer(
-        out, finished, corpus_manifest_sha256=IMPORTED, config=settings, model_max_length=config.model_max_length
-    )
+    with only_writer(make_private_folder(out)):
+        return write_tokenizer(
+            out, finished, corpus_manifest_sha256=IMPORTED, config=settings, model_max_length=config.model_max_length
+        )
 
 
 def find_roles(known: Mapping[str, int], named: Mapping[str, str], add_missing: bool, where: Path) -> dict[str, str]:
@@ -107,6 +116,13 @@ def find_roles(known: Mapping[str, int], named: Mapping[str, str], add_missing: 
         usual = next((name for name in names if name in known), None)
         if role not in roles and usual is not None:
             roles[role] = usual
+    for piece, count in Counter(roles.values()).items():
+        if count > 1:
+            shared = ", ".join(role for role in ROLES if roles.get(role) == piece)
+            raise NotemillError(
+                f"the settings beside {where} give {piece} as {shared} at once, and each needs a piece of its own; "
+                "take it out of tokenizer_config.json for all but one, and say add_missing=true for the others."
+            )
     missing = [ROLES[role] for role in ROLES if role not in roles]
     if missing and not add_missing:
         raise NotemillError(
@@ -176,7 +192,7 @@ def _named_roles(file: Path) -> dict[str, str]:
 
 def _from_vocabulary(file: Path, config: ImportConfig) -> FinishedTokenizer:
     try:
-        lines = file.read_bytes().decode("utf-8").replace("\r\n", "\n").removesuffix("\n").split("\n")
+        lines = file.read_bytes().decode("utf-8-sig").replace("\r\n", "\n").removesuffix("\n").split("\n")
     except UnicodeDecodeError as error:
         raise NotemillError(f"{file} is not UTF-8 from byte {error.start} on; is it a vocabulary?") from None
     if lines == [""]:
@@ -271,16 +287,14 @@ def _add_whole(tokenizer: Tokenizer, roles: Mapping[str, str], placeholders: Seq
 
 
 def _from_json(file: Path, config: ImportConfig) -> FinishedTokenizer:
-    try:
-        tokenizer = Tokenizer.from_file(str(file))
-    except Exception as error:  # the library raises bare Exception
-        raise NotemillError(f"{file} is no tokenizer of the tokenizers library: {_one_line(error)}") from None
+    tokenizer = read_tokenizer_json(file)
     known = tokenizer.get_vocab(with_added_tokens=True)
     if not known:
         raise NotemillError(f"{file} has no pieces.")
+    _require_all_ids(file, known)
     kind = kind_of(tokenizer)
-    bert = _bert_text(tokenizer)
-    if kind == "wordpiece" and bert is not None and sorted(known.values()) == list(range(len(known))):
+    bert = _bert_text(tokenizer) if kind == "wordpiece" else None
+    if bert is not None:
         return _finish_wordpiece(sorted(known, key=known.__getitem__), bert, _named_roles(file), file, config)
     roles = find_roles(known, _named_roles(file), config.add_missing, file)
     tokenizer.no_truncation()
@@ -294,16 +308,28 @@ def _from_json(file: Path, config: ImportConfig) -> FinishedTokenizer:
     return FinishedTokenizer(tokenizer, kind, roles)
 
 
+def _require_all_ids(file: Path, known: Mapping[str, int]) -> None:
+    """Raise NotemillError where ids are left out: the library numbers new pieces by their count, on top of others."""
+    ids = set(known.values())
+    if max(ids) >= LARGEST_VOCABULARY:
+        raise NotemillError(f"{file} has a piece with the id {max(ids)}; ids must be below {LARGEST_VOCABULARY}.")
+    if ids != set(range(len(known))):
+        first = next(number for number in range(len(known)) if number not in ids)
+        raise NotemillError(
+            f"{file} has {len(known)} pieces but none with the id {first}, so pieces put behind it would take ids of "
+            "others; add pieces in its gaps."
+        )
+
+
 def _bert_text(tokenizer: Tokenizer) -> BertText | None:
-    """BERT's settings, where tokenizer.json is what transformers.BertTokenizer would build."""
+    """BERT's settings, where tokenizer.json, a WordPiece, is what transformers.BertTokenizer would build."""
     parts = json.loads(tokenizer.to_str())
+    if any("\n" in piece or "\r" in piece for piece in parts["model"]["vocab"]):
+        # A line of vocab.txt cannot hold it.
+        return None
     text, splitter = parts["normalizer"] or {}, parts["pre_tokenizer"] or {}
     if (text.get("type"), splitter.get("type")) != ("BertNormalizer", "BertPreTokenizer") or not text["clean_text"]:
         return None
     if parts["model"]["max_input_chars_per_word"] != 100 or any(token["normalized"] for token in parts["added_tokens"]):
         return None
     return BertText(text["lowercase"], text["strip_accents"], text["handle_chinese_chars"])
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()).rstrip(".") + "."

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from launch.errors import NotemillError
-from tokenizer.fixed_pieces import VOCABULARY_MULTIPLE, padded_size
+from tokenizer.fixed_pieces import LARGEST_MULTIPLE, LARGEST_VOCABULARY, VOCABULARY_MULTIPLE, padded_size
 from tokenizer.kinds import TrainableKind
 
 MIN_LEARNED = 64
 """Pieces left to learn, below which a vocabulary is refused."""
+_AT_MOST = {"vocab_size": LARGEST_VOCABULARY, "vocab_multiple": LARGEST_MULTIPLE, "min_frequency": 1_000_000_000}
 
 TextSource = Callable[[], Iterator[str]]
 
@@ -86,4 +87,9 @@ class TokenizerConfig:
         ):
             if getattr(self, name) < 1:
                 problems.append(f"{name} is {getattr(self, name)} and must be at least 1")
+        if self.max_chars < 0:
+            problems.append(f"max_chars is {self.max_chars} and must be at least 0")
+        for name, most in _AT_MOST.items():
+            if getattr(self, name) > most:
+                problems.append(f"{name} is {getattr(self, name)} and must be at most {most}")
         return problems

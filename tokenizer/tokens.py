@@ -119,7 +119,7 @@ def build_tokens(corpus_dir: Path, tokenizer_dir: Path, out: Path, num_workers: 
     with only_writer(out):
         if (out / MANIFEST_NAME).exists():
             there: TokensManifest = read_json(out / MANIFEST_NAME, "token manifest")
-            if there.get("build_sha256") == build:
+            if isinstance(there, dict) and there.get("build_sha256") == build:
                 say(f"{out} already holds these tokens.")
                 return _with_attestation(out, there, attestation)
             raise NotemillError(f"{out} holds other tokens; remove it or give another --out.")

@@ -13,11 +13,10 @@ the same each time.
 from dataclasses import asdict
 from pathlib import Path
 
-from data_pipeline.files import make_private_folder, sha256_file
+from data_pipeline.files import make_private_folder, only_writer, sha256_file
 from data_pipeline.manifest import MANIFEST_NAME, attested_corpus
-from launch.console import say
 from launch.errors import NotemillError
-from tokenizer.folder import FinishedTokenizer, TokenizerManifest, read_tokenizer_manifest, write_tokenizer
+from tokenizer.folder import FinishedTokenizer, TokenizerManifest, finished_tokenizer, write_tokenizer
 from tokenizer.sample import draw_sample
 from tokenizer.settings import TextSource, TokenizerConfig
 
@@ -31,26 +30,22 @@ def train_tokenizer(corpus_dir: Path, out: Path, config: TokenizerConfig) -> Tok
     corpus = attested_corpus(corpus_dir, "train")
     corpus_sha256 = sha256_file(corpus_dir / MANIFEST_NAME)
     settings = asdict(config)
-    if (out / "manifest.json").exists():
-        there = read_tokenizer_manifest(out)
-        # A folder of before names no keys that were added since; it was made with what are their defaults now.
-        if (there["corpus_manifest_sha256"], asdict(TokenizerConfig()) | there["config"]) == (corpus_sha256, settings):
-            say(f"{out} already holds this tokenizer.")
-            return there
-        raise NotemillError(f"{out} holds another tokenizer; remove it or give another --out.")
+    # A folder of before names no keys that were added since; it was made with what are their defaults now.
+    if (there := finished_tokenizer(out, corpus_sha256, settings, asdict(TokenizerConfig()))) is not None:
+        return there
     if not any(shard["rows"] for shard in corpus["shards"] if shard["split"] == "train"):
         raise NotemillError(f"the corpus {corpus_dir} has no notes in its train split; build it from more notes.")
-    make_private_folder(out)
-    sample = draw_sample(
-        corpus_dir, budget_bytes=config.sample_bytes, smoothing=config.sample_smoothing, seed=config.seed
-    )
-    return write_tokenizer(
-        out,
-        learn_tokenizer(sample.texts, config),
-        corpus_manifest_sha256=corpus_sha256,
-        config=settings,
-        model_max_length=config.model_max_length,
-    )
+    with only_writer(make_private_folder(out)):
+        sample = draw_sample(
+            corpus_dir, budget_bytes=config.sample_bytes, smoothing=config.sample_smoothing, seed=config.seed
+        )
+        return write_tokenizer(
+            out,
+            learn_tokenizer(sample.texts, config),
+            corpus_manifest_sha256=corpus_sha256,
+            config=settings,
+            model_max_length=config.model_max_length,
+        )
 
 
 def learn_tokenizer(texts: TextSource, config: TokenizerConfig) -> FinishedTokenizer:

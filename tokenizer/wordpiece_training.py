@@ -28,7 +28,7 @@ from tokenizers.trainers import WordPieceTrainer
 
 from data_pipeline.placeholders import PLACEHOLDER_PATTERN
 from launch.console import track
-from tokenizer.alphabet import known_characters
+from tokenizer.alphabet import known_characters, without_endless_words
 from tokenizer.fixed_pieces import SPECIAL_TOKENS, pad_pieces, placeholder_pieces
 from tokenizer.kinds import CONTINUATION
 from tokenizer.settings import MIN_LEARNED, TextSource, TokenizerConfig
@@ -123,4 +123,4 @@ class _Hidden:
                 is_foreign = char == AFTER_NUMBER or (char not in self._known and char.isprintable())
                 self._table[ord(char)] = " " if is_foreign else char
         text = text.translate(self._table)
-        return _DIGITS.sub(" ", _DIGITS_THEN_LETTER.sub(f" {AFTER_NUMBER}", text))
+        return without_endless_words(_DIGITS.sub(" ", _DIGITS_THEN_LETTER.sub(f" {AFTER_NUMBER}", text)))

@@ -256,3 +256,78 @@ def test_an_import_is_done_once(tmp_path):
     with pytest.raises(NotemillError, match="holds another tokenizer"):
         import_tokenizer(file, tmp_path / "out", ImportConfig(placeholders=False))
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in (tmp_path / "out").iterdir())
+
+
+def edited(trained: Path, folder: Path, change) -> Path:
+    parts = json.loads((trained / "tokenizer.json").read_text())
+    change(parts)
+    (folder / "edited.json").write_text(json.dumps(parts))
+    return folder / "edited.json"
+
+
+def _with_gap(parts):
+    vocabulary = parts["model"]["vocab"]
+    parts["model"]["vocab"] = {piece: number + 10 * (number > 600) for piece, number in vocabulary.items()}
+
+
+def _with_huge_id(parts):
+    parts["model"]["vocab"]["zzz"] = 4_000_000_000
+
+
+def _damaged(parts):
+    parts["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        pytest.param(_with_gap, "none with the id 601", id="gap"),
+        pytest.param(_with_huge_id, "ids must be below", id="huge id"),
+        pytest.param(_damaged, "is no tokenizer of the tokenizers library", id="a panic of the library"),
+    ],
+)
+def test_a_damaged_tokenizer_json_is_told_in_one_sentence(trained, tmp_path, change, says):
+    with pytest.raises(NotemillError, match=says):
+        import_tokenizer(edited(trained, tmp_path, change), tmp_path / "out", ImportConfig())
+
+
+def test_models_of_words_can_be_imported(trained, tmp_path):
+    def of_words(parts):
+        parts["model"] = {"type": "WordLevel", "vocab": parts["model"]["vocab"], "unk_token": "[UNK]"}
+
+    manifest = import_tokenizer(edited(trained, tmp_path, of_words), tmp_path / "out", ImportConfig())
+    assert manifest["kind"] == "other"
+
+
+def test_a_piece_that_no_line_can_hold(trained, tmp_path):
+    def with_newline(parts):
+        parts["model"]["vocab"]["a\nb"] = len(parts["model"]["vocab"])
+
+    import_tokenizer(edited(trained, tmp_path, with_newline), tmp_path / "out", ImportConfig())
+    assert not (tmp_path / "out/vocab.txt").exists()
+    stock, ours = AutoTokenizer.from_pretrained(tmp_path / "out"), load_tokenizer(tmp_path / "out")
+    assert stock("the patient")["input_ids"] == ours.encode("the patient").ids
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_piece(tmp_path):
+    file = vocabulary_file(tmp_path / "in", CASED)
+    file.write_text("\ufeff" + file.read_text(encoding="utf-8"), encoding="utf-8")
+    import_tokenizer(file, tmp_path / "out", ImportConfig())
+    assert Vocabulary.from_folder(tmp_path / "out").pad == 0
+
+
+def test_a_piece_serves_one_role(tmp_path):
+    file = vocabulary_file(tmp_path / "in", CASED, pad_token="[UNK]", unk_token="[UNK]")
+    with pytest.raises(NotemillError, match=r"give \[UNK\] as pad, unk at once"):
+        import_tokenizer(file, tmp_path / "out", ImportConfig())
+
+
+def test_a_multiple_that_no_vocabulary_has():
+    assert ImportConfig(vocab_multiple=10**14).validate()
+
+
+def test_settings_beside_that_nest_without_end(tmp_path):
+    file = vocabulary_file(tmp_path / "in", CASED)
+    file.with_name("tokenizer_config.json").write_text("[" * 200_000)
+    with pytest.raises(NotemillError, match="not valid JSON"):
+        import_tokenizer(file, tmp_path / "out", ImportConfig())

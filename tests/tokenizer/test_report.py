@@ -211,5 +211,23 @@ def test_bad_tokenizers_to_compare_with(corpus, trained, tmp_path):
         done = notemill(*command, path)
         assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr
     (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(NotemillError, match=r"is no tokenizer\.json"):
+    with pytest.raises(NotemillError, match="is no tokenizer of the tokenizers library"):
         open_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        pytest.param('{"type": "BPE", "vocab": {}, "merges": []}', "makes no piece of any word", id="no pieces"),
+        pytest.param(
+            '{"type": "WordPiece", "vocab": {"a": 0}, "unk_token": "[UNK]", "continuing_subword_prefix": "##", '
+            '"max_input_chars_per_word": 100}',
+            "is no tokenizer of the tokenizers library",
+            id="its unknown piece is missing",
+        ),
+    ],
+)
+def test_tokenizers_that_cannot_encode_are_not_compared_with(corpus, trained, tmp_path, model, says):
+    (tmp_path / "tokenizer.json").write_text(f'{{"version": "1.0", "model": {model}}}')
+    with pytest.raises(NotemillError, match=says):
+        report_tokenizer(trained, corpus, against=[tmp_path])

@@ -1,9 +1,12 @@
 """Two trainings give one tokenizer, and stock transformers reads it as it is."""
 
 import hashlib
+import json
 import os
+import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, MegatronBertConfig
 
+from data_pipeline.files import only_writer
 from data_pipeline.placeholders import PLACEHOLDER_CLASSES, placeholder
 from launch.errors import NotemillError
 from tests.tokenizer.conftest import SETTINGS
 from tokenizer.fixed_pieces import SPECIAL_TOKENS
 from tokenizer.folder import load_tokenizer, read_tokenizer_manifest
-from tokenizer.training import TokenizerConfig, train_tokenizer
+from tokenizer.training import TokenizerConfig, learn_tokenizer, train_tokenizer
 from tokenizer.wordpiece import build_tokenizer
 from tokenizer.wordpiece_training import learn_pieces
 
@@ -197,3 +201,46 @@ def test_changed_files_are_refused(trained, tmp_path):
     (tmp_path / "vocab.txt").unlink()
     with pytest.raises(NotemillError):
         load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"vocab_size": 10**12},
+        {"vocab_multiple": 10**9},
+        {"min_frequency": 10**23},
+        {"max_chars": -1},
+    ],
+)
+def test_settings_beyond_what_the_libraries_take(wrong):
+    (name,) = wrong
+    assert any(problem.startswith(f"{name} is") for problem in replace(SETTINGS, **wrong).validate())
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "bytebpe"])
+def test_a_word_without_end_does_not_hold_training_up(kind):
+    notes = ["the patient denies pain", "the patients deny pains"] * 20
+    config = replace(SETTINGS, vocab_size=640, max_digits=1, kind=kind)
+
+    def learn(texts: list[str]) -> str:
+        return learn_tokenizer(lambda: iter(texts), config).tokenizer.to_str()
+
+    started = time.monotonic()
+    assert learn([*notes, f"scan: {'xyz' * 300_000} end"]) == learn([*notes, "scan:  end"])
+    assert time.monotonic() - started < 60
+
+
+def test_only_one_writer(corpus, tmp_path):
+    (tmp_path / "out").mkdir()
+    with only_writer(tmp_path / "out"), pytest.raises(NotemillError, match="another process is writing"):
+        train_tokenizer(corpus, tmp_path / "out", SETTINGS)
+
+
+@pytest.mark.parametrize("change", [{"files": ["a"]}, {"vocab_size": "many"}, {"fingerprint": 5}, {"config": None}])
+def test_an_edited_manifest_is_told(trained, tmp_path, change):
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    manifest = json.loads((copy / "manifest.json").read_text()) | change
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(NotemillError, match="holds values that no training writes"):
+        read_tokenizer_manifest(copy)

@@ -6,6 +6,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from launch.errors import NotemillError
+from tokenizer.folder import read_tokenizer_json
 from tokenizer.wordpiece import bare_tokenizer
 
 _TRANSFORMERS_FILES = ("tokenizer_config.json", "spiece.model", "tokenizer.model", "vocab.json")
@@ -42,12 +43,7 @@ def open_tokenizer(path: Path, name: str | None = None) -> OpenedTokenizer:
     if file.suffix == ".txt":
         return OpenedTokenizer.of(name, _from_vocabulary(file))
     if file.is_file():
-        try:
-            return OpenedTokenizer.of(name, Tokenizer.from_file(str(file)))
-        except Exception:  # the library raises nothing narrower
-            raise NotemillError(
-                f"{file} is no tokenizer.json of the tokenizers library; give another folder."
-            ) from None
+        return OpenedTokenizer.of(name, read_tokenizer_json(file))
     if any((folder / other).is_file() for other in _TRANSFORMERS_FILES):
         return OpenedTokenizer.of(name, _from_transformers(folder))
     return OpenedTokenizer.of(name, _from_vocabulary(folder / "vocab.txt"))

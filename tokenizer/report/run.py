@@ -69,6 +69,8 @@ def report_tokenizer(
     if not first["all"]["words"]:
         raise NotemillError(f"the notes read of {corpus_dir} hold no word; give a larger --sample-bytes.")
     for path, other in zip(against, others, strict=True):
+        if not other["all"]["pieces_per_word"]:
+            raise NotemillError(f"the tokenizer {path} makes no piece of any word; leave this --against out.")
         other |= {"path": str(path), **_compared(first["all"], other["all"])}
     pieces = ours.tokenizer.get_vocab(with_added_tokens=True)
     report = {
