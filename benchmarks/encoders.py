@@ -125,6 +125,8 @@ def datatrove(files: list[Path], tokenizer: Path, out: Path) -> None:
         tasks=len(files),
         workers=len(files),
         logging_dir=str(out / "logs"),
+        # Workers of its fork server would be nobody's children, and their CPU time nobody's.
+        start_method="fork",
     ).run()
 
 
