@@ -120,6 +120,7 @@ def build_tokens(corpus_dir: Path, tokenizer_dir: Path, out: Path, num_workers: 
         if (out / MANIFEST_NAME).exists():
             there: TokensManifest = read_json(out / MANIFEST_NAME, "token manifest")
             if isinstance(there, dict) and there.get("build_sha256") == build:
+                _require_files(out, there)
                 say(f"{out} already holds these tokens.")
                 return _with_attestation(out, there, attestation)
             raise NotemillError(f"{out} holds other tokens; remove it or give another --out.")
@@ -147,6 +148,18 @@ def build_tokens(corpus_dir: Path, tokenizer_dir: Path, out: Path, num_workers: 
         write_json(out / MANIFEST_NAME, manifest)
         shutil.rmtree(out / _PARTS_FOLDER)
         return manifest
+
+
+def _require_files(out: Path, manifest: TokensManifest) -> None:
+    """A look at names and sizes, which costs nothing; `notemill tokens verify` hashes them."""
+    for entry in manifest["files"]:
+        index, tokens = out / f"{entry['prefix']}.idx", out / f"{entry['prefix']}.bin"
+        for path in (index, tokens):
+            if not path.is_file() or (path == tokens and path.stat().st_size != entry["bytes"]):
+                raise NotemillError(
+                    f"{path} is missing or not as long as the manifest says; remove {out} and run the same command "
+                    "again."
+                )
 
 
 def _with_attestation(out: Path, there: TokensManifest, attestation: CarriedAttestation) -> TokensManifest:

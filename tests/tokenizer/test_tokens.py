@@ -190,6 +190,16 @@ def test_refusals(corpus, trained, tokens, tmp_path):
         build_tokens(trained.parent, trained, tmp_path / "a")
 
 
+@pytest.mark.parametrize("ending", ["bin", "idx"])
+def test_finished_tokens_that_lost_a_file_are_told(corpus, trained, tokens, tmp_path, ending):
+    out = tmp_path / "tokens"
+    shutil.copytree(tokens, out)
+    lost = sorted(out.glob(f"*.{ending}"))[0]
+    lost.unlink()
+    with pytest.raises(NotemillError, match=f"{lost.name} is missing"):
+        build_tokens(corpus, trained, out)
+
+
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_a_corpus_that_was_changed_is_refused(corpus, trained, tmp_path, num_workers):
     changed = tmp_path / "corpus"
