@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from megatron.core.datasets.indexed_dataset import IndexedDataset
 
+from data_pipeline.files import only_writer
 from data_pipeline.manifest import iter_notes
 from launch.errors import NotemillError
 from pretrain.data.loader import PackedLoader
@@ -252,6 +253,10 @@ def test_builds_killed_at_any_moment_end_in_the_same_bytes(corpus, trained, toke
         os.killpg(process.pid, signal.SIGKILL)
         killed += process.wait() == -signal.SIGKILL
         process.stdout.close()
+        if out.exists():
+            # Killed workers may hold the folder for a moment more.
+            with only_writer(out, patience_s=60):
+                pass
         if not (out / "manifest.json").exists():
             with pytest.raises(NotemillError, match="no token manifest"):
                 PackedLoader.from_tokens(out, seq_len=64, seed=1)
