@@ -121,6 +121,8 @@ def build_tokens(corpus_dir: Path, tokenizer_dir: Path, out: Path, num_workers: 
             there: TokensManifest = read_json(out / MANIFEST_NAME, "token manifest")
             if isinstance(there, dict) and there.get("build_sha256") == build:
                 _require_files(out, there)
+                # It may have been killed behind its manifest.
+                shutil.rmtree(out / _PARTS_FOLDER, ignore_errors=True)
                 say(f"{out} already holds these tokens.")
                 return _with_attestation(out, there, attestation)
             raise NotemillError(f"{out} holds other tokens; remove it or give another --out.")

@@ -178,7 +178,9 @@ def test_a_tokenizer_of_another_corpus_is_told(corpus, trained, tmp_path, capsys
 
 def test_refusals(corpus, trained, tokens, tmp_path):
     before = content(tokens)
+    (tokens / ".parts" / "old").mkdir(parents=True)  # left by a kill behind the manifest
     build_tokens(corpus, trained, tokens)
+    assert not (tokens / ".parts").exists()
     train_tokenizer(corpus, tmp_path / "other", replace(SETTINGS, max_digits=1))
     with pytest.raises(NotemillError, match="holds other tokens"):
         build_tokens(corpus, tmp_path / "other", tokens)
