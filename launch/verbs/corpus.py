@@ -26,8 +26,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "notemill corpus build --input noteevents:NOTEEVENTS.csv.gz --out corpus --roster patients.csv",
             "notemill corpus build --input omop:note/ --input letters=jsonl:letters.jsonl.zst --out corpus --workers 8",
-            "notemill corpus build --input 'csv:notes/*.csv.gz?text=body&patient=mrn' --out corpus "
-            "--decontaminate brat:n2c2",
+            "notemill corpus build --add --input 'csv:notes/*.csv.gz?text=body&patient=mrn' --out corpus",
         ),
     )(build)
     group.command(
