@@ -1,6 +1,6 @@
 """Sharded checkpoints that any layout can load: RUN/checkpoints/step-%08d/.
 
-    weights/         megatron-core's torch_dist shards: model, fp32 masters, moments
+    weights/         what the engine saved: model, fp32 masters, moments
     tokenizer/       the tokenizer that the tokens were built with
     config.yaml      the run's resolved configuration
     checkpoint.json  step, tokens seen, vocabulary, fingerprints; written last
@@ -16,17 +16,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 import torch.distributed as dist
-from megatron.core import dist_checkpointing, parallel_state
-from megatron.core.distributed import DistributedDataParallel
-from megatron.core.optimizer import MegatronOptimizer
 
 from data_pipeline.files import make_private_folder, read_json, write_json, write_text
 from launch.config import to_yaml
 from launch.errors import NotemillError
 from pretrain.config import PretrainConfig
-from pretrain.model.bert import MegatronBert
+from pretrain.engines.base import Engine
 
 VERSION = 2
 MARKER = "checkpoint.json"
@@ -48,6 +44,8 @@ class CheckpointInfo:
     data_fingerprint: str
     """Of the token index and of what decides the order of its rows."""
     world_size: int
+    engine: str = "megatron"
+    """Which engine wrote the weights."""
     window_start: dict[str, int] | None = None
     """Where the window of the next row begins, a `pretrain.data.plan.WindowStart`, so that no window before it is
     counted again; None in checkpoints that were written before they held it."""
@@ -102,17 +100,9 @@ def read_info(checkpoint: Path) -> CheckpointInfo:
         raise NotemillError(f"{checkpoint / MARKER} lacks keys of a checkpoint; use another one of the run.") from None
 
 
-def unwrap(model: torch.nn.Module) -> MegatronBert:
-    """The model chunk inside its data-parallel and half-precision wrappers."""
-    while not isinstance(model, MegatronBert):
-        model = model.module  # type: ignore[assignment]
-    return model
-
-
 def save(
     run_dir: Path,
-    models: list[DistributedDataParallel],
-    optimizer: MegatronOptimizer,
+    engine: Engine,
     info: CheckpointInfo,
     config: PretrainConfig,
     tokenizer_dir: Path,
@@ -126,10 +116,7 @@ def save(
         make_private_folder(partial)
         (partial / "weights").mkdir()
     dist.barrier()
-    metadata = _sharding_metadata()
-    state = _sharded_state(models, optimizer, metadata, is_loading=False)
-    del metadata["dp_cp_group"]
-    dist_checkpointing.save(state, str(partial / "weights"), content_metadata=metadata)
+    engine.save(partial / "weights")
     dist.barrier()
     if dist.get_rank() == 0:
         shutil.copytree(tokenizer_dir, partial / "tokenizer")
@@ -142,56 +129,6 @@ def save(
         _prune(run_dir, config.checkpoint.keep)
     dist.barrier()
     return final
-
-
-def load(checkpoint: Path, models: list[DistributedDataParallel], optimizer: MegatronOptimizer) -> None:
-    """Fill model and optimizer from a checkpoint of any layout. Raises NotemillError when shapes do not fit."""
-    state = _sharded_state(models, optimizer, _sharding_metadata(), is_loading=True)
-    loaded = _load_shards(state, checkpoint)
-    for key, model in zip(_model_keys(models), models, strict=True):
-        unwrap(model).load_state_dict(loaded[key])
-    optimizer.load_state_dict(loaded["optimizer"])
-
-
-def load_model(checkpoint: Path, chunk: MegatronBert) -> None:
-    """Fill a bare model from a checkpoint of any layout, without an optimizer."""
-    state = {"model": chunk.sharded_state_dict(metadata=_sharding_metadata())}
-    chunk.load_state_dict(_load_shards(state, checkpoint)["model"])
-
-
-def _load_shards(state: dict[str, Any], checkpoint: Path) -> dict[str, Any]:
-    try:
-        return dist_checkpointing.load(state, str(checkpoint / "weights"))
-    except Exception as error:  # What a damaged file raises is for torch's readers to say: EOFError, AssertionError, …
-        reason = " ".join(str(error).split())[:300]
-        raise NotemillError(
-            f"the weights in {checkpoint} cannot be loaded into this model ({type(error).__name__}: {reason}); they "
-            "are damaged or of another model: use the config.yaml beside them, or another checkpoint of the run."
-        ) from None
-
-
-def _model_keys(models: list[Any]) -> list[str]:
-    return ["model"] if len(models) == 1 else [f"model{index}" for index in range(len(models))]
-
-
-def _sharded_state(
-    models: list[DistributedDataParallel], optimizer: MegatronOptimizer, metadata: dict[str, Any], *, is_loading: bool
-) -> dict[str, Any]:
-    state: dict[str, Any] = {
-        key: unwrap(model).sharded_state_dict(metadata=metadata)
-        for key, model in zip(_model_keys(models), models, strict=True)
-    }
-    state["optimizer"] = optimizer.sharded_state_dict(state, is_loading=is_loading, metadata=metadata)
-    return state
-
-
-def _sharding_metadata() -> dict[str, Any]:
-    return {
-        # The default form cannot be loaded into another layout.
-        "distrib_optim_sharding_type": "fully_reshardable",
-        "singleton_local_shards": False,
-        "dp_cp_group": parallel_state.get_data_parallel_group(with_context_parallel=True),
-    }
 
 
 def _prune(run_dir: Path, keep: int) -> None:

@@ -1,7 +1,7 @@
 """The configuration of one pretraining run: `configs/*.yaml`, then `section.key=value`.
 
-Defaults are GatorTron-base's shape at a small batch. `validate` holds every check that needs no cluster;
-`parallel.distributed.check_layout` checks the layout against the world size.
+Defaults are GatorTron-base's shape at a small batch. Values that are wrong by themselves are told here;
+`parallel.layout` says whether they fit each other, the processes and the vocabulary.
 """
 
 import math
@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from launch.config import load_config
-
-RUNNABLE_ENGINES = ("megatron",)
 
 
 @dataclass
@@ -22,6 +20,9 @@ class DataConfig:
     0 leaves a source out."""
     mask_probability: float = 0.15
     """Share of the tokens of a row that are to be predicted; whole words are chosen."""
+    final_mask_probability: float | None = None
+    """The same at the last step, reached in a straight line; held-out rows are masked at this rate throughout. A start
+    at 0.3 learns faster (Ankner et al. 2023, "Dynamic Masking Rate Schedules for MLM Pretraining")."""
     valid_rows: int = 256
     """Rows of held-out patients' text scored at each validation, over all ranks; 0 takes all there are."""
 
@@ -63,16 +64,27 @@ class ModelConfig:
 class TrainConfig:
     steps: int = 1000
     """Optimizer steps in the whole run."""
+    sentence_order: bool = True
+    """Also learn whether the two runs of sentences of a piece were swapped; without it a piece is one run."""
     seq_len: int = 512
     """Tokens in a packed row."""
     micro_batch_size: int = 4
     """Rows a rank works on at once."""
     global_batch_size: int = 32
     """Rows an optimizer step sees over all ranks and accumulated micro-batches."""
+    start_batch_size: int | None = None
+    """The same at the first step, a divisor of global_batch_size; global_batch_size when not given."""
+    batch_ramp_rows: int = 0
+    """Rows over which the batch grows to global_batch_size, by start_batch_size at a time."""
     lr: float = 1e-4
     """Peak learning rate."""
     min_lr: float = 1e-5
     """Learning rate at the last step."""
+    lr_schedule: Literal["linear", "cosine", "wsd"] = "linear"
+    """How the rate falls from lr to min_lr after warm-up; wsd (warm-up, stable, decay) stays at lr until the last
+    decay_steps."""
+    decay_steps: int | None = None
+    """Steps of wsd's decay; a tenth of `steps` when not given."""
     warmup_steps: int | None = None
     """Steps of linear warm-up; 1% of `steps` when not given, as GatorTron did."""
     weight_decay: float = 0.01
@@ -85,8 +97,15 @@ class TrainConfig:
     """AdamW's epsilon."""
     clip_grad: float = 1.0
     """Largest global gradient norm; larger gradients are scaled down to it."""
-    precision: Literal["bf16", "fp32"] = "bf16"
-    """bf16 keeps bf16 parameters with fp32 masters in the optimizer; fp32 is fp32 throughout."""
+    precision: Literal["bf16", "fp16", "fp32"] = "bf16"
+    """bf16 and fp16 keep such parameters with fp32 masters in the optimizer, fp16 with dynamic loss scaling; fp32 is
+    fp32 throughout."""
+    initial_loss_scale: float = 65536.0
+    """fp16 only: what losses are multiplied with at first; halved when gradients overflow."""
+    loss_scale_window: int = 1000
+    """fp16 only: steps without overflow after which the loss scale is doubled."""
+    recompute: Literal["none", "selective", "full"] = "none"
+    """What the backward pass computes again instead of keeping it: nothing, attention and norms, or whole layers."""
     seed: int = 1234
     """Decides initial weights, order of documents, masks and dropout."""
     log_every: int = 10
@@ -107,6 +126,8 @@ class ParallelConfig:
     """Chunks of layers a pipeline rank holds (interleaved schedule)."""
     sequence: bool = False
     """Split activations outside the matrices over the tensor ranks as well."""
+    overlap: bool | None = None
+    """Reduce gradients during the backward and gather weights during the forward pass; on CUDA when not given."""
 
 
 @dataclass
@@ -151,6 +172,21 @@ class PretrainConfig:
             return min(self.train.warmup_steps, self.train.steps)
         return max(1, self.train.steps // 100)
 
+    @property
+    def decay_steps(self) -> int:
+        """Steps of decay under the wsd schedule."""
+        return max(1, self.train.steps // 10) if self.train.decay_steps is None else self.train.decay_steps
+
+    @property
+    def start_batch_size(self) -> int:
+        given = self.train.start_batch_size
+        return self.train.global_batch_size if given is None else given
+
+    @property
+    def final_mask_probability(self) -> float:
+        given = self.data.final_mask_probability
+        return self.data.mask_probability if given is None else given
+
     def _out_of_range(self) -> list[str]:
         """Values that are wrong whatever the others are."""
         model, train, parallel = self.model, self.train, self.parallel
@@ -165,7 +201,12 @@ class PretrainConfig:
             "parallel.tensor": parallel.tensor,
             "parallel.pipeline": parallel.pipeline,
             "parallel.virtual_stages": parallel.virtual_stages,
+            "train.loss_scale_window": train.loss_scale_window,
         }
+        if train.start_batch_size is not None:
+            positive["train.start_batch_size"] = train.start_batch_size
+        if train.decay_steps is not None:
+            positive["train.decay_steps"] = train.decay_steps
         if model.ffn_hidden_size is not None:
             positive["model.ffn_hidden_size"] = model.ffn_hidden_size
         not_negative = {
@@ -174,6 +215,7 @@ class PretrainConfig:
             "train.weight_decay": train.weight_decay,
             "train.adam_epsilon": train.adam_epsilon,
             "train.min_lr": train.min_lr,
+            "train.batch_ramp_rows": train.batch_ramp_rows,
             "train.seed": train.seed,
             "data.valid_rows": self.data.valid_rows,
             "checkpoint.every": self.checkpoint.every,
@@ -182,6 +224,7 @@ class PretrainConfig:
         above_zero = {
             "train.lr": train.lr,
             "train.clip_grad": train.clip_grad,
+            "train.initial_loss_scale": train.initial_loss_scale,
             "model.init_std": model.init_std,
             "model.embedding_std": model.init_std if model.embedding_std is None else model.embedding_std,
             "model.layernorm_epsilon": model.layernorm_epsilon,
@@ -204,6 +247,11 @@ class PretrainConfig:
             for key, value in above_zero.items()
             if not 0 < value < math.inf
         ]
+        masked = {
+            "data.mask_probability": self.data.mask_probability,
+            "data.final_mask_probability": self.final_mask_probability,
+        }
+        problems += [f"{key} {value} is not between 0 and 1" for key, value in masked.items() if not 0 < value < 1]
         problems += [
             f"{key} is {value} and must be at least 0 and below 1"
             for key, value in shares.items()
@@ -216,59 +264,11 @@ class PretrainConfig:
     def validate(self) -> list[str]:
         """Every contradiction that shows without a cluster, each with what to change."""
         problems = self._out_of_range()
-        if problems:
+        if problems:  # The fit of senseless values is no news.
             return problems
-        model, train, parallel = self.model, self.train, self.parallel
-        checks = [
-            (
-                model.hidden_size % model.num_attention_heads == 0,
-                f"model.hidden_size {model.hidden_size} is no multiple of "
-                f"model.num_attention_heads {model.num_attention_heads}",
-            ),
-            (train.seq_len >= 16, f"train.seq_len {train.seq_len} is below 16, too short for a sentence pair"),
-            (
-                train.seq_len <= self.max_position_embeddings,
-                f"train.seq_len {train.seq_len} exceeds model.max_position_embeddings {self.max_position_embeddings}",
-            ),
-            (
-                0 < self.data.mask_probability < 1,
-                f"data.mask_probability {self.data.mask_probability} is not between 0 and 1",
-            ),
-            (
-                self.engine.zero_stage == 1,
-                f"engine.zero_stage {self.engine.zero_stage} cannot run; Megatron's distributed optimizer is stage 1",
-            ),
-            (train.min_lr <= train.lr, f"train.min_lr {train.min_lr} exceeds train.lr {train.lr}"),
-            (
-                self.engine.name in RUNNABLE_ENGINES,
-                f"engine.name={self.engine.name} cannot run yet; use engine.name=megatron, whose distributed "
-                "optimizer shards as ZeRO-1 does",
-            ),
-            (
-                parallel.virtual_stages == 1 or parallel.pipeline > 1,
-                f"parallel.virtual_stages {parallel.virtual_stages} needs parallel.pipeline of at least 2",
-            ),
-            (
-                not parallel.sequence or parallel.tensor > 1,
-                "parallel.sequence=true needs parallel.tensor of at least 2",
-            ),
-            (
-                model.num_attention_heads % parallel.tensor == 0,
-                f"parallel.tensor {parallel.tensor} does not divide "
-                f"model.num_attention_heads {model.num_attention_heads}",
-            ),
-            (
-                model.num_layers % (parallel.pipeline * parallel.virtual_stages) == 0,
-                f"model.num_layers {model.num_layers} is no multiple of parallel.pipeline x virtual_stages = "
-                f"{parallel.pipeline * parallel.virtual_stages}",
-            ),
-            (
-                not parallel.sequence or (train.seq_len * train.micro_batch_size) % parallel.tensor == 0,
-                f"train.seq_len x micro_batch_size = {train.seq_len * train.micro_batch_size} is no multiple of "
-                f"parallel.tensor {parallel.tensor}, which parallel.sequence needs",
-            ),
-        ]
-        return [problem for holds, problem in checks if not holds]
+        from pretrain.parallel.layout import layout_problems
+
+        return layout_problems(self)
 
 
 def load_pretrain_config(file: str | None, overrides: list[str]) -> PretrainConfig:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from megatron.core.distributed import finalize_model_grads
 
 from data_pipeline.files import make_private_folder, only_writer, write_json, write_text
 from data_pipeline.gate.carried import add_corpus, told
@@ -24,18 +23,18 @@ from pretrain.config import PretrainConfig
 from pretrain.data.batch import Batch
 from pretrain.data.loader import PackedLoader
 from pretrain.data.plan import WindowStart
+from pretrain.engines.base import StepLosses, Update
+from pretrain.engines.build import build_engine
 from pretrain.environment import describe_environment, device_name
 from pretrain.flops import dense_peak, train_flops_per_token
+from pretrain.losses import Validation
 from pretrain.metrics import MetricsLog
-from pretrain.model.build import build_model
-from pretrain.optimizer import build_optimizer, set_learning_rate, wrap_for_data_parallel
 from pretrain.parallel.distributed import Ranks, seed_dropout
-from pretrain.schedule import linear_warmup_decay
-from pretrain.step import StepResult, train_step, validate
+from pretrain.schedule import batch_size, learning_rate, mask_probability
 
 
 class Trainer:
-    """One rank of a run: model, optimizer, rows and the loop over steps."""
+    """One rank of a run: engine, rows and the loop over steps."""
 
     def __init__(self, config: PretrainConfig, ranks: Ranks) -> None:
         # megatron-core's embedding opens its random state even where no dropout is drawn, as in validation.
@@ -48,23 +47,9 @@ class Trainer:
             seed=config.train.seed,
             weights=config.data.weights,
             mask_probability=config.data.mask_probability,
+            has_pairs=config.train.sentence_order,
         )
-        if self.loader.vocab_size % config.parallel.tensor:
-            raise NotemillError(
-                f"the vocabulary of {self.loader.vocab_size} pieces is no multiple of parallel.tensor "
-                f"{config.parallel.tensor}; train the tokenizer with a padded vocabulary."
-            )
-        self.models = wrap_for_data_parallel(
-            build_model(config, self.loader.vocab_size, ranks.device), config.train.precision
-        )
-        self.optimizer = build_optimizer(self.models, config)
-        megatron = self.models[0].config
-        megatron.finalize_model_grads_func = finalize_model_grads
-        megatron.grad_scale_func = self.optimizer.scale_loss
-        if self.models[0].ddp_config.overlap_grad_reduce:
-            no_sync = [model.no_sync for model in self.models]
-            megatron.no_sync_func = no_sync if len(no_sync) > 1 else no_sync[0]
-        self.num_micro_batches = config.train.global_batch_size // (config.train.micro_batch_size * ranks.data_size)
+        self.engine = build_engine(config, self.loader.vocab_size, ranks.device)
         self.step, self.rows_seen, self.tokens_seen, self.stop_requested = 0, 0, 0, False
         self.flops_per_second_at_peak = _peak_of_run(ranks)
         self._validation_batches: list[Batch] | None = None
@@ -89,12 +74,13 @@ class Trainer:
             if self.step == 0:
                 self._validate(metrics)
             with ThreadPoolExecutor(max_workers=1, thread_name_prefix="rows") as prefetch:
-                upcoming = prefetch.submit(self._load_rows, self.rows_seen)
+                upcoming = prefetch.submit(self._load_rows, self.step, self.rows_seen)
                 while self.step < self.config.train.steps:
                     begin = time.perf_counter()
                     batches = upcoming.result()
                     data_wait = time.perf_counter() - begin
-                    upcoming = prefetch.submit(self._load_rows, self.rows_seen + self.config.train.global_batch_size)
+                    next_row = self.rows_seen + self._batch_size(self.rows_seen)
+                    upcoming = prefetch.submit(self._load_rows, self.step + 1, next_row)
                     self._train_one_step(batches, data_wait, metrics)
                     is_last = self.step == self.config.train.steps
                     if is_last or _is_due(self.step, self.config.train.valid_every):
@@ -118,43 +104,66 @@ class Trainer:
     def _train_one_step(self, batches: list[Batch], data_wait: float, metrics: MetricsLog | None) -> None:
         train = self.config.train
         begin = time.perf_counter()
-        lr = linear_warmup_decay(
+        seed_dropout(train.seed, self.step)
+        lr = learning_rate(
             self.step,
             peak=train.lr,
             floor=train.min_lr,
             warmup_steps=self.config.warmup_steps,
             total_steps=train.steps,
+            shape=train.lr_schedule,
+            decay_steps=self.config.decay_steps,
         )
-        set_learning_rate(self.optimizer, lr)
-        seed_dropout(train.seed, self.step)
-        result = train_step(self.models, self.optimizer, batches, self.ranks.device, self.step + 1)
+        losses = self.engine.accumulate(batches)
+        if not losses.is_finite:
+            raise self._not_finite("loss", losses.loss)
+        update = self.engine.update(lr)
+        # An overflow is in the nature of fp16: the engine has lowered the loss scale, and the next step goes on.
+        if not update.is_applied and self.engine.loss_scale is None:
+            raise self._not_finite("gradient norm", update.grad_norm)
+        self.rows_seen += self._batch_size(self.rows_seen)
         self.step += 1
-        self.rows_seen += train.global_batch_size
-        self.tokens_seen += result.real_tokens
+        self.tokens_seen += losses.real_tokens
         seconds = time.perf_counter() - begin + data_wait
         if metrics is not None and (_is_due(self.step, train.log_every) or self.step in (1, train.steps)):
-            self._log(metrics, result, lr, data_wait, seconds)
+            self._log(metrics, losses, update, lr, data_wait, seconds)
 
-    def _log(self, metrics: MetricsLog, result: StepResult, lr: float, data_wait: float, seconds: float) -> None:
-        speed = result.real_tokens / seconds
-        metrics.write(
-            {
-                "step": self.step,
-                "loss": result.loss,
-                "mlm_loss": result.mlm_loss,
-                "sop_loss": result.sop_loss,
-                "lr": lr,
-                "grad_norm": result.grad_norm,
-                "tokens_seen": self.tokens_seen,
-                "tokens_per_second": speed,
-                "mfu": self._mfu(speed),
-                "data_wait": data_wait / seconds,
-                "step_seconds": seconds,
-            }
+    def _not_finite(self, what: str, value: float) -> NotemillError:
+        return NotemillError(
+            f"the {what} of step {self.step + 1} is {value}, not finite; the last checkpoint is untouched: lower "
+            "train.lr or use train.precision=fp32 and resume."
         )
+
+    def _log(
+        self,
+        metrics: MetricsLog,
+        losses: StepLosses,
+        update: Update,
+        lr: float,
+        data_wait: float,
+        seconds: float,
+    ) -> None:
+        speed = losses.real_tokens / seconds
+        row = {
+            "step": self.step,
+            "loss": losses.loss,
+            "mlm_loss": losses.mlm_loss,
+            "sop_loss": losses.sop_loss,
+            "lr": lr,
+            # JSON has no infinity.
+            "grad_norm": update.grad_norm if update.is_applied else None,
+            "tokens_seen": self.tokens_seen,
+            "tokens_per_second": speed,
+            "mfu": self._mfu(speed),
+            "data_wait": data_wait / seconds,
+            "step_seconds": seconds,
+        }
+        if self.engine.loss_scale is not None:
+            row["loss_scale"] = self.engine.loss_scale
+        metrics.write(row)
         say(
-            f"step {self.step}/{self.config.train.steps}  loss {result.loss:.4f}  mlm {result.mlm_loss:.4f}  "
-            f"sop {result.sop_loss:.4f}  lr {lr:.2e}  grad norm {result.grad_norm:.2f}  {speed:,.0f} tokens/s"
+            f"step {self.step}/{self.config.train.steps}  loss {losses.loss:.4f}  mlm {losses.mlm_loss:.4f}  "
+            f"sop {losses.sop_loss:.4f}  lr {lr:.2e}  grad norm {update.grad_norm:.2f}  {speed:,.0f} tokens/s"
         )
 
     # ---- held-out rows ---------------------------------------------------------------------------------------------
@@ -168,20 +177,16 @@ class Trainer:
                 say("the tokens hold no held-out text, so there is nothing to validate on")
         if not self._validation_batches:
             return
-        result = validate(self.models, self._validation_batches, self.ranks.device)
+        sources = self.loader.sources_of("valid")
+        by_source = self.engine.validate(self._validation_batches, len(sources))
         if metrics is None:
             return
-        metrics.write(
-            {
-                "step": self.step,
-                "tokens_seen": self.tokens_seen,
-                "valid_loss": result.loss,
-                "valid_mlm_loss": result.mlm_loss,
-                "valid_sop_loss": result.sop_loss,
-                "valid_mlm_accuracy": result.mlm_accuracy,
-                "valid_sop_accuracy": result.sop_accuracy,
-            }
-        )
+        result = sum(by_source[1:], start=by_source[0])
+        row = {"step": self.step, "tokens_seen": self.tokens_seen} | _valid_numbers(result)
+        if len(sources) > 1:
+            for source, of_source in zip(sources, by_source, strict=True):
+                row |= {f"{key}/{source}": value for key, value in _valid_numbers(of_source).items()}
+        metrics.write(row)
         say(
             f"step {self.step}: held-out mlm loss {result.mlm_loss:.4f}, accuracy {result.mlm_accuracy:.3f}, "
             f"sentence order accuracy {result.sop_accuracy:.3f}"
@@ -195,6 +200,7 @@ class Trainer:
                 dp_rank=self.ranks.data_rank,
                 dp_size=self.ranks.data_size,
                 max_rows=self.config.data.valid_rows,
+                mask_probability=self.config.final_mask_probability,
                 # The interleaved schedule takes whole rounds of the pipeline only.
                 multiple_of=self.config.parallel.pipeline if self.config.parallel.virtual_stages > 1 else 1,
             )
@@ -202,17 +208,32 @@ class Trainer:
 
     # ---- rows to train on ------------------------------------------------------------------------------------------
 
-    def _load_rows(self, first_row: int) -> list[Batch]:
+    def _load_rows(self, step: int, first_row: int) -> list[Batch]:
+        train = self.config.train
+        rate = mask_probability(
+            step,
+            first=self.config.data.mask_probability,
+            last=self.config.final_mask_probability,
+            total_steps=train.steps,
+        )
         return [
             self.loader.micro_batch(
                 first_row,
                 micro,
-                micro_batch_size=self.config.train.micro_batch_size,
+                micro_batch_size=train.micro_batch_size,
                 dp_rank=self.ranks.data_rank,
                 dp_size=self.ranks.data_size,
+                mask_probability=rate,
             )
-            for micro in range(self.num_micro_batches)
+            for micro in range(self._batch_size(first_row) // (train.micro_batch_size * self.ranks.data_size))
         ]
+
+    def _batch_size(self, rows_seen: int) -> int:
+        """Rows of the step that begins at this row of the run."""
+        train = self.config.train
+        return batch_size(
+            rows_seen, start=self.config.start_batch_size, full=train.global_batch_size, ramp_rows=train.batch_ramp_rows
+        )
 
     # ---- the run folder and its checkpoints ------------------------------------------------------------------------
 
@@ -227,7 +248,7 @@ class Trainer:
                 f"{info.tokenizer_fingerprint[:12]}) than {self.config.data.path} ({self.loader.vocab_size} pieces, "
                 f"{self.loader.tokenizer_fingerprint[:12]}); point data.path at the tokens it was trained on."
             )
-        checkpoint.load(found, self.models, self.optimizer)
+        self.engine.load(found / "weights")
         self.step, self.rows_seen, self.tokens_seen = info.step, info.rows_seen, info.tokens_seen
         tokens = self.loader.manifest
         self.corpora = add_corpus(info.corpora, tokens.corpus_manifest_sha256, tokens.attestation)
@@ -259,11 +280,10 @@ class Trainer:
             tokenizer_fingerprint=self.loader.tokenizer_fingerprint,
             data_fingerprint=self.loader.fingerprint,
             world_size=self.ranks.world_size,
+            engine=self.config.engine.name,
             corpora=self.corpora,
         )
-        folder = checkpoint.save(
-            self.run_dir, self.models, self.optimizer, info, self.config, Path(self.loader.tokenizer_dir)
-        )
+        folder = checkpoint.save(self.run_dir, self.engine, info, self.config, Path(self.loader.tokenizer_dir))
         if self.ranks.is_main:
             say(f"saved {folder}")
 
@@ -315,6 +335,16 @@ def _agree_on_checkpoint(run_dir: Path, choice: str, held: ExitStack) -> Path | 
 def _peak_of_run(ranks: Ranks) -> float | None:
     peak = dense_peak(device_name(ranks.device))
     return None if peak is None else peak * ranks.world_size
+
+
+def _valid_numbers(result: Validation) -> dict[str, float]:
+    return {
+        "valid_loss": result.loss,
+        "valid_mlm_loss": result.mlm_loss,
+        "valid_sop_loss": result.sop_loss,
+        "valid_mlm_accuracy": result.mlm_accuracy,
+        "valid_sop_accuracy": result.sop_accuracy,
+    }
 
 
 def _is_due(step: int, every: int) -> bool:

@@ -37,10 +37,11 @@ def run(config: PretrainConfig) -> Path:
 
     megatron_on_cpu.quieten()
     megatron_on_cpu.install()
+    from pretrain.data.index import read_tokens_manifest
     from pretrain.loop import Trainer
     from pretrain.parallel import distributed
 
-    ranks = distributed.start(config)
+    ranks = distributed.start(config, read_tokens_manifest(Path(config.data.path)).vocab_size)
     try:
         return Trainer(config, ranks).run()
     finally:

@@ -65,6 +65,7 @@ def assemble(
     indexes: Sequence[SentenceIndex],
     vocabulary: Vocabulary,
     mask_probability: float,
+    with_sources: bool = False,
 ) -> Batch:
     """The micro-batch of these rows; `row_keys` [num_rows] decide the masks."""
     total = num_rows * seq_len
@@ -111,7 +112,13 @@ def assemble(
         sop_labels=torch.from_numpy(pieces.is_swapped[is_pair].astype(np.int64)),
         num_real_tokens=int(used.sum()),
         rows=num_rows,
+        masked_sources=_tensor(pieces.source[np.searchsorted(starts, positions, side="right") - 1], with_sources),
+        order_sources=_tensor(pieces.source[is_pair], with_sources),
     )
+
+
+def _tensor(values: np.ndarray, is_wanted: bool) -> torch.Tensor | None:
+    return torch.from_numpy(values.astype(np.int64)) if is_wanted else None
 
 
 def _read_tokens(ids: np.ndarray, pieces: RowPieces, starts: np.ndarray, indexes: Sequence[SentenceIndex]) -> None:

@@ -35,6 +35,10 @@ class Batch:
     num_real_tokens: int
     """Tokens of T that are no padding."""
     rows: int
+    masked_sources: torch.Tensor | None = None
+    """[M] int64: which of the sources each masked token is of; None in rows to train on."""
+    order_sources: torch.Tensor | None = None
+    """[P] int64: the same of each piece with a sentence order."""
 
     def to(self, device: torch.device) -> "Batch":
         """The batch with its tensors on `device`."""

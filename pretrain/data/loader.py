@@ -46,6 +46,7 @@ class PackedLoader:
         weights: Mapping[str, float] | None = None,
         mask_probability: float = 0.15,
         pieces_per_window: int = PIECES_PER_WINDOW,
+        has_pairs: bool = True,
     ) -> None:
         """`weights` says how often an epoch goes over a source, 1 where it says nothing, 0 to leave it out.
 
@@ -56,7 +57,7 @@ class PackedLoader:
         self.tokenizer_dir = tokenizer_dir
         _check_settings(seq_len, mask_probability)
         self._seq_len, self._mask_probability, self._seed = seq_len, mask_probability, seed
-        self._pieces_per_window = pieces_per_window
+        self._pieces_per_window, self._has_pairs = pieces_per_window, has_pairs
         weight_of_source = _check_weights(self.manifest, split, weights or {})
         self._indexes, self._plan = self._open(split, weight_of_source, seed)
         if not self._plan.documents_per_epoch or not self.tokens_per_epoch:
@@ -75,6 +76,8 @@ class PackedLoader:
                 "mask_probability": mask_probability,
                 "pieces_per_window": pieces_per_window,
             }
+            # Absent where it is the default, so that checkpoints from before it was a setting still match.
+            | ({} if has_pairs else {"has_pairs": False})
         )
 
     @classmethod
@@ -86,6 +89,7 @@ class PackedLoader:
         seed: int,
         weights: Mapping[str, float] | None = None,
         mask_probability: float = 0.15,
+        has_pairs: bool = True,
     ) -> "PackedLoader":
         """The training split, with the tokenizer that lies in the tokens' folder."""
         return cls(
@@ -95,6 +99,7 @@ class PackedLoader:
             seed=seed,
             weights=weights,
             mask_probability=mask_probability,
+            has_pairs=has_pairs,
         )
 
     @property
@@ -139,19 +144,27 @@ class PackedLoader:
         micro_batch_size: int,
         dp_rank: int,
         dp_size: int,
+        mask_probability: float | None = None,
     ) -> Batch:
-        """The rows of one micro-batch of one rank; see the head of this file for which they are."""
-        first = first_row + (micro * dp_size + dp_rank) * micro_batch_size
-        return self.batch_of_rows(range(first, first + micro_batch_size))
+        """The rows of one micro-batch of one rank; see the head of this file for which they are.
 
-    def batch_of_rows(self, rows: Sequence[int]) -> Batch:
+        `mask_probability` is the loader's own when not given.
+        """
+        first = first_row + (micro * dp_size + dp_rank) * micro_batch_size
+        return self.batch_of_rows(range(first, first + micro_batch_size), mask_probability)
+
+    def batch_of_rows(self, rows: Sequence[int], mask_probability: float | None = None) -> Batch:
         """A batch of these rows, counted from the start of the run."""
         places, keys = [], []
         for row in rows:
             epoch, number, window, row_in_window = self._plan.locate(row)
             places.append((window, row_in_window))
             keys.append(derive_key(self._seed, "mask", epoch, number, row_in_window))
-        return self._assemble(places, keys, self._indexes)
+        return self._assemble(places, keys, self._indexes, mask_probability)
+
+    def sources_of(self, split: str) -> list[str]:
+        """Names of the sources of a split, in the order in which batches number them."""
+        return [file["source"] for file in self.manifest.of_split(split)]
 
     def iter_validation(
         self,
@@ -161,6 +174,7 @@ class PackedLoader:
         max_rows: int = 0,
         split: str = "valid",
         multiple_of: int = 1,
+        mask_probability: float | None = None,
     ) -> Iterator[Batch]:
         """This rank's share of the first `max_rows` rows (0: all) of a held-out split, the same at every call.
 
@@ -178,7 +192,8 @@ class PackedLoader:
         for first in range(0, num_batches * micro_batch_size, micro_batch_size):
             rows = [(first + place) * dp_size + dp_rank for place in range(micro_batch_size)]
             places = [plan.locate(row)[2:] if row < num_rows else None for row in rows]
-            yield self._assemble(places, [derive_key(VALIDATION_SEED, "mask", 0, row) for row in rows], indexes)
+            keys = [derive_key(VALIDATION_SEED, "mask", 0, row) for row in rows]
+            yield self._assemble(places, keys, indexes, mask_probability, with_sources=True)
 
     def _open(
         self, split: str, weight_of_source: Mapping[str, float], seed: int
@@ -191,6 +206,7 @@ class PackedLoader:
             seq_len=self._seq_len,
             seed=seed,
             pieces_per_window=self._pieces_per_window,
+            has_pairs=self._has_pairs,
         )
         return indexes, plan
 
@@ -199,6 +215,8 @@ class PackedLoader:
         places: Sequence[tuple[PackedWindow, int] | None],
         keys: Sequence[np.uint64],
         indexes: Sequence[SentenceIndex],
+        mask_probability: float | None,
+        with_sources: bool = False,
     ) -> Batch:
         return assemble(
             gather_rows(places),
@@ -207,7 +225,8 @@ class PackedLoader:
             row_keys=np.array(keys, np.uint64),
             indexes=indexes,
             vocabulary=self.vocabulary,
-            mask_probability=self._mask_probability,
+            mask_probability=self._mask_probability if mask_probability is None else mask_probability,
+            with_sources=with_sources,
         )
 
 

@@ -1,7 +1,8 @@
 """Cuts documents into pieces: runs of sentences of one document that fit a row together with their special tokens.
 
     [CLS] A [SEP] B [SEP]    two or more sentences; A and B consecutive runs, swapped half of the time (order label 1)
-    [CLS] A [SEP]            one sentence, which has no order to learn: such a piece carries no order label
+    [CLS] A [SEP]            one sentence, which has no order to learn: such a piece carries no order label; without
+                             the sentence-order objective every piece is of this form
 
 Greedy from a document's start: a piece takes sentences while they fit, so a document longer than a row becomes several
 pieces cut between sentences. Sentences longer than a piece are first cut into equal parts. Every token of a document
@@ -35,9 +36,9 @@ class Pieces:
     end: np.ndarray
     """[P] int64: unit after the last."""
 
-    def lengths(self, units: Units) -> np.ndarray:
-        """Tokens of each piece with its special ones."""
-        specials = np.where(self.end - self.first > 1, SPECIALS_OF_PAIR, SPECIALS_OF_SINGLE)
+    def lengths(self, units: Units, has_pairs: bool = True) -> np.ndarray:
+        """Tokens of each piece with its special ones; without pairs every piece is one run."""
+        specials = np.where((self.end - self.first > 1) & has_pairs, SPECIALS_OF_PAIR, SPECIALS_OF_SINGLE)
         return units.ends[self.end] - units.ends[self.first] + specials
 
 

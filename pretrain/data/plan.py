@@ -78,8 +78,9 @@ class RowPlan:
         seq_len: int,
         seed: int,
         pieces_per_window: int = PIECES_PER_WINDOW,
+        has_pairs: bool = True,
     ) -> None:
-        self._indexes, self._seq_len, self._seed = list(indexes), seq_len, seed
+        self._indexes, self._seq_len, self._seed, self._has_pairs = list(indexes), seq_len, seed, has_pairs
         self._documents = np.array([index.num_documents for index in indexes], np.int64)
         slots = np.round(self._documents * np.asarray(weights)).astype(np.int64)
         self._slot_bounds = np.concatenate(([0], np.cumsum(slots)))
@@ -148,7 +149,7 @@ class RowPlan:
         source, document = self._documents_at(epoch, positions)
         lengths, sentence_bounds, token_starts = self._sentences_of(source, document)
         units = make_units(lengths, sentence_bounds, self._seq_len - SPECIALS_OF_PAIR)
-        pieces, rows = _pack_well(units, cut_pieces(units, self._seq_len), self._seq_len)
+        pieces, rows = _pack_well(units, cut_pieces(units, self._seq_len), self._seq_len, self._has_pairs)
         return self._lay_out(epoch, number, units, pieces, rows, source, token_starts)
 
     def _documents_at(self, epoch: int, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -212,7 +213,8 @@ class RowPlan:
         offset_in_document = units.ends[first] - units.ends[units.document_bounds[document]]
         num_units = end - first
         draw = uniform(derive_key(self._seed, "middle", epoch, number), first)
-        middle = np.where(num_units > 1, first + 1 + (draw * (num_units - 1)).astype(np.int64), end)
+        is_pair = (num_units > 1) & self._has_pairs
+        middle = np.where(is_pair, first + 1 + (draw * (num_units - 1)).astype(np.int64), end)
         swap = uniform(derive_key(self._seed, "swap", epoch, number), first)
         return PackedWindow(
             row_bounds=np.searchsorted(rows[order], np.arange(num_rows + 1)),
@@ -220,13 +222,13 @@ class RowPlan:
             start=token_starts[document] + offset_in_document,
             first_len=units.ends[middle] - units.ends[first],
             second_len=units.ends[end] - units.ends[middle],
-            is_swapped=(num_units > 1) & (swap < 0.5),
+            is_swapped=is_pair & (swap < 0.5),
         )
 
 
-def _pack_well(units: Units, pieces: Pieces, seq_len: int) -> tuple[Pieces, np.ndarray]:
+def _pack_well(units: Units, pieces: Pieces, seq_len: int, has_pairs: bool = True) -> tuple[Pieces, np.ndarray]:
     """Pack, dissolving pieces from the front of the window while rows are not full. Returns pieces and their rows."""
-    lengths = pieces.lengths(units)
+    lengths = pieces.lengths(units, has_pairs)
     best = pieces, pack(lengths, seq_len)
     num_units = pieces.end - pieces.first
     # What each piece amounts to in single sentences, summed from the front.
@@ -235,7 +237,7 @@ def _pack_well(units: Units, pieces: Pieces, seq_len: int) -> tuple[Pieces, np.n
     while still_gains and best_fill < FILL_TO_REACH and share < MAX_DISSOLVED:
         share = min(MAX_DISSOLVED, share + 1.0 - best_fill)
         candidate = dissolve(pieces, (num_units > 1) & (dissolved_sum <= share * dissolved_sum[-1]))
-        lengths = candidate.lengths(units)
+        lengths = candidate.lengths(units, has_pairs)
         rows = pack(lengths, seq_len)
         fill = _fill(lengths, rows, seq_len)
         still_gains = fill > best_fill + _GAIN_WORTH_A_ROUND

@@ -43,7 +43,7 @@ def export(checkpoint: Path, out: Path) -> Path:
             f"({info.tokenizer_fingerprint[:12]}); take the checkpoint from where it was first written."
         )
     trained = load_pretrain_config(str(checkpoint / "config.yaml"), [])
-    distributed.start(_on_one_process(trained))
+    distributed.start(_on_one_process(trained), info.vocab_size)
     partial = out.with_name(f".{out.name}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
@@ -68,7 +68,14 @@ def _on_one_process(trained: PretrainConfig) -> PretrainConfig:
     return replace(
         trained,
         model=replace(trained.model, hidden_dropout=0.0, attention_dropout=0.0),
-        train=replace(trained.train, precision="fp32", device="auto", global_batch_size=trained.train.micro_batch_size),
+        train=replace(
+            trained.train,
+            precision="fp32",
+            device="auto",
+            global_batch_size=trained.train.micro_batch_size,
+            start_batch_size=None,
+            batch_ramp_rows=0,
+        ),
         parallel=ParallelConfig(),
     )
 
@@ -77,14 +84,14 @@ def _write_folder(checkpoint: Path, trained: PretrainConfig, vocab_size: int, fo
     import torch
     from transformers import MegatronBertForPreTraining
 
-    from pretrain.checkpoint import load_model
+    from pretrain.engines.megatron.weights import load_model
     from pretrain.huggingface.parity import TOLERANCE, measure_parity
     from pretrain.huggingface.weights import to_huggingface
     from pretrain.model.build import build_model
 
     config = _on_one_process(trained)
     chunk = build_model(config, vocab_size, torch.device("cpu"))[0]
-    load_model(checkpoint, chunk)
+    load_model(checkpoint / "weights", chunk)
     weights = to_huggingface(
         dict(chunk.named_parameters()),
         num_layers=config.model.num_layers,

@@ -1,5 +1,7 @@
 """From the run's configuration to model chunks with initial weights."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from megatron.core import parallel_state
@@ -9,11 +11,22 @@ from pretrain.config import PretrainConfig
 from pretrain.model.bert import MegatronBert
 from pretrain.model.initialise import initialise
 
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+"""What parameters and activations are kept in, by `train.precision`."""
+
+
+_RECOMPUTE: dict[str, dict[str, Any]] = {
+    "none": {},
+    "selective": {"recompute_granularity": "selective", "recompute_modules": ["core_attn", "layernorm"]},
+    "full": {"recompute_granularity": "full", "recompute_method": "uniform", "recompute_num_layers": 1},
+}
+"""megatron-core's terms for `train.recompute`."""
+
 
 def transformer_config(config: PretrainConfig) -> TransformerConfig:
     """The keys of megatron-core's TransformerConfig in terms of ours."""
     parallel, model = config.parallel, config.model
-    dtype = torch.bfloat16 if config.train.precision == "bf16" else torch.float32
+    dtype = DTYPES[config.train.precision]
     interleaved = parallel.virtual_stages > 1
     return TransformerConfig(
         num_layers=model.num_layers,
@@ -35,6 +48,8 @@ def transformer_config(config: PretrainConfig) -> TransformerConfig:
         params_dtype=dtype,
         pipeline_dtype=dtype,
         bf16=dtype is torch.bfloat16,
+        fp16=dtype is torch.float16,
+        **_RECOMPUTE[config.train.recompute],
         tensor_model_parallel_size=parallel.tensor,
         pipeline_model_parallel_size=parallel.pipeline,
         virtual_pipeline_model_parallel_size=parallel.virtual_stages if interleaved else None,

@@ -11,6 +11,7 @@ import torch.distributed as dist
 
 from launch.errors import NotemillError
 from pretrain.config import PretrainConfig
+from pretrain.parallel.layout import layout_problems
 
 _TIMEOUT = datetime.timedelta(minutes=10)
 
@@ -50,14 +51,16 @@ def choose_device(config: PretrainConfig) -> torch.device:
     return torch.device("cpu")
 
 
-def start(config: PretrainConfig) -> Ranks:
+def start(config: PretrainConfig, vocab_size: int) -> Ranks:
     """Join the process group and split it into tensor, pipeline and data ranks.
 
-    Raises NotemillError when the world size, the batch and the layout do not fit together; all reasons are listed.
+    Raises NotemillError when model, vocabulary, batch, layout and world size do not fit together, with all reasons.
     """
     device = choose_device(config)
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    check_layout(config, world_size)
+    problems = layout_problems(config, world_size=world_size, vocab_size=vocab_size)
+    if problems:
+        raise NotemillError("the layout does not fit: " + "; ".join(problems) + ".")
     if world_size == 1 and "MASTER_ADDR" not in os.environ:
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(_free_port()), RANK="0", WORLD_SIZE="1")
     if device.type == "cuda":
@@ -89,33 +92,6 @@ def stop() -> None:
     parallel_state.destroy_model_parallel()
     if dist.is_initialized():
         dist.destroy_process_group()
-
-
-def check_layout(config: PretrainConfig, world_size: int) -> None:
-    """Raises NotemillError listing every way in which layout, batch and world size do not fit."""
-    model_size = config.parallel.tensor * config.parallel.pipeline
-    problems = []
-    if world_size % model_size:
-        problems.append(
-            f"{world_size} process(es) is no multiple of parallel.tensor x parallel.pipeline = {model_size}; "
-            f"start with torchrun --nproc-per-node {model_size}"
-        )
-    else:
-        rows = config.train.micro_batch_size * (world_size // model_size)
-        if config.train.global_batch_size % rows:
-            problems.append(
-                f"train.global_batch_size {config.train.global_batch_size} is no multiple of micro_batch_size x "
-                f"data-parallel size = {rows}"
-            )
-        else:
-            micro_batches = config.train.global_batch_size // rows
-            if config.parallel.virtual_stages > 1 and micro_batches % config.parallel.pipeline:
-                problems.append(
-                    f"{micro_batches} micro-batches a step is no multiple of parallel.pipeline "
-                    f"{config.parallel.pipeline}, which virtual stages need"
-                )
-    if problems:
-        raise NotemillError("the layout does not fit: " + "; ".join(problems) + ".")
 
 
 def seed_dropout(seed: int, step: int) -> None:

@@ -5,7 +5,7 @@ import pytest
 from launch.config import load_config, to_yaml
 from launch.errors import NotemillError
 from pretrain.config import PretrainConfig, load_pretrain_config
-from pretrain.parallel.distributed import check_layout
+from pretrain.parallel.layout import layout_problems
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -59,11 +59,31 @@ def test_all_problems_are_listed_at_once():
     assert "parallel.sequence" in str(told.value)
 
 
-def test_layout_must_fit_the_processes_and_the_batch():
-    with pytest.raises(NotemillError, match="torchrun --nproc-per-node 2"):
-        check_layout(load_pretrain_config(None, ["parallel.tensor=2"]), world_size=1)
-    with pytest.raises(NotemillError, match="global_batch_size 32"):
-        check_layout(load_pretrain_config(None, ["train.micro_batch_size=5"]), world_size=1)
+def test_layout_must_fit_the_processes_the_batch_and_the_vocabulary():
+    config = load_pretrain_config(None, ["parallel.tensor=2", "train.micro_batch_size=5"])
+    assert layout_problems(config, world_size=2, vocab_size=1024) == [
+        "train.global_batch_size 32 is no multiple of micro_batch_size x data-parallel size = 5",
+    ]
+    odd_vocabulary, too_few = layout_problems(config, world_size=1, vocab_size=1023)
+    assert "vocabulary of 1023 pieces" in odd_vocabulary
+    assert "torchrun --nproc-per-node 2" in too_few
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["train.start_batch_size=12", "train.batch_ramp_rows=100"], "12 does not divide train.global_batch_size 32"),
+        (["train.start_batch_size=8"], "give both or neither"),
+        (["train.batch_ramp_rows=8"], "give both or neither"),
+        (["train.decay_steps=8"], "lr_schedule=wsd only"),
+        (["train.lr_schedule=wsd", "train.decay_steps=995"], "exceed train.steps 1000"),
+        (["data.final_mask_probability=1"], "not between 0 and 1"),
+        (["model.ffn_hidden_size=1025", "parallel.tensor=2"], "does not divide model.ffn_hidden_size"),
+    ],
+)
+def test_schedules_must_hold_together(overrides, said):
+    with pytest.raises(NotemillError, match=said):
+        load_pretrain_config(None, overrides)
 
 
 def test_base_file_is_merged_below(tmp_path):

@@ -5,30 +5,32 @@ from typing import Any
 import torch
 from megatron.core.distributed import DistributedDataParallel, DistributedDataParallelConfig
 from megatron.core.optimizer import MegatronOptimizer, OptimizerConfig, get_megatron_optimizer
+from megatron.core.optimizer.clip_grads import clip_grad_by_total_norm_fp32
 from megatron.core.optimizer.distrib_optimizer import HAVE_APEX_OR_TE, DistributedOptimizer
 
 from pretrain.config import PretrainConfig
 from pretrain.model.bert import MegatronBert
+from pretrain.model.build import DTYPES
 
 
-def wrap_for_data_parallel(chunks: list[MegatronBert], precision: str) -> list[DistributedDataParallel]:
+def wrap_for_data_parallel(chunks: list[MegatronBert], config: PretrainConfig) -> list[DistributedDataParallel]:
     """Gradient buffers, their fp32 reduction and the sharding that the distributed optimizer expects."""
     from megatron.core.transformer.module import Float16Module
 
     ddp = DistributedDataParallelConfig(
         grad_reduce_in_fp32=True,
         use_distributed_optimizer=True,
-        overlap_grad_reduce=torch.cuda.is_available(),
-        overlap_param_gather=False,
+        overlap_grad_reduce=overlaps(config),
+        overlap_param_gather=overlaps(config),
     )
-    modules = [Float16Module(chunk.config, chunk) if precision == "bf16" else chunk for chunk in chunks]
+    modules = [Float16Module(chunk.config, chunk) if config.train.precision != "fp32" else chunk for chunk in chunks]
     return [DistributedDataParallel(chunk.config, ddp, module) for chunk, module in zip(chunks, modules, strict=True)]
 
 
 def build_optimizer(models: list[DistributedDataParallel], config: PretrainConfig) -> MegatronOptimizer:
     """AdamW without decay on biases and norms, with clipping of the global gradient norm."""
     train = config.train
-    is_bf16 = train.precision == "bf16"
+    precision = train.precision
     optimizer = get_megatron_optimizer(
         OptimizerConfig(
             optimizer="adam",
@@ -38,9 +40,13 @@ def build_optimizer(models: list[DistributedDataParallel], config: PretrainConfi
             adam_beta2=train.beta2,
             adam_eps=train.adam_epsilon,
             clip_grad=train.clip_grad,
-            bf16=is_bf16,
-            params_dtype=torch.bfloat16 if is_bf16 else torch.float32,
+            bf16=precision == "bf16",
+            fp16=precision == "fp16",
+            params_dtype=DTYPES[precision],
+            initial_loss_scale=train.initial_loss_scale,
+            loss_scale_window=train.loss_scale_window,
             use_distributed_optimizer=True,
+            overlap_param_gather=overlaps(config),
         ),
         models,
     )
@@ -53,9 +59,18 @@ def build_optimizer(models: list[DistributedDataParallel], config: PretrainConfi
     return optimizer
 
 
-def set_learning_rate(optimizer: MegatronOptimizer, lr: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = lr
+def clip_gradients(optimizer: Any, grad_norm: float) -> None:
+    """Scale the fp32 gradients down so that their global norm, `grad_norm` now, is at most `train.clip_grad`."""
+    for part in optimizer.chained_optimizers:
+        if not part.is_stub_optimizer and part.get_parameters():
+            clip_grad_by_total_norm_fp32(part.get_parameters(), part.config.clip_grad, grad_norm)
+
+
+def overlaps(config: PretrainConfig) -> bool:
+    """Whether gradients are reduced during the backward and weights gathered during the forward pass."""
+    if config.parallel.overlap is not None:
+        return config.parallel.overlap
+    return torch.cuda.is_available()
 
 
 def _make_checkpoints_loadable() -> None:

@@ -1,0 +1,1 @@
+"""What drives model, optimizer and communication: megatron-core or DeepSpeed behind one interface, `base.Engine`."""

@@ -1,0 +1,1 @@
+"""megatron-core's schedules, gradient buffers and distributed optimizer."""

@@ -1,0 +1,77 @@
+"""Weights and optimizer state in megatron-core's torch_dist form: sharded, and loadable into any layout."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from megatron.core import dist_checkpointing, parallel_state
+from megatron.core.distributed import DistributedDataParallel
+from megatron.core.optimizer import MegatronOptimizer
+
+from launch.errors import NotemillError
+from pretrain.model.bert import MegatronBert
+
+
+def save_weights(folder: Path, models: list[DistributedDataParallel], optimizer: MegatronOptimizer) -> None:
+    """Write what all ranks hold into `folder`, which exists and is empty."""
+    metadata = _sharding_metadata()
+    state = _sharded_state(models, optimizer, metadata, is_loading=False)
+    del metadata["dp_cp_group"]
+    dist_checkpointing.save(state, str(folder), content_metadata=metadata)
+
+
+def load_weights(folder: Path, models: list[DistributedDataParallel], optimizer: MegatronOptimizer) -> None:
+    """Fill model and optimizer from a save of any layout. Raises NotemillError when shapes do not fit."""
+    state = _sharded_state(models, optimizer, _sharding_metadata(), is_loading=True)
+    loaded = _load_shards(state, folder)
+    for key, model in zip(_model_keys(models), models, strict=True):
+        _unwrap(model).load_state_dict(loaded[key])
+    optimizer.load_state_dict(loaded["optimizer"])
+
+
+def load_model(folder: Path, chunk: MegatronBert) -> None:
+    """Fill a bare model from a save of any layout, without an optimizer."""
+    state = {"model": chunk.sharded_state_dict(metadata=_sharding_metadata())}
+    chunk.load_state_dict(_load_shards(state, folder)["model"])
+
+
+def _unwrap(model: torch.nn.Module) -> MegatronBert:
+    """The model chunk inside its data-parallel and half-precision wrappers."""
+    while not isinstance(model, MegatronBert):
+        model = model.module  # type: ignore[assignment]
+    return model
+
+
+def _load_shards(state: dict[str, Any], folder: Path) -> dict[str, Any]:
+    try:
+        return dist_checkpointing.load(state, str(folder))
+    except Exception as error:  # What a damaged file raises is for torch's readers to say: EOFError, AssertionError, …
+        reason = " ".join(str(error).split())[:300]
+        raise NotemillError(
+            f"the weights in {folder} cannot be loaded into this model ({type(error).__name__}: {reason}); they "
+            "are damaged or of another model: use the config.yaml beside that folder, or another checkpoint of the run."
+        ) from None
+
+
+def _model_keys(models: list[Any]) -> list[str]:
+    return ["model"] if len(models) == 1 else [f"model{index}" for index in range(len(models))]
+
+
+def _sharded_state(
+    models: list[DistributedDataParallel], optimizer: MegatronOptimizer, metadata: dict[str, Any], *, is_loading: bool
+) -> dict[str, Any]:
+    state: dict[str, Any] = {
+        key: _unwrap(model).sharded_state_dict(metadata=metadata)
+        for key, model in zip(_model_keys(models), models, strict=True)
+    }
+    state["optimizer"] = optimizer.sharded_state_dict(state, is_loading=is_loading, metadata=metadata)
+    return state
+
+
+def _sharding_metadata() -> dict[str, Any]:
+    return {
+        # The default form cannot be loaded into another layout.
+        "distrib_optim_sharding_type": "fully_reshardable",
+        "singleton_local_shards": False,
+        "dp_cp_group": parallel_state.get_data_parallel_group(with_context_parallel=True),
+    }
