@@ -9,15 +9,21 @@ from megatron.core.distributed import DistributedDataParallel
 from megatron.core.optimizer import MegatronOptimizer
 
 from launch.errors import NotemillError
+from pretrain.checkpoint.pickles import require_harmless_index, weights_only
+from pretrain.engines.megatron.shards import WritingShards
 from pretrain.model.bert import MegatronBert
 
 
-def save_weights(folder: Path, models: list[DistributedDataParallel], optimizer: MegatronOptimizer) -> None:
-    """Write what all ranks hold into `folder`, which exists and is empty."""
+def begin_saving_weights(
+    folder: Path, models: list[DistributedDataParallel], optimizer: MegatronOptimizer
+) -> WritingShards:
+    """Begin to write what all ranks hold into `folder`, which exists and is empty."""
     metadata = _sharding_metadata()
     state = _sharded_state(models, optimizer, metadata, is_loading=False)
     del metadata["dp_cp_group"]
-    dist_checkpointing.save(state, str(folder), content_metadata=metadata)
+    chunks = [_unwrap(model) for model in models]
+    live = [tensor for chunk in chunks for tensor in (*chunk.parameters(), *chunk.buffers())]
+    return WritingShards(state | {"content_metadata": metadata}, live, folder)
 
 
 def load_weights(folder: Path, models: list[DistributedDataParallel], optimizer: MegatronOptimizer) -> None:
@@ -43,8 +49,10 @@ def _unwrap(model: torch.nn.Module) -> MegatronBert:
 
 
 def _load_shards(state: dict[str, Any], folder: Path) -> dict[str, Any]:
+    require_harmless_index(folder / ".metadata")
     try:
-        return dist_checkpointing.load(state, str(folder))
+        with weights_only():
+            return dist_checkpointing.load(state, str(folder))
     except Exception as error:  # What a damaged file raises is for torch's readers to say: EOFError, AssertionError, …
         reason = " ".join(str(error).split())[:300]
         raise NotemillError(
