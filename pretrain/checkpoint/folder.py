@@ -67,7 +67,7 @@ def set_aside(checkpoint: Path) -> Path:
 
 
 def partial_of(checkpoint: Path) -> Path:
-    """Where a checkpoint is while it is not whole: not yet, or no longer."""
+    """Where a checkpoint is until it is whole."""
     return checkpoint.with_name(f".{checkpoint.name}.partial")
 
 
@@ -106,9 +106,9 @@ def remove_after(run_dir: Path, step: int) -> None:
 def remove(checkpoint: Path) -> None:
     """At one stroke it is none any more; a kill behind that leaves what `tidy` removes."""
     if checkpoint.is_dir():
-        partial = partial_of(checkpoint)
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(checkpoint.rename(partial), ignore_errors=True)
+        gone = checkpoint.with_name(f".{checkpoint.name}.removed.partial")
+        shutil.rmtree(gone, ignore_errors=True)
+        shutil.rmtree(checkpoint.rename(gone), ignore_errors=True)
 
 
 def _point(link: Path, checkpoint: Path) -> None:

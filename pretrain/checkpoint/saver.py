@@ -124,6 +124,8 @@ class Saver:
         checksums_sha256 = write_checksums(partial)
         _fsync_tree(partial)
         write_info(partial, replace(self._info, checksums_sha256=checksums_sha256))
+        # A folder of this step that an earlier life of this run left is replaced whole.
+        checkpoints.remove(final)
         partial.rename(final)
         _fsync(final.parent)
         checkpoints.retain(self._run_dir, self._config.checkpoint)

@@ -47,16 +47,19 @@ class Forking:
         processes: int = 1,
         kill_at: int | None = None,
         largest_file: int | None = None,
+        signal_at: tuple[str, int, str] | None = None,
     ) -> list[int]:
         """Train a tiny model and give the ranks' exit statuses, negative for signals; `said` gives what they said.
 
-        `kill_at` is for rank 0; `largest_file` limits what files may hold, in bytes.
+        `kill_at` is for rank 0; `largest_file` limits what files may hold, in bytes; ("validate", 2, "TERM") sends
+        SIGTERM in the second call of the engine's method.
         """
         arguments = [*TINY, f"data.path={tokens}", f"run.dir={run_dir}", *overrides]
         log = run_dir.with_name(f"{run_dir.name}.log")
         log.unlink(missing_ok=True)
         asked = {"arguments": arguments, "log": str(log), "processes": processes}
-        self._process.stdin.write(json.dumps(asked | {"kill_at": kill_at, "largest_file": largest_file}) + "\n")
+        asked |= {"kill_at": kill_at, "largest_file": largest_file, "signal_at": signal_at}
+        self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         assert answer, "the forking process has died"
@@ -82,6 +85,21 @@ def _kill_self_at(count: int) -> None:
     sys.addaudithook(hook)
 
 
+def _signal_at(method: str, count: int, name: str) -> None:
+    from pretrain.engines.megatron.engine import MegatronEngine
+
+    original, calls = getattr(MegatronEngine, method), 0
+
+    def counted(*arguments: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == count:
+            os.kill(os.getpid(), getattr(signal, f"SIG{name}"))
+        return original(*arguments)
+
+    setattr(MegatronEngine, method, counted)
+
+
 def _run_rank(asked: dict, rank: int, port: int) -> None:
     with Path(asked["log"]).open("ab") as log:
         os.dup2(log.fileno(), 1)
@@ -93,6 +111,8 @@ def _run_rank(asked: dict, rank: int, port: int) -> None:
         _kill_self_at(asked["kill_at"])
     if asked["largest_file"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (asked["largest_file"], resource.RLIM_INFINITY))
+    if asked["signal_at"]:
+        _signal_at(*asked["signal_at"])
     from pretrain.train import main
 
     main(asked["arguments"])
