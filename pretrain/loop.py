@@ -121,7 +121,8 @@ class Trainer:
                 is_stopping = self._at_boundary()
             if is_last or is_stopping:
                 break
-            if _is_due(self.step, self.config.checkpoint.every):
+            # Amid bad steps there is nothing new to save, and it would push out what the run may go back to.
+            if _is_due(self.step, self.config.checkpoint.every) and not self.guard.state.in_a_row:
                 self._save()
         self._save_at_the_end()
 

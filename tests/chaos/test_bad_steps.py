@@ -64,22 +64,48 @@ def steps_that_use(tokens_dir, position, first_row, steps):
     return used
 
 
-def test_a_step_that_is_not_finite_is_left_out_and_nothing_else(forking, tokens_dir, tmp_path):
-    run_dir = tmp_path / "run"
+@pytest.fixture(scope="module")
+def broken(forking, tokens_dir, tmp_path_factory):
+    """A run at step 2 whose next twelve steps hold some that cannot be trained on, and which ones."""
+    run_dir = tmp_path_factory.mktemp("broken") / "run"
     assert forking.train(tokens_dir, run_dir, "train.steps=2", *CONSTANT) == [0]
     position = next(
-        place for place in range(SEQ_LEN - 1, 0, -1) if 2 <= sum(steps_that_use(tokens_dir, place, 16, 12)) <= 6
+        place for place in range(SEQ_LEN - 1, 0, -1) if 2 <= sum(steps_that_use(tokens_dir, place, 2 * BATCH, 12)) <= 6
     )
-    uses = steps_that_use(tokens_dir, position, 2 * BATCH, 12)
     break_position(folder_of(run_dir, 2), position)
-    assert forking.train(tokens_dir, run_dir, "train.steps=14", "train.skip_limit=12", *CONSTANT) == [0]
-    expected = [step + 3 for step, used in enumerate(uses) if used]
+    return run_dir, position
+
+
+def test_a_step_that_is_not_finite_is_left_out_and_nothing_else(broken, forking, tokens_dir, tmp_path):
+    run_dir = tmp_path / "run"
+    shutil.copytree(broken[0], run_dir, symlinks=True)
+    assert forking.train(tokens_dir, run_dir, "train.steps=14", "train.skip_limit=12", *CONSTANT, processes=2) == [0, 0]
+    uses = steps_that_use(tokens_dir, broken[1], 2 * BATCH, 12)
+    expected = [step for step, used in enumerate(uses, start=3) if used]
     assert [skip["step"] for skip in skips(run_dir)] == expected
     assert [skip["rows"] for skip in skips(run_dir)] == [[[8 * (step - 1), 8 * step - 1]] for step in expected]
     by_step = {row["step"]: row for row in rows(run_dir)}
     for step in range(3, 15):
         assert (by_step[step]["loss"] is None) == (step in expected)
     assert by_step[14]["skipped_steps"] == len(expected)
+
+
+def test_a_run_goes_back_and_meets_the_bad_rows_no_more(broken, forking, tokens_dir, tmp_path):
+    run_dir = tmp_path / "run"
+    shutil.copytree(broken[0], run_dir, symlinks=True)
+    settings = ("train.steps=14", "train.skip_limit=1", "train.rollback_limit=99", "checkpoint.every=4", *CONSTANT)
+    assert forking.train(tokens_dir, run_dir, *settings) == [0]
+    trained = [row for row in rows(run_dir) if row["step"] > 2]
+    assert [row["step"] for row in trained] == list(range(3, 15))
+    assert all(row["loss"] is not None for row in trained)
+    info = read_info(folder_of(run_dir, 14))
+    steps = (info.rows_seen - 2 * BATCH) // BATCH
+    uses = steps_that_use(tokens_dir, broken[1], 2 * BATCH, steps)
+    left_out = [row for skip in skips(run_dir) for row in rows_of(skip)]
+    assert left_out == [
+        row for step, used in enumerate(uses, start=2) for row in range(BATCH * step, BATCH * (step + 1)) if used
+    ]
+    assert info.rows_seen == 14 * BATCH + len(left_out)
 
 
 def test_a_run_that_cannot_go_on_says_so(forking, tokens_dir, tmp_path):
@@ -105,10 +131,10 @@ SPIKES = (
     "train.steps=40",
     "checkpoint.every=5",
     "train.spike_window=8",
-    "train.spike_deviations=0.5",
-    "train.skip_limit=2",
-    "train.rollback_limit=9",
-    # A rate that learns next to nothing, so that half a deviation above the mean is often met.
+    "train.spike_deviations=1.2",
+    "train.skip_limit=1",
+    "train.rollback_limit=999",
+    # A rate that learns next to nothing, so that little above the mean is met now and then.
     "train.lr=1e-7",
     "train.min_lr=0",
     "train.valid_every=10",
@@ -127,11 +153,9 @@ def spiking(forking, tokens_dir, tmp_path_factory):
 def test_a_run_that_goes_back_takes_every_other_row_once(spiking):
     assert [row["step"] for row in rows(spiking) if "loss" in row] == list(range(1, 41))
     info = read_info(folder_of(spiking, 40))
-    # Rows left out in steps that were not gone back over count as taken.
-    left_out = {row for skip in skips(spiking) for row in rows_of(skip)}
-    jumped = info.rows_seen - 40 * BATCH
-    assert jumped > 0 and jumped % BATCH == 0
-    assert jumped <= len(left_out)
+    left_out = [row for skip in skips(spiking) for row in rows_of(skip)]
+    assert len(left_out) == len(set(left_out)) > 0
+    assert info.rows_seen == 40 * BATCH + len(left_out)
     assert info.guard["rollbacks"] == said(spiking).count("went back to")
     assert len(info.guard["skips"]) == len(skips(spiking))
 

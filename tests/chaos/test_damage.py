@@ -82,7 +82,8 @@ def test_the_newest_good_checkpoint_is_taken(finished, forking, tokens_dir, tmp_
     assert "step-00000006 is damaged (weights/__0_0.distcp differs from its checksum) and is left out" in told
     assert "step-00000004 is damaged" in told
     assert f"resumed from {folder_of(run_dir, 2)}" in told
-    assert losses(rows(run_dir)) == pytest.approx(losses(rows(finished)), abs=1e-5)
+    for ours, theirs in zip(losses(rows(run_dir)), losses(rows(finished)), strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-5)
     assert [path.name for path in complete_checkpoints(run_dir)] == [f"step-0000000{step}" for step in (2, 4, 6)]
     assert sorted(path.name for path in (run_dir / "checkpoints").glob("damaged-*")) == [
         "damaged-step-00000004",
