@@ -1,6 +1,6 @@
 """Sharded checkpoints that any layout can load: RUN/checkpoints/step-%08d/.
 
-    weights/         megatron-core's torch_dist shards: model, fp32 masters, moments
+    weights/         megatron-core's torch_dist shards: model, fp32 masters, moments; of an import the model in fp32
     tokenizer/       the tokenizer that the tokens were built with
     config.yaml      the run's resolved configuration
     checkpoint.json  step, tokens seen, vocabulary, fingerprints; written last
@@ -19,6 +19,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from megatron.core import dist_checkpointing, parallel_state
+from megatron.core.dist_checkpointing import ShardedTensor
 from megatron.core.distributed import DistributedDataParallel
 from megatron.core.optimizer import MegatronOptimizer
 
@@ -54,6 +55,11 @@ class CheckpointInfo:
     corpora: list[dict[str, Any]] = field(default_factory=list)
     """What was attested of each corpus that the model has seen, see `data_pipeline.gate.carried`; empty in checkpoints
     that were written before they held it."""
+    origin: dict[str, Any] | None = None
+    """What the run's first weights were imported from, a `pretrain.huggingface.importing.Origin`; None where they were
+    drawn."""
+    has_optimizer: bool = True
+    """False for imported weights, from which the optimizer starts anew."""
 
 
 def folder_of(run_dir: Path, step: int) -> Path:
@@ -157,6 +163,46 @@ def load_model(checkpoint: Path, chunk: MegatronBert) -> None:
     """Fill a bare model from a checkpoint of any layout, without an optimizer."""
     state = {"model": chunk.sharded_state_dict(metadata=_sharding_metadata())}
     chunk.load_state_dict(_load_shards(state, checkpoint)["model"])
+
+
+def save_weights(folder: Path, chunk: MegatronBert, info: CheckpointInfo, config: str, tokenizer_dir: Path) -> None:
+    """Write `folder` as a checkpoint without an optimizer, from the one process there is; `config` is its config.yaml.
+
+    It appears under its name when it is complete on disk.
+    """
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    make_private_folder(partial)
+    try:
+        (partial / "weights").mkdir()
+        metadata = _sharding_metadata()
+        state = {"model": chunk.sharded_state_dict(metadata=metadata)}
+        del metadata["dp_cp_group"]
+        dist_checkpointing.save(state, str(partial / "weights"), content_metadata=metadata)
+        shutil.copytree(tokenizer_dir, partial / "tokenizer")
+        write_text(partial / "config.yaml", config)
+        write_json(partial / MARKER, asdict(info))
+        _fsync_tree(partial)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def load_weights(checkpoint: Path, models: list[DistributedDataParallel], optimizer: MegatronOptimizer) -> None:
+    """Fill model and fp32 masters from the weights of a checkpoint of any layout; the moments stay as they are.
+
+    The masters take the weights as they were saved, not what bf16 leaves of them.
+    """
+    state: dict[str, Any] = {}
+    for key, model in zip(_model_keys(models), models, strict=True):
+        state[key] = unwrap(model).sharded_state_dict(metadata=_sharding_metadata())
+        for entry in state[key].values():
+            if isinstance(entry, ShardedTensor):
+                entry.data, entry.dtype = entry.data.float(), torch.float32
+    loaded = _load_shards(state, checkpoint)
+    for key, model in zip(_model_keys(models), models, strict=True):
+        unwrap(model).load_state_dict(loaded[key])
+    optimizer.reload_model_params(loaded)
 
 
 def _load_shards(state: dict[str, Any], checkpoint: Path) -> dict[str, Any]:
