@@ -232,6 +232,7 @@ def _fill(chunk: "MegatronBert", weights: "dict[str, torch.Tensor]") -> None:
 
 def _measured_parity(chunk: "MegatronBert", source: "HuggingFaceModel") -> dict[str, Any]:
     """Raises NotemillError where the training model computes something else than transformers does."""
+    import torch
     from transformers import MegatronBertForPreTraining
     from transformers.utils.logging import disable_progress_bar
 
@@ -244,7 +245,11 @@ def _measured_parity(chunk: "MegatronBert", source: "HuggingFaceModel") -> dict[
         dict(chunk.named_parameters()), num_layers=model.num_layers, num_heads=model.num_attention_heads
     )
     reference = MegatronBertForPreTraining.from_pretrained(
-        None, config=source.config, state_dict=ours | source.tensors, attn_implementation="eager"
+        None,
+        config=source.config,
+        state_dict=ours | source.tensors,
+        dtype=torch.float32,
+        attn_implementation="eager",
     )
     parity = measure_parity(chunk, reference, vocab_size=encoder.vocab_size, max_length=encoder.positions)
     # Logits of a trained model may be large, and fp32 keeps seven digits.

@@ -81,6 +81,7 @@ def test_a_half_precision_pickle_comes_in_as_it_is(published, copy, tmp_path):
         "bert.embeddings.position_ids": torch.arange(POSITIONS)[None],
     }
     torch.save(theirs | again, copy / "pytorch_model.bin")
+    edit(copy, dtype="float16")
     export(import_model(copy, tmp_path / "start"), tmp_path / "hf")
     same(tensors(tmp_path / "hf"), {name: tensor.float() for name, tensor in theirs.items()})
 
