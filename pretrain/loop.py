@@ -9,6 +9,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -35,6 +36,7 @@ from pretrain.guard import FILE as SKIPPED_FILE
 from pretrain.guard import Guard
 from pretrain.losses import Validation
 from pretrain.metrics import MetricsLog
+from pretrain.model.same_shape import require_same_model
 from pretrain.parallel.distributed import Ranks, seed_dropout, side_store
 from pretrain.schedule import learning_rate
 from pretrain.watchdog import Watchdog
@@ -69,6 +71,7 @@ class Trainer:
         self._last_saved = -1
         self._stall_told = 0.0
         self._validation_batches: list[Batch] | None = None
+        self.origin: dict[str, Any] | None = None
         tokens = self.loader.manifest
         self.corpora = add_corpus([], tokens.corpus_manifest_sha256, tokens.attestation)
 
@@ -89,6 +92,8 @@ class Trainer:
         except Exception as error:
             self.watchdog.blame(error)
             raise
+        # Rank 0 may hold the store that the others' watchdogs ask.
+        dist.barrier()
         self.watchdog.stop()
         if self.step < self.config.train.steps and self.ranks.is_main:
             say(
@@ -234,8 +239,11 @@ class Trainer:
 
     def _candidates_before(self, step: int) -> list[Path]:
         own = checkpoint.complete_checkpoints(self.run_dir)[::-1]
-        start = [self._start] if self._start is not None and self._start not in own else []
-        return [path for path in own if step_of(path) < step] + start
+        before = [path for path in own if step_of(path) < step]
+        # An import holds no optimizer to go back to.
+        if self._start is not None and self._start not in own and checkpoint.read_info(self._start).has_optimizer:
+            before.append(self._start)
+        return before
 
     # ---- held-out rows ---------------------------------------------------------------------------------------------
 
@@ -295,8 +303,8 @@ class Trainer:
         tokens = self.loader.manifest
         self.corpora = add_corpus(info.corpora, tokens.corpus_manifest_sha256, tokens.attestation)
         if self.ranks.is_main:
-            say(f"resumed from {self._start} at step {info.step}")
-            if not same_rows:
+            say(f"resumed from {self._start} at step {info.step}" if info.step else f"started from {self._start}")
+            if info.step and not same_rows:
                 say("the data or its settings differ from the checkpoint's: rows from here on are another sequence")
 
     def _load(self, found: Path) -> checkpoint.CheckpointInfo:
@@ -306,12 +314,18 @@ class Trainer:
             raise NotemillError(
                 f"{found} was trained with another tokenizer ({info.vocab_size} pieces, fingerprint "
                 f"{info.tokenizer_fingerprint[:12]}) than {self.config.data.path} ({self.loader.vocab_size} pieces, "
-                f"{self.loader.tokenizer_fingerprint[:12]}); point data.path at the tokens it was trained on."
+                f"{self.loader.tokenizer_fingerprint[:12]}); point data.path at tokens that were built with "
+                f"{found / 'tokenizer'}."
             )
-        self.engine.load(found / "weights")
+        require_same_model(found, self.config)
+        if info.has_optimizer:
+            self.engine.load(found / "weights")
+        else:
+            self.engine.load_weights(found / "weights")
+        self.origin = info.origin
         self.step, self.rows_seen, self.tokens_seen = info.step, info.rows_seen, info.tokens_seen
         # Checkpoints from before checksums do not say whether their step was validated; it was.
-        self.valid_loss = math.nan if info.checksums_sha256 is None else info.valid_loss
+        self.valid_loss = math.nan if info.step and info.checksums_sha256 is None else info.valid_loss
         self._last_saved = self.step if found == checkpoint.folder_of(self.run_dir, self.step) else -1
         if info.window_start is not None and info.data_fingerprint == self.loader.fingerprint:
             self.loader.start_at(WindowStart(**info.window_start))
@@ -342,6 +356,7 @@ class Trainer:
                 world_size=self.ranks.world_size,
                 engine=self.config.engine.name,
                 corpora=self.corpora,
+                origin=self.origin,
                 valid_loss=self.valid_loss,
                 guard=self.guard.state.to_json(),
             )

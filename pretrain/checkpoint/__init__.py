@@ -1,6 +1,6 @@
 """Sharded checkpoints that any layout can load: RUN/checkpoints/step-%08d/.
 
-    weights/         what the engine saved: model, fp32 masters, moments
+    weights/         what the engine saved: model, fp32 masters, moments; of an import the model in fp32
     tokenizer/       the tokenizer that the tokens were built with
     config.yaml      the run's resolved configuration
     checksums.json   size and SHA-256 of every file above
@@ -12,6 +12,6 @@ newest complete checkpoint and, with `checkpoint.keep_best`, `best` to the one w
 """
 
 from pretrain.checkpoint.folder import choose, complete_checkpoints, folder_of
-from pretrain.checkpoint.info import VERSION, CheckpointInfo, read_info
+from pretrain.checkpoint.info import MARKER, VERSION, CheckpointInfo, read_info
 
-__all__ = ["VERSION", "CheckpointInfo", "choose", "complete_checkpoints", "folder_of", "read_info"]
+__all__ = ["MARKER", "VERSION", "CheckpointInfo", "choose", "complete_checkpoints", "folder_of", "read_info"]

@@ -33,6 +33,11 @@ class CheckpointInfo:
     counted again."""
     corpora: list[dict[str, Any]] = field(default_factory=list)
     """What was attested of each corpus that the model has seen, see `data_pipeline.gate.carried`."""
+    origin: dict[str, Any] | None = None
+    """What the run's first weights were imported from, a `pretrain.huggingface.importing.Origin`; None where they were
+    drawn."""
+    has_optimizer: bool = True
+    """False for imported weights, from which the optimizer starts anew."""
     valid_loss: float | None = None
     """Loss on held-out rows at this step; None where this step was not validated."""
     guard: dict[str, Any] | None = None

@@ -117,17 +117,8 @@ class Saver:
 
     def _seal(self, rest: Callable[[], object]) -> None:
         assert self._info is not None
-        partial, final = self._partial, self._final
         rest()
-        shutil.copytree(self._tokenizer_dir, partial / "tokenizer")
-        write_text(partial / "config.yaml", to_yaml(self._config))
-        checksums_sha256 = write_checksums(partial)
-        _fsync_tree(partial)
-        write_info(partial, replace(self._info, checksums_sha256=checksums_sha256))
-        # A folder of this step that an earlier life of this run left is replaced whole.
-        checkpoints.remove(final)
-        partial.rename(final)
-        _fsync(final.parent)
+        seal(self._partial, self._final, self._info, to_yaml(self._config), self._tokenizer_dir)
         checkpoints.retain(self._run_dir, self._config.checkpoint)
 
     def _end(self, problem: str | None) -> None:
@@ -149,6 +140,19 @@ class Saver:
     def add_stall(self, seconds: float) -> None:
         self.stall_seconds += seconds
         self._stall_of_save += seconds
+
+
+def seal(partial: Path, final: Path, info: CheckpointInfo, config: str, tokenizer_dir: Path) -> None:
+    """Make the complete checkpoint `final` of `partial`, which holds the weights; `config` is its config.yaml."""
+    shutil.copytree(tokenizer_dir, partial / "tokenizer")
+    write_text(partial / "config.yaml", config)
+    checksums_sha256 = write_checksums(partial)
+    _fsync_tree(partial)
+    write_info(partial, replace(info, checksums_sha256=checksums_sha256))
+    # A folder of this step that an earlier life of this run left is replaced whole.
+    checkpoints.remove(final)
+    partial.rename(final)
+    _fsync(final.parent)
 
 
 class _Stopwatch:

@@ -15,7 +15,7 @@ from pretrain.config import PretrainConfig
 from pretrain.data.batch import Batch
 from pretrain.engines.base import Engine, Saving, StepLosses, Update
 from pretrain.engines.megatron.optimizer import build_optimizer, clip_gradients, wrap_for_data_parallel
-from pretrain.engines.megatron.weights import begin_saving_weights, load_weights
+from pretrain.engines.megatron.weights import begin_saving_state, load_state, load_weights
 from pretrain.losses import (
     VALIDATION_SUMS,
     Validation,
@@ -87,9 +87,12 @@ class MegatronEngine(Engine):
         ]
 
     def begin_save(self, folder: Path) -> Saving:
-        return begin_saving_weights(folder, self.models, self.optimizer)
+        return begin_saving_state(folder, self.models, self.optimizer)
 
     def load(self, folder: Path) -> None:
+        load_state(folder, self.models, self.optimizer)
+
+    def load_weights(self, folder: Path) -> None:
         load_weights(folder, self.models, self.optimizer)
 
     @property
