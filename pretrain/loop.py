@@ -37,7 +37,7 @@ from pretrain.guard import Guard
 from pretrain.losses import Validation
 from pretrain.metrics import MetricsLog
 from pretrain.model.same_shape import require_same_model
-from pretrain.parallel.distributed import Ranks, seed_dropout, side_store
+from pretrain.parallel.distributed import Ranks, seed_dropout
 from pretrain.schedule import learning_rate
 from pretrain.watchdog import Watchdog
 
@@ -62,12 +62,14 @@ class Trainer:
         self.feed = RowFeed(self.loader, config, ranks)
         self.guard = Guard(config.train)
         self.saver = Saver(config, self.engine, Path(self.loader.tokenizer_dir), is_main=ranks.is_main)
-        self.watchdog = Watchdog(side_store(), ranks.world_rank, ranks.world_size, config.train.hang_timeout_s)
+        # torch's stubs do not know `clone`.
+        connection = ranks.store.clone()  # type: ignore[attr-defined]
+        self.watchdog = Watchdog(connection, ranks.world_rank, ranks.world_size, config.train.hang_timeout_s)
         self.step, self.rows_seen, self.tokens_seen, self.stop_requested = 0, 0, 0, False
         self.valid_loss: float | None = None
         self.metrics: MetricsLog | None = None
         self.flops_per_second_at_peak = _peak_of_run(ranks)
-        self._start: Path | None = None
+        self._foreign_start: Path | None = None
         self._last_saved = -1
         self._stall_told = 0.0
         self._validation_batches: list[Batch] | None = None
@@ -238,12 +240,8 @@ class Trainer:
             say(f"{story}: went back to {found} and goes on without their rows")
 
     def _candidates_before(self, step: int) -> list[Path]:
-        own = checkpoint.complete_checkpoints(self.run_dir)[::-1]
-        before = [path for path in own if step_of(path) < step]
-        # An import holds no optimizer to go back to.
-        if self._start is not None and self._start not in own and checkpoint.read_info(self._start).has_optimizer:
-            before.append(self._start)
-        return before
+        before = [path for path in checkpoint.complete_checkpoints(self.run_dir)[::-1] if step_of(path) < step]
+        return before if self._foreign_start is None else [*before, self._foreign_start]
 
     # ---- held-out rows ---------------------------------------------------------------------------------------------
 
@@ -294,16 +292,19 @@ class Trainer:
             held.enter_context(only_writer(make_private_folder(self.run_dir)))
             return candidates(self.run_dir, self.config.checkpoint.resume)
 
-        self._start = first_undamaged(found, self.run_dir)
-        if self._start is None:
+        start = first_undamaged(found, self.run_dir)
+        if start is None:
             return
-        info = self._load(self._start)
+        info = self._load(start)
+        # A checkpoint of another run stays where it is; an import holds no optimizer to go back to.
+        if info.has_optimizer and start.parent != self.run_dir / "checkpoints":
+            self._foreign_start = start
         same_rows = info.data_fingerprint == self.loader.fingerprint
         self.guard.resume(info.guard, same_rows=same_rows)
         tokens = self.loader.manifest
         self.corpora = add_corpus(info.corpora, tokens.corpus_manifest_sha256, tokens.attestation)
         if self.ranks.is_main:
-            say(f"resumed from {self._start} at step {info.step}" if info.step else f"started from {self._start}")
+            say(f"resumed from {start} at step {info.step}" if info.step else f"started from the weights in {start}")
             if info.step and not same_rows:
                 say("the data or its settings differ from the checkpoint's: rows from here on are another sequence")
 

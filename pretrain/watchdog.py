@@ -114,17 +114,17 @@ class Watchdog:
     def _judge(self) -> None:
         now = time.monotonic()
         self._has_alarm = self._has_alarm or bool(self._try(lambda: self._store.check([_ALARM])))
-        patience_s = (
-            min(self._timeout_s, _BEATS_TO_BE_SILENT * self._interval_s) if self._has_alarm else self._timeout_s
-        )
+        is_stuck = self._rank == 0 and now - min(seen.moved_at for seen in self._seen.values()) > self._timeout_s
+        # Where something is known to be wrong, a few beats that are missing tell which rank it is.
+        few_beats_s = min(_BEATS_TO_BE_SILENT * self._interval_s, self._timeout_s)
+        patience_s = few_beats_s if is_stuck or self._has_alarm else self._timeout_s
         first_silent = min(self._seen, key=lambda rank: self._seen[rank].spoke_at)
         if now - self._seen[first_silent].spoke_at > patience_s:
             self._condemn(first_silent, "has died or was stopped")
-        elif now - min(seen.moved_at for seen in self._seen.values()) > self._timeout_s and self._rank == 0:
-            least = min(self._seen, key=lambda rank: self._seen[rank].position.phases)
-            is_alone = (
-                sum(seen.position.phases == self._seen[least].position.phases for seen in self._seen.values()) == 1
-            )
+        elif is_stuck:
+            phases = {rank: seen.position.phases for rank, seen in self._seen.items()}
+            least = min(phases, key=lambda rank: phases[rank])
+            is_alone = list(phases.values()).count(phases[least]) == 1
             self._condemn(least, "hangs" if is_alone else "and others hang at the same place")
 
     def _condemn(self, rank: int, what: str) -> None:

@@ -174,9 +174,18 @@ def _problem_of(work: Callable[[], object]) -> str | None:
         work()
     except NotemillError as error:
         return str(error).rstrip(".")
-    # shutil.Error is an OSError without a number; torch's writers raise RuntimeError for a disk that is full.
     except (OSError, RuntimeError) as error:
-        return " ".join((getattr(error, "strerror", None) or str(error)).split())[:200]
+        reason = _system_error_behind(error) or str(error)
+        return " ".join(reason.split())[:200]
+    return None
+
+
+def _system_error_behind(error: BaseException | None) -> str | None:
+    """As in "No space left on device"; torch's writers raise errors of their own over those of the system."""
+    while error is not None:
+        if isinstance(error, OSError) and error.strerror:
+            return error.strerror
+        error = error.__cause__ or error.__context__
     return None
 
 

@@ -4,6 +4,8 @@ import datetime
 import hashlib
 import os
 import socket
+import time
+import uuid
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +16,7 @@ from pretrain.config import PretrainConfig
 from pretrain.parallel.layout import layout_problems
 
 _LEAST_TIMEOUT_S = 600.0
-_STORE_TIMEOUT = datetime.timedelta(seconds=10)
+_POLL_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Ranks:
     data_rank: int
     data_size: int
     device: torch.device
+    store: dist.Store
+    """Where the ranks met; for a thread, `clone` makes a connection of its own."""
 
     @property
     def is_main(self) -> bool:
@@ -72,7 +76,12 @@ def start(config: PretrainConfig, vocab_size: int) -> Ranks:
         torch.cuda.set_device(device)
     # Beyond the watchdog's patience: it names the rank that hangs, which a collective that gives up does not.
     timeout = datetime.timedelta(seconds=max(_LEAST_TIMEOUT_S, 2 * config.train.hang_timeout_s))
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timeout)
+    store, rank, world_size = next(dist.rendezvous("env://", timeout=timeout))
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        store = _of_this_life(store, rank, world_size)
+    dist.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo", store=store, rank=rank, world_size=world_size, timeout=timeout
+    )
 
     from megatron.core import parallel_state
 
@@ -89,6 +98,7 @@ def start(config: PretrainConfig, vocab_size: int) -> Ranks:
         data_rank=parallel_state.get_data_parallel_rank(),
         data_size=parallel_state.get_data_parallel_world_size(),
         device=device,
+        store=store,
     )
 
 
@@ -99,15 +109,6 @@ def stop() -> None:
     parallel_state.destroy_model_parallel()
     if dist.is_initialized():
         dist.destroy_process_group()
-
-
-def side_store() -> dist.Store:
-    """A connection to the rendezvous store that no collective uses, empty of what earlier lives of this run told."""
-    if dist.get_world_size() == 1:
-        return dist.HashStore()
-    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    store = dist.TCPStore(address, port, is_master=False, timeout=_STORE_TIMEOUT)
-    return dist.PrefixStore(f"notemill/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
 def first_problem(problem: str | None) -> str | None:
@@ -124,6 +125,30 @@ def seed_dropout(seed: int, step: int) -> None:
     place = (parallel_state.get_data_parallel_rank(), parallel_state.get_pipeline_model_parallel_rank())
     digest = hashlib.sha256(repr((seed, step, place)).encode()).digest()
     tensor_parallel.model_parallel_cuda_manual_seed(int.from_bytes(digest[:4], "big"))
+
+
+def _of_this_life(store: dist.Store, rank: int, world_size: int) -> dist.Store:
+    """The part of torchrun's store that belongs to this start of the ranks.
+
+    torchrun keeps its store when it starts ranks again, and they would find the addresses of dead ones in it
+    (https://github.com/pytorch/pytorch/issues/135712). Its counts of restarts differ between nodes, so rank 0 numbers the
+    lives and tells each rank that asks in this one.
+    """
+    store = dist.PrefixStore("notemill", store)
+    if rank:
+        asked = uuid.uuid4().hex
+        store.set(f"asked/{rank}", asked)
+        life = int(store.get(f"answer/{asked}"))
+        store.add(f"joined/{life}", 1)
+    else:
+        life = store.add("lives", 1)
+        while store.add(f"joined/{life}", 0) < world_size - 1:
+            # What a dead rank asked is answered as well, until the living one asks.
+            for other in range(1, world_size):
+                if store.check([f"asked/{other}"]):
+                    store.set(f"answer/{store.get(f'asked/{other}').decode()}", str(life))
+            time.sleep(_POLL_S)
+    return dist.PrefixStore(f"life-{life}", store)
 
 
 def _free_port() -> int:

@@ -84,8 +84,8 @@ def test_a_rank_that_is_stopped_ends_all_and_is_named(number, tokens_dir, tmp_pa
         assert run.end() != 0
         told = re.search(r"rank (\d) on (\S+) has died or was stopped after step (\d+), in phase (\w+)", run.said)
         assert told and int(told[1]) == number and told[2] == socket.gethostname()
-        last = rows(run.run_dir)[-1]["step"]
-        assert abs(int(told[3]) - last) <= 1
+        # As it told with its last beat, which is up to two seconds old.
+        assert 0 < int(told[3]) <= rows(run.run_dir)[-1]["step"] + 1
         # On a machine that is not overloaded it is the timeout and two beats.
         assert TIMEOUT_S * 0.9 <= named_after <= 3 * TIMEOUT_S
         assert complete_checkpoints(run.run_dir) == []
