@@ -131,8 +131,8 @@ def _of_this_life(store: dist.Store, rank: int, world_size: int) -> dist.Store:
     """The part of torchrun's store that belongs to this start of the ranks.
 
     torchrun keeps its store when it starts ranks again, and they would find the addresses of dead ones in it
-    (https://github.com/pytorch/pytorch/issues/135712). Its counts of restarts differ between nodes, so rank 0 numbers the
-    lives and tells each rank that asks in this one.
+    (https://github.com/pytorch/pytorch/issues/135712). Its counts of restarts differ between nodes, so rank 0 numbers
+    the lives and tells each rank that asks in this one.
     """
     store = dist.PrefixStore("notemill", store)
     if rank:
