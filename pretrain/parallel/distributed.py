@@ -13,7 +13,8 @@ from launch.errors import NotemillError
 from pretrain.config import PretrainConfig
 from pretrain.parallel.layout import layout_problems
 
-_TIMEOUT = datetime.timedelta(minutes=10)
+_LEAST_TIMEOUT_S = 600.0
+_STORE_TIMEOUT = datetime.timedelta(seconds=10)
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,10 @@ def start(config: PretrainConfig, vocab_size: int) -> Ranks:
     Raises NotemillError when model, vocabulary, batch, layout and world size do not fit together, with all reasons.
     """
     device = choose_device(config)
+    if config.train.deterministic:
+        # cuBLAS reads it when its first handle is made.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     problems = layout_problems(config, world_size=world_size, vocab_size=vocab_size)
     if problems:
@@ -65,7 +70,9 @@ def start(config: PretrainConfig, vocab_size: int) -> Ranks:
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(_free_port()), RANK="0", WORLD_SIZE="1")
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
+    # Beyond the watchdog's patience: it names the rank that hangs, which a collective that gives up does not.
+    timeout = datetime.timedelta(seconds=max(_LEAST_TIMEOUT_S, 2 * config.train.hang_timeout_s))
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timeout)
 
     from megatron.core import parallel_state
 
@@ -92,6 +99,22 @@ def stop() -> None:
     parallel_state.destroy_model_parallel()
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def side_store() -> dist.Store:
+    """A connection to the rendezvous store that no collective uses, empty of what earlier lives of this run told."""
+    if dist.get_world_size() == 1:
+        return dist.HashStore()
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = dist.TCPStore(address, port, is_master=False, timeout=_STORE_TIMEOUT)
+    return dist.PrefixStore(f"notemill/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+
+
+def first_problem(problem: str | None) -> str | None:
+    """The problem of the lowest rank that has one, told to all ranks; None when none has. All ranks call it."""
+    found: list[str | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, problem)
+    return next((told for told in found if told is not None), None)
 
 
 def seed_dropout(seed: int, step: int) -> None:
