@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_pipeline.config import DeidConfig
+from data_pipeline.deid.beside import grown, trimmed
 from data_pipeline.deid.note_titles import is_cut_short
 from data_pipeline.deid.other_scripts import find_other_scripts
 from data_pipeline.deid.patterns.find import find_by_pattern
@@ -76,7 +77,10 @@ def find_phi_in_all(
             spans += roster.find(plain, patient_id)
         for find in finders:
             spans += find(text)
-    return [union(spans + repeated_names(plain, spans)) for plain, spans in zip(plains, found, strict=True)]
+        spans += grown(plain, spans)
+    return [
+        trimmed(plain, union(spans + repeated_names(plain, spans))) for plain, spans in zip(plains, found, strict=True)
+    ]
 
 
 def deidentify(text: str, patient_id: str = "", roster: Roster | None = None) -> Deidentified:

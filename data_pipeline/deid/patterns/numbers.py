@@ -27,7 +27,9 @@ _IP = (
 _EXTENSION = r"(?:,? ?(?i:x|ext\.?|extension) ?\d{1,6}\b|\b)"
 _PHONE = "|".join(
     (
-        rf"(?:\+?\b(?:001|1)[-. ])?(?:\(\d{{3}}\)[ \n-]{{0,2}}|\b\d{{3}}[-. /])\d{{3}}[-. /]\d{{4}}{_EXTENSION}",
+        rf"(?:\+?\b(?:001|1)[-. ]?)?(?:\(\d{{3}}\)[ \n-]{{0,2}}|\b\d{{3}}[-. /])\d{{3}}[-. /]\d{{4}}{_EXTENSION}",
+        rf"\(\d{{3}}\) ?\d{{7}}{_EXTENSION}",
+        r"\b(?:[pcwhtf]|[PCWHTF]|ph|pg)[:.)]? \d{1,2}-\d{4}\b",
         rf"\b\d{{3}}-\d{{4}}{_EXTENSION}",
         r"\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,5}\b",
         r"\b0\d{1,4}[ .-]\d{2,4}(?:[ .-]\d{2,4}){1,3}\b",
@@ -98,7 +100,7 @@ _ID = "|".join(
         r"#\s?(?:[A-Z]{1,4}-?)?\d{5,}\b",
         r"\b\d{2}-\d{2}-\d{2}(?:-\d{1,2})?\b",
         # Accession and pathology numbers: S19-12345, CT-31-77196.
-        r"\b[A-Z]{1,4}-?\d{2}-\d{4,8}\b",
+        r"\b[A-Z]{1,4}-?\d{2}-\d{4,8}(?:-\d{1,3})?\b",
     )
 )
 _ID_CUE_CLASSES = [(cls, re.compile(rf"(?:{cues})(?![a-z])", re.I)) for cls, cues in _ID_CUES.items()]
@@ -151,7 +153,7 @@ def _judge_id(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
 
 _SPELLED_OUT = "|".join(
     (
-        r"\b(?i:plate|tag|rego|reg|registration|vehicle|car)s?(?i: number| no\.?| is|:"
+        r"\b(?i:plate|tag|rego|reg|registration|vehicle|car|lic)s?(?i: number| no\.?| is|:"
         r"|#){0,2} (?:[A-Z]{2} )?[A-Z0-9]{1,4}[ -][A-Z0-9]{2,5}\b",
         r"\b(?i:ssn|social security)[^.\n\d]{0,20}(?i:ending|last (?:4|four))[^\d\n]{0,14}\d{4}\b",
         (
