@@ -1,31 +1,40 @@
 """What belongs to a name that was found: initials, a second surname, the other of two people; and what does not.
 
-    "E. Kilbane"   "VANDERKOLK, J"   "Anneke de Vries-Boateng"   "Toomey III"      grows
-    "Landry/Fontenot"   "Chaya and Tzipora"   "Pilar, Big Mike"                    the neighbour joins
-    "Wanda Eads RN"   "Dear Len"                                                   shrinks
+"E. Kilbane"   "VANDERKOLK, J"   "Anneke de Vries-Boateng"   "Toomey III"      grows
+"Landry/Fontenot"   "Chaya and Tzipora"   "Pilar, Big Mike"                    the neighbour joins
+"Wanda Eads RN"   "Dear Len"                                                   shrinks
 """
 
 import re
 from collections.abc import Iterable, Iterator
 
 from data_pipeline.deid.eponyms import thing_follows
-from data_pipeline.deid.lexicon import CREDENTIALS, what_is_known
+from data_pipeline.deid.lexicon import CREDENTIALS, is_strong, what_is_known
 from data_pipeline.deid.spans import PhiSpan
 from data_pipeline.deid.words import Known, not_names, word_set
 
-_PARTICLES = r"(?:de la|de los|de|del|della|dos|das|da|di|du|van der|van den|van|von|den|ter|ten|bin|binti|ibn|al|el|le|la)"
+_PARTICLES = (
+    r"(?:de la|de los|de|del|della|dos|das|da|di|du|van der|van den|van|von|den|ter|ten|bin|binti|ibn|al|el|le|la)"
+)
 _WORD = r"[A-Z][a-z'-]+(?:[A-Z-][A-Za-z'-]+)?"
 _BEFORE = re.compile(
-    r"(?<![A-Za-z0-9.])(?:(?:[A-Z]\. ?){1,3}|(?:Wm|Chas|Geo|Jas|Thos|Jos|Robt|Mohd|Md)\.? )$|(?<=[\n.;(|/] )[A-Z] $|(?<=[\n(|/])[A-Z] $"
+    r"(?<![A-Za-z0-9.])(?:(?:[A-Z]\. ?){1,3}|(?:Wm|Chas|Geo|Jas|Thos|Jos|Robt|Mohd|Md)\.? )$|(?<=[\n.;(|/] )[A-Z] $"
+    r"|(?<=[\n(|/])[A-Z] $"
 )
 _AFTER = re.compile(
-    rf" {_PARTICLES} {_WORD}(?: {_WORD})?|,? (?:Jr|Sr|II|III|IV)\b\.?(?! [A-Z]?[a-z])|,? [A-Z]\.?(?=[ \t]*(?:\n|$|[;|)]| {{2}}))"
+    rf" {_PARTICLES} {_WORD}(?: {_WORD})?|,? (?:Jr|Sr|II|III|IV)\b\.?(?! [A-Z]?[a-z])|,? [A-Z]\.?(?=[ \t]*(?:\n|$"
+    rf"|[;|)]| {{2}}))"
 )
 _OTHER = re.compile(rf"(?: ?[/&+] ?| and | or )({_WORD})(?![A-Za-z0-9@_]|\.[a-z]|'s [a-z]+(?:oma|itis)\b)")
-_NOT_BEHIND = word_set("MSC BSC NPI SPR IMC DM PAC DNP RPSGT LADC DPT PGY FY1 FY2 ST3 CT1 SHO HO RMN RGN EN AHP MRCGP")
+_NOT_BEHIND = word_set(
+    "MSC BSC NPI SPR IMC DM PAC DNP RPSGT LADC DPT PGY FY1 FY2 ST3 CT1 SHO HO RMN RGN EN AHP MRCGP WOCN CPNP CCC SLP"
+    " UR DEA DOD DOB"
+)
 _TITLES = word_set(
-    "dear rev fr capt captain miss cousin auntie aunty aunt uncle frau herr smt shri sri mr mrs ms dr dra prof pastor chaplain"
-    " crew colleague sir madam sister father brother lt col sgt officer ofc nnp fob patient pt doc"
+    "dear rev fr capt captain miss cousin auntie aunty aunt uncle frau herr smt shri sri mr mrs ms dr dra prof pastor"
+    " chaplain"
+    " rabbi boss decedent ep lpn slp sho rn np md sw crew colleague sir madam sister father brother lt col sgt"
+    " officer ofc nnp fob patient pt doc"
 )
 _LAST_WORD = re.compile(r"[ ,.]+([A-Za-z][A-Za-z0-9.-]*)$")
 _FIRST_WORD = re.compile(r"([A-Za-z]+)[., ]+(?=[A-Za-z])")
@@ -39,7 +48,9 @@ def grown(plain: str, found: Iterable[PhiSpan]) -> list[PhiSpan]:
 def trimmed(plain: str, spans: Iterable[PhiSpan]) -> list[PhiSpan]:
     """Spans of a `spans.union`, names without titles before and degrees behind them."""
     cut = (_trimmed(plain, span) if span.cls == "NAME" else span for span in spans)
-    return [span for span in cut if span.cls != "NAME" or plain[span.start : span.end].strip(".").lower() not in _TITLES]
+    return [
+        span for span in cut if span.cls != "NAME" or plain[span.start : span.end].strip(".").lower() not in _TITLES
+    ]
 
 
 def _more(plain: str, span: PhiSpan) -> Iterator[PhiSpan]:
@@ -57,12 +68,18 @@ def _more(plain: str, span: PhiSpan) -> Iterator[PhiSpan]:
 
 def _may_join(word: str) -> bool:
     known = what_is_known(word)
-    return len(word) > 2 and not known & (Known.ORDINARY | Known.STAYS | Known.EPONYM) and word.lower() not in not_names()
+    return (
+        len(word) > 2 and not known & (Known.ORDINARY | Known.STAYS | Known.EPONYM) and word.lower() not in not_names()
+    )
 
 
 def _trimmed(plain: str, span: PhiSpan) -> PhiSpan:
     start, end, _ = span
     while last := _LAST_WORD.search(plain, start, end):
+        # "B. Kwarteng   Ref: Mensah": the label of the next field.
+        if plain[end : end + 1] == ":" and not is_strong(what_is_known(last[1])):
+            end = last.start()
+            continue
         word = last[1].replace(".", "").replace("-", "").upper()
         if not (last[1].isupper() or word in ("MSC", "SPR")) or (word not in CREDENTIALS and word not in _NOT_BEHIND):
             break

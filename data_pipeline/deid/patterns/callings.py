@@ -18,7 +18,8 @@ _WORD = r"[A-Z][A-Za-z'-]+"
 _TOKEN = re.compile(r"[A-Za-z][A-Za-z'-]*")
 
 _QUOTED = (
-    r"(?:\(\"|\('|\")[A-Z][a-z]*(?:-[A-Z])?[a-z]+(?: [A-Z][a-z]+)?[,.]?(?:\"|'\))|\b(?i:called|nickname|nicknamed|goes by|known as"
+    r"(?:\(\"|\('|\")[A-Z][a-z]*(?:-[A-Z])?[a-z]+(?: [A-Z][a-z]+)?[,.]?(?:\"|'\))|\b(?i:called|nickname|nicknamed"
+    r"|goes by|known as"
     r"|prefers|aka|a\.k\.a\.|name)[a-z ]{0,15} [\"'][A-Za-z-]+[,.]?[\"']"
 )
 _QUOTED_NAME = re.compile(r"[A-Za-z][A-Za-z -]*(?=[,.]?[\"']\)?$)")
@@ -77,7 +78,8 @@ _AGED = r"\b[A-Z][A-Za-z'-]+,? {1,2}\d{1,2} ?(?:[MF]\b|[yY]\.?/?[oO]\b)"
 _LETTERS_TAIL = re.compile(r"(?:(?:[A-Z]\. ?){2,3}|[A-Za-z]{2,3})$")
 _LETTERS_ONLY = re.compile(r"[A-Za-z]+")
 _SLASHED = (
-    r"(?:^|[\s.;])(?:[A-Z]{2,4}[/:][a-z]{2,3}|[a-z]{3}/[a-z]{2,3}|[A-Z][a-z]{2,}/[a-z]{2,3}|/[a-z]{2,3}|[A-Z]{3}/[A-Z]{2,3})[ \t]*(?:\n|$)"
+    r"(?:^|[\s.;])(?:[A-Z]{2,4}[/:][a-z]{2,3}|[a-z]{3}/[a-z]{2,3}"
+    r"|[A-Z][a-z]{2,}/[a-z]{2,3}|/[a-z]{2,3}|[A-Z]{3}/[A-Z]{2,3})[ \t]*(?:\n|$)"
 )
 _FORM = r"\b[A-Z][A-Z'-]+,[A-Z][A-Z'-]+(?: [A-Z][A-Z'-]*){0,2}\b|\b[A-Z][a-z'-]+,[A-Z][a-z'-]+(?: [A-Z]\b)?"
 _LABELLED = (

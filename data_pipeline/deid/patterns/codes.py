@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from data_pipeline.deid.lexicon import what_is_known
 from data_pipeline.deid.patterns.detector import Detector, whole
+from data_pipeline.deid.patterns.numbers import HOURS
 from data_pipeline.deid.spans import PhiSpan
 from data_pipeline.deid.words import Known
 
@@ -21,7 +22,7 @@ _CUES = (
     r"|warrant|intake|run|invoice|confirmation|conf|authorization|auth|referral|tracking|asset|device|transmitter|sensor|meter|model|pump|kit"
     r"|pack|monitor|implant|record|hospital|patient|pt|provider|employee|staff|student|service|session|workstation"
     r"|dictation|document|doc|voucher|cert(?:ificate)?|insurance|ins|health card|health|beneficiary|mbi|npi|dea|upin"
-    r"|uhid|nhs|ohip|phn|hcn|chi|crn|mpi|epi|emr|ehr|dni|nie|nhc|rut|cpf|curp|nss|bsn|pesel|nric|aadhaar|pan|abha|cnic|ppsn?"
+    r"|uhid|nhs|ohip|phn|hcn|chi|crn|mpi|epi|emr|ehr|dni|nie|nhc|rut|cpf|curp|nss|bsn|pesel|nric|aadhaar|pan|abha|cnic|ppsn?|hkid|hetu"
     r"|subj|screening|randomi[sz]ation|iwrs|ivrs|id|barcode|locker|slip|strips?|vial|booking|board|form"
 )
 _MARK = r"(?:\.? (?:numbers?|nos?\b\.?|nrs?\b\.?|num\b\.?|id\b)| ?#)"
@@ -45,7 +46,8 @@ _SURE = re.compile(r"badge|passport|docket|dni|nie|curp|aadhaar|pesel|nric|cnic"
 # "SH/2207/448190", "KTX-2209-118", "B-25-0618"; "9A41C7", "HUFR0713", "42190B"; "20-118834"; "7f3ac9e2-51b0"
 _JOINED = r"\b[A-Z]{1,6}(?:[-/.:][A-Z0-9]{1,8}){1,4}\b"
 _MIXED = (
-    r"\b[A-Z]{2,6}\d{4,}[A-Z]{0,3}\b|\b\d{1,3}[A-Z]{2,4}\d{3,}\b|\b\d{1,3}[A-Z]\d{4,}\b|\b[A-Z]{1,3}\d{3,6} \d{4,}\b|\b\d{6,}[A-Z]{1,3}\b"
+    r"\b[A-Z]{2,6}\d{4,}[A-Z]{0,3}\b|\b\d{1,3}[A-Z]{2,4}\d{3,}\b|\b\d{1,3}[A-Z]\d{4,}\b|\b[A-Z]{1,3}\d{3,6} \d{4,}\b"
+    r"|\b\d{6,}[A-Z]{1,3}\b"
     r"|\b[A-Z]{1,4}\d{2}[-/]\d{4,}\b|\b\d{2}:[A-Z]{1,3}\d{4,}\b"
 )
 _HYPHENED = (
@@ -65,7 +67,8 @@ _HASHED = r"(?:#|\b[Nn]os?\.) ?(?:[A-Za-z]{1,5}-?\d{3,}|\d{2,6}-\d{3,})\b"
 # "IMG_20190814_0033.jpg"
 _FILE = r"\b[A-Za-z]{2,12}_\d{4,}(?:_\w+)?\b"
 _ENDS_IN = (
-    r"\b(?i:ends|ending|end) (?i:in|with) \d{3,4}\b|\b(?i:card|account|acct|mrn|ssn|policy)[ -](?i:ending) \d{3,4}\b|\b[xX*]{3}[- ]?[xX*]{2}[- ]?\d{4}\b|\b(?:[xX*]{4}[- ]){1,3}\d{4}\b"
+    r"\b(?i:ends|ending|end) (?i:in|with) \d{3,4}\b|\b(?i:card|account|acct|mrn|ssn|policy)[ -](?i:ending) \d{3,4}\b"
+    r"|[xX*]{3}[- ]?[xX*]{2}[- ]?\d{4}\b|\b(?:[xX*]{4}[- ]){1,3}\d{4}\b"
     r"|\b(?i:last (?:4|four))(?i: digits?| of (?:ssn|social|card)| is|:| are| ssn)* {1,2}\d{4}\b"
 )
 _LOGIN = (
@@ -183,8 +186,7 @@ def _judge_file(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
 
 
 def _judge_thrice(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
-    """ "4417 8823 9901", but not the hours "0800 1200 1600"."""
-    if any(int(group) > 2400 for group in plain[start:end].replace("-", " ").split()):
+    if not HOURS.fullmatch(plain, start, end):
         yield PhiSpan(start, end, "ID")
 
 
@@ -212,7 +214,12 @@ def _judge_login(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
 
 def _judge_spaced(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     value = _SPACED_VALUE.search(plain, start, end)
-    if value and sum(char.isdigit() for char in value[0]) > 5 and not _is_measure(plain, value.start(), end):
+    if (
+        value
+        and not HOURS.fullmatch(value[0])
+        and sum(char.isdigit() for char in value[0]) > 5
+        and not _is_measure(plain, value.start(), end)
+    ):
         yield PhiSpan(value.start(), end, "ID")
 
 

@@ -58,7 +58,8 @@ _NAMED_DAY = (
 )
 _HOLIDAY = (
     rf"(?:(?i:{_NAMED_DAY})|Tet|Lent|Advent|New Year|{_SAINT}(?:'?s)? Day)\b"
-    r"(?:(?i: bank holiday| day| eve| night| morning| weekend| week| holidays?))?(?i:'s eve)?(?:,? \d{4}\b)?"
+    r"(?:(?i: bank holiday| day| monday| sunday| eve| night| morning| weekend| week| holidays?))?(?i:'s eve)?(?:,?"
+    r" \d{4}\b)?"
 )
 _NO_HOLIDAY = re.compile(r"\s(?:disease|factor|tree|island|isl|carol|egg|lil(?:y|ies)|rose|cactus|seal)", re.I)
 _DAY_TAIL = re.compile(r"the \d\d?[a-z]{2}$")
@@ -82,13 +83,16 @@ _DATE = "|".join(
         r"\b\d\d[.-]\d\d[.-]\d\d\b",
         rf"\b{_MONTH_NUMBER}-{_DAY}-\d\d\b",
         rf"\b{_MONTH_NUMBER}/{_YEAR}\b",
-        rf"{_WEEKDAY}?\b{_MONTH}\.?\s{{1,2}}{_DAY}{_ORDINAL}(?: ?(?:-|&|to|thru) ?{_DAY}{_ORDINAL})?\b(?:,?\s{{1,2}}(?:{_YEAR}\b|'\d\d\b)|,{_YEAR}\b)?",
-        rf"{_WEEKDAY}?\b(?:{_DAY} ?[-&] ?)?{_DAY}{_ORDINAL}[ /-]?(?:of )?{_MONTH}\.?(?:[ ,/-]{{0,2}}(?:{_YEAR}|'?\d\d)\b|\b)",
+        rf"{_WEEKDAY}?\b{_MONTH}\.?\s{{1,2}}{_DAY}{_ORDINAL}(?: ?(?:-|&|to|thru)"
+        rf" ?{_DAY}{_ORDINAL})?\b(?:,?\s{{1,2}}(?:{_YEAR}\b|'\d\d\b)|,{_YEAR}\b)?",
+        rf"{_WEEKDAY}?\b(?:{_DAY} ?[-&] ?)?{_DAY}{_ORDINAL}[ /-]?(?:of )?{_MONTH}\.?(?:[ ,/-]{{0,2}}(?:{_YEAR}"
+        rf"|'?\d\d)\b|\b)",
         rf"\b{_DAY}\.? (?:de )?(?i:{_OTHER_MONTH})\b(?: (?:de )?{_YEAR}\b)?",
         rf"{_WEEKDAY}{_DAY}(?:st|nd|rd|th)\b",
+        rf"\b{_DAY}\.[ -]{{1,3}}{_DAY}\.{_MONTH_NUMBER}\.{_YEAR}\b",
         rf"\b(?:on|since|until|till|am|vom|bis|from) (?:1[3-9]|2\d|3[01])\.{_MONTH_NUMBER}\.",
         rf"\b(?:1[3-9]|2\d|3[01])-{_MONTH_NUMBER}-\d\d\b",
-        rf"\b20\d\d-(?:0[1-9]|1[0-2])\b",
+        r"\b20\d\d-(?:0[1-9]|1[0-2])\b",
         rf"\b{_MONTH}\.?(?:,|\s+of)?\s{{1,2}}{_YEAR}\b",
         r"\bmay \d{1,2}(?:st|nd|rd|th)\b(?:,? \d{4}\b)?",
         r"\b(?i:on|by|since|until|till|before|after|from|wedding|due|appt|scheduled|for) may \d{1,2}\b",
@@ -103,7 +107,7 @@ _DATE = "|".join(
 _BARE_DATE = re.compile(r"(\d\d?)/(\d\d?)")
 _BARE_RANGE = re.compile(r"(\d\d?)/(\d\d?)[ a-z-]+(\d\d?)/(\d\d?)")
 _CUE_OF_DATE = re.compile(
-    r"(?:\b(?:on|since|until|till|through|thru|dated?|dates?|seen|birth|dob|doa|admitted|discharged?|dictated|due|"
+    r"(?:\b(?:on|since|until|till|through|thru|dated?|dates?|seen|birth|dob|do[adeils]|admitted|discharged?|dictated|due|"
     r"last|lmp|by|before|after|from|as of|admission|procedure|operation|surgery|service|visit|"
     r"onset|rn|md|np|d|t|dd|dt|edc|edd|verified|week of|screened|collected|drawn|received|reported|resulted"
     r"|implanted|transfused|vaccinated|missed|transferred)\b[:\s,(]*)$",
@@ -115,7 +119,8 @@ _CUE_OF_STUDY = re.compile(
 _CUE_OF_PLACE_IN_TIME = re.compile(r"(?:\bin\s)$", re.I)
 _CAPITAL_BEFORE_IN = re.compile(r"(?:[A-Z][a-z]+|, [A-Z]{2}) in $")
 _CUE_OF_SCORE = re.compile(
-    r"(?:(?:equal to|than|pupils|pain|strength|murmur|grade|graded|scale|score|apgars?|motor|reflex(?:es)?|pulses?|power|rated|rates?|gcs|"
+    r"(?:(?:equal to|than|pupils|pain|strength|murmur|grade|graded|scale|score|apgars?|motor|reflex(?:es)?|pulses?"
+    r"|power|rated|rates?|gcs|"
     r"systolic|muscle|flexors?|extensors?|bilaterally|acuity|eye|vision|glasgow|bp|nodes?|bipap|cpap|ps|peep|settings"
     r"|pressures?|vent|rv|pa|ra|lv|ao|wedge|pcwp|phq|gad|katz|lawton|moca|mmse|gds|epds|cage|audit|fast|nihss|barthel|tandem|press)"
     r"(?:\s(?:is|was|of|at|as|a|are|were|score|level|today|now|about|approximately|currently|with|and|or|to|in|on))*"
@@ -161,7 +166,14 @@ def _judge_date(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
         return
     short = re.fullmatch(r"\d\d?-(\d\d?)-(\d\d)", candidate)
     # "3-3-58" and "3-27-23" can be nothing else; "1-2-10" needs a word before it.
-    if short and len(candidate) < 8 and int(candidate.partition("-")[0]) <= 12 and int(short[2]) <= 31 and int(short[1]) <= 12 and not _has_cue(plain, start):
+    if (
+        short
+        and len(candidate) < 8
+        and int(candidate.partition("-")[0]) <= 12
+        and int(short[2]) <= 31
+        and int(short[1]) <= 12
+        and not _has_cue(plain, start)
+    ):
         return
     bare = _BARE_DATE.fullmatch(candidate)
     if bare is not None and not _is_bare_date(plain, start, end, int(bare[1]), int(bare[2])):
@@ -181,6 +193,7 @@ def _judge_date(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
 _HOUR_BEFORE = re.compile(r"\b(?:[01]\d|2[0-3])[0-5]\d ?-$")
 _VALUE_BEFORE = re.compile(r"[A-Za-z]{2,} \d+(?:\.\d+)?[HL]? \($")
 _LINE_BEFORE = re.compile(r"(?:^|\n)[ \t|*>-]{0,4}$")
+_DATED_LINE = re.compile(r"(?:^|\n)\d\d?/\d\d? (?=[A-Za-z])")
 _LINE_AFTER = re.compile(r" ?\||:? [-\u2013] |: |:?$")
 
 
@@ -211,7 +224,8 @@ def _is_bare_date(plain: str, start: int, end: int, first: int, second: int) -> 
         return True
     # "WBC 8.1 (7/8)", "| 1/3 |", "1/3: seen" and "4/2 - fell" at the beginning of a line.
     if (_VALUE_BEFORE.search(before) and after[:1] == ")") or (
-        _LINE_BEFORE.search(plain, max(0, start - 6), start) and _LINE_AFTER.match(after)
+        _LINE_BEFORE.search(plain, max(0, start - 6), start)
+        and (_LINE_AFTER.match(after) or len(_DATED_LINE.findall(plain)) > 1)
     ):
         return True
     # Scores and fractions count up to what they are out of; days of a month beyond 10 are out of nothing usual.
@@ -295,7 +309,7 @@ _AGE = "|".join(
         r"\b9[0-4]F\b",
         rf"\({_OLD} ?(?i:y|yo|yrs?|years?)\)",
         rf"\b(?:d\.|dec\.) {_OLD}\b",
-        rf"\b[A-Z][a-z'-]+(?: [A-Z]\.?)?, {_OLD}(?:,| -|;| who| presents?| lives)",
+        rf"\b[A-Z][a-z'-]+(?: [A-Z]\.?)?, {_OLD}(?:,| -|;|\.(?: |\n|$)| who| presents?| lives)",
         rf"\b(?i:she is|he is|patient is|she's|he's|now) {_OLD_WORD}[.,;\n]",
         (
             rf"\b{_OLD} ?[FfMm] (?:p/w|with|w/|c/o|h/o|s/p|who|admitted|presents?|presenting|here|hx|PMH|found|from|in"
@@ -315,7 +329,8 @@ _NO_AGE = re.compile(
 )
 
 
-_NAMED_OLD = re.compile(rf"([A-Z][a-z'-]+)(?: [A-Z]\.?)?, ({_OLD})(?:,| -|;| who| presents?| lives)")
+_NAMED_OLD = re.compile(rf"([A-Z][a-z'-]+)(?: [A-Z]\.?)?, ({_OLD})(?:,| -|;|\.(?:\s|$)| who| presents?| lives)")
+_TITLE_BEFORE = re.compile(r"\b(?:Mrs?|Ms|Miss|Dr)\.? $")
 _CUE_OF_HEAT = re.compile(r"\b(?:temp(?:erature)?|tmax|tc|tm|t|fever|febrile|e t)\b[ :=of]{0,5}$", re.I)
 
 
@@ -328,7 +343,8 @@ def _judge_age(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     named = _NAMED_OLD.match(plain, start, end)
     if named:
         known = what_is_known(named[1])
-        if known & NAME and not known & NOT_A_NAME:
+        is_titled = _TITLE_BEFORE.search(plain, max(0, start - 6), start)
+        if is_titled or (known & NAME and not known & NOT_A_NAME):
             yield PhiSpan(named.start(2), named.end(2), "AGE")
         return
     bracket = plain.rfind("(", start, end)
@@ -341,10 +357,13 @@ def _judge_age(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
 
 # Behind "DOB" stands a date, however it is written.
 _BORN = (
-    r"\b(?i:dob|d\.o\.b\.?|date of birth|birth ?date|geb\.?|fecha de nac(?:imiento)?|f\. ?nac\.?|ne\(e\) le)[ .:#-]{1,15}"
+    r"\b(?i:dob|d\.o\.b\.?|date of birth|birth ?date|geb\.?|fecha de nac(?:imiento)?|f\. ?nac\.?|ne\(e\)"
+    r" le)[ .:#-]{1,15}"
     r"[0-9A-Za-z]{1,9}[ ./-]{1,2}[0-9A-Za-z]{1,9}[ ./,-]{1,2}\d{2,4}\b"
 )
-_BORN_HEAD = re.compile(r"[A-Za-z. ()]+?[ .:#-]{1,15}(?=[0-9A-Za-z]{1,9}[ ./-]{1,2}[0-9A-Za-z]{1,9}[ ./,-]{1,2}\d{2,4}$)")
+_BORN_HEAD = re.compile(
+    r"[A-Za-z. ()]+?[ .:#-]{1,15}(?=[0-9A-Za-z]{1,9}[ ./-]{1,2}[0-9A-Za-z]{1,9}[ ./,-]{1,2}\d{2,4}$)"
+)
 
 
 def _judge_born(plain: str, start: int, end: int) -> Iterator[PhiSpan]:

@@ -46,7 +46,8 @@ _KIND_AT_END = re.compile(rf"{_KINDS}$")
 # Hospitals and congregations that go by a name without the kind of place.
 _SAYS_NO_KIND = (
     r"\b(?:Good (?:Samaritan|Shepherd)|Sacred Heart|Holy (?:Cross|Family|Name|Spirit|Redeemer|Trinity)|Bon Secours"
-    r"|Mater (?:Misericordiae|Dei)|Beth (?:Israel|David|El)|Mount Sinai|Mercy(?: [A-Z][a-z]+){1,2}|Johns Hopkins|Hopkins"
+    r"|Mater (?:Misericordiae|Dei)|Beth (?:Israel|David|El)|Mount Sinai|Mercy(?: [A-Z][a-z]+){1,2}|Johns Hopkins"
+    r"|Hopkins"
     r"|[A-Z][a-z]+ (?:Covenant|Presbyterian|Methodist|Adventist|Lutheran|Baptist|Deaconess|Episcopal)"
     r"|(?:First|Second|Our (?:Savior|Redeemer|Saviour)'?s?) (?:Baptist|Methodist|Presbyterian|Lutheran|Christian"
     r"|Congregational|Episcopal|Assembly|Church)(?: (?:of )?[A-Z][a-z]+)?)\b"
@@ -55,13 +56,17 @@ _SAYS_NO_KIND = (
 _KIND_FIRST = (
     r"\b(?:Hospital|Clinica|Policlinica|Sanatorio|Hopital|Clinique|Ospedale|Policlinico|Klinikum|Universitatsklinikum"
     r"|Krankenhaus|Spital|Ziekenhuis|Szpital|Sjukhus|Sairaala|Centro de Salud|Centro Medico|Ambulatorio|CHU|CHRU|AIIMS)"
-    r"(?: (?:Comarcal|Regional|Universitari[oa]|Universitaire|General|Generale|Clinico|Nacional|Civil|Infantil|Provincial"
-    r"|San|Santa|Saint|Sankt|de|del|de la|de los|da|do|dos|di|du|des|d'|le|la|el)){0,4} [A-Z][A-Za-z-]+(?: [A-Z][a-z]+)?"
+    r"(?: (?:Comarcal|Regional|Universitari[oa]|Universitaire|General|Generale|Clinico|Nacional|Civil|Infantil"
+    r"|Provincial"
+    r"|San|Santa|Saint|Sankt|de|del|de la|de los|da|do|dos|di|du|des|d'|le|la|el)){0,4} [A-Z][A-Za-z-]+(?:"
+    r" [A-Z][a-z]+)?"
 )
 # "Sunrise of Bethesda", "VNA of Greater Nashua"
 _OF_TOWN = (
-    r"\b(?:[A-Z][a-z]+ )?(?:Sunrise|Brookdale|VNA|Bank|City|Town|Village|University|Univ|Univ\.|Diocese|Archdiocese|Hospice"
-    r"|Nurses?|Hospital|Clinic|Center|Residence|College) (?:of|at) (?:Greater |Southern |Northern |Eastern |Western |Central )?"
+    r"\b(?:[A-Z][a-z]+ )?(?:Sunrise|Brookdale|VNA|Bank|City|Town|Village|University|Univ|Univ\.|Diocese|Archdiocese"
+    r"|Hospice"
+    r"|Nurses?|Hospital|Clinic|Center|Residence|College) (?:of|at) (?:Greater |Southern |Northern |Eastern |Western "
+    r"|Central )?"
     r"[A-Z][a-z]+(?: [A-Z][a-z]+)?"
 )
 _FIRM = r"\b(?:[A-Z][A-Za-z'-]+,? (?:and |& )?){1,3}(?:LLC|Inc|PLC|Ltd|Corp|Sons|GmbH)\b"
@@ -88,7 +93,8 @@ _GENERIC = word_set(
     " student middle high elementary school church memory wellness chiropractic hospice palliative transplant"
     " vascular cardiac pulmonary renal kidney liver bone joint spine sports hand foot head neck brain skin blood"
     " vein lung breast prostate bladder prenatal postpartum perinatal diabetes thyroid fertility admission discharge"
-    " certification plan transfer rapid response blue red code social work case management patient support resource call crisis suicide"
+    " certification plan transfer rapid response blue red code social work case management patient support resource"
+    " call crisis suicide"
     " poison control disease new old left right upper lower north south east west grand big little great"
 )
 
@@ -193,7 +199,11 @@ def _judge_kind_first(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     # "Hospital Course", "Hospital Day"; of two words the second may begin the next sentence.
     if len(words) > 2 and what_is_known(last[0]) & Known.ORDINARY:
         last = words[-2]
-    if len(words) > 1 and not what_is_known(last[0]) & (Known.ORDINARY | Known.STAYS) and last[0].lower() not in _GENERIC:
+    if (
+        len(words) > 1
+        and not what_is_known(last[0]) & (Known.ORDINARY | Known.STAYS)
+        and last[0].lower() not in _GENERIC
+    ):
         yield PhiSpan(start, start + last.end(), "HOSPITAL")
 
 

@@ -29,7 +29,7 @@ _PHONE = "|".join(
     (
         rf"(?:\+?\b(?:001|1)[-. ]?)?(?:\(\d{{3}}\)[ \n-]{{0,2}}|\b\d{{3}}[-. /])\d{{3}}[-. /]\d{{4}}{_EXTENSION}",
         rf"\(\d{{3}}\) ?\d{{7}}{_EXTENSION}",
-        r"\b(?:[pcwhtf]|[PCWHTF]|ph|pg)[:.)]? \d{1,2}-\d{4}\b",
+        r"\b(?:[pcwhtf]|[PCWHTF]|ph|pg)[:.)]? \d{1,2}-\d{4}\b|\bp\d{4,5}\b",
         rf"\b\d{{3}}-\d{{4}}{_EXTENSION}",
         r"\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,5}\b",
         r"\b0\d{1,4}[ .-]\d{2,4}(?:[ .-]\d{2,4}){1,3}\b",
@@ -52,6 +52,10 @@ _RANGE_BEFORE_NUMBER = re.compile(
 )
 
 
+HOURS = re.compile(r"(?:(?:[01]\d|2[0-3])[0-5]\d[ ,]?){2,6}")
+"""Hours of a day in a row, as drugs and rounds have them."""
+
+
 def _judge_url(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     # The full stop of a sentence is no part of the address that ends it.
     yield PhiSpan(start, start + len(plain[start:end].rstrip(".,;:")), "URL")
@@ -67,6 +71,8 @@ def _judge_phone(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     number = re.search(r"[+(]?\d", candidate)
     is_extension = re.match(r"(?:ext|option)", candidate, re.I)
     if number is None or sum(char.isdigit() for char in candidate) < (2 if is_extension else 4):
+        return
+    if HOURS.fullmatch(candidate):
         return
     # "white cell 5.31" is a count though "cell" announces a telephone, "range 411-1248" one of a laboratory.
     if re.search(r" \d+\.\d+$", candidate) or _RANGE_BEFORE_NUMBER.search(plain[max(0, start - 20) : start]):

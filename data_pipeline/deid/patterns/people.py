@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from data_pipeline.deid.eponyms import thing_follows
-from data_pipeline.deid.lexicon import what_is_known
+from data_pipeline.deid.lexicon import is_strong, what_is_known
 from data_pipeline.deid.patterns.detector import Detector
 from data_pipeline.deid.spans import PhiSpan
 from data_pipeline.deid.words import NAME, Known, not_names, word_set
@@ -64,14 +64,18 @@ _BESIDE_THINGS_HEAD = re.compile(rf"-?(?:{_ALSO_TO_THINGS}){_LINK}", re.I)
 # A form's field of which a person is the value.
 _FIELDS = (
     r"(?:student|client|resident|employee|veteran|member|subject|insured|subscriber|claimant|applicant|donor|recipient"
-    r"|homeroom|teacher|preparer|tech(?:nologist)?|ref(?:erred)?(?: by)?|referring|ordering|requesting|requested by|consultant"
-    r"|hyg(?:ienist)?|dds|scribe|supervisor|instructor|interp(?:reter)?|vol(?:unteer)?|chaplain|case ?manager|supervisor"
-    r"|respondent|alt(?:ernate)?|nok|poa|hcp|emergency|decedent|informant|submitting|parent|mother|father|carer|seen with|staff|prescriber|reporter|reviewer|driver)"
+    r"|homeroom|teacher|preparer|tech(?:nologist)?|ref(?:erred)?(?: by)?|referring|ordering|requesting|requested by"
+    r"|consultant"
+    r"|hyg(?:ienist)?|dds|scribe|supervisor|instructor|interp(?:reter)?|vol(?:unteer)?|chaplain|case ?manager"
+    r"|supervisor"
+    r"|respondent|rph|pharmacist|alt(?:ernate)?|nok|poa|hcp|emergency|decedent|informant|submitting|parent|mother"
+    r"|father|carer|seen with|staff|prescriber|reporter|reviewer|driver)"
     r"(?: (?:md|rn|by|name|provider|physician|dr|doctor)){0,2}"
 )
 _FIELD_LINK = r"[ ]{0,3}\.{0,16}:[ \t]{0,6}"
 _FIELD = rf"\b(?i:{_FIELDS}){_FIELD_LINK}{_NAME}"
 _FIELD_HEAD = re.compile(rf"(?:{_FIELDS}){_FIELD_LINK}", re.I)
+_FAMILY = r"\b[Tt]he [A-Z][a-z]{3,}s\b"
 # "Reviewed by: kkowalski"
 _LOGIN = r"\b(?i:by|rn|md|np|pa|author|user|scribe|provider|nurse): ?[a-z]{5,16}\b"
 _SAID_WHO = r"\b(?i:hi|hello|hey|morning|evening|afternoon)[,!. ]{1,3}(?i:this is|its|it's|i am|i'm|im) [a-z]{4,}\b"
@@ -81,7 +85,8 @@ _SPEAKS = (
     r"|agreed|asks|asked|wants"
     r"|wanted|thinks|thought|feels|felt|told|tells|called|calls|phoned|visited|visits|arrived|came|comes|lives|lived"
     r"|works|worked|drove"
-    r"|(?:was|is|has been) (?:under|in) (?:my|our) care|is (?:a|my) patient|may return|is cleared|was seen|is here|was here|here (?:w/|with|today)|will (?:call|bring|return|come|pick|visit|see|be)|has been|is an? \d"
+    r"|(?:was|is|has been) (?:under|in) (?:my|our) care|is (?:a|my) patient|may return|is cleared|was seen|is here"
+    r"|was here|here (?:w/|with|today)|will (?:call|bring|return|come|pick|visit|see|be)|has been|is an? \d"
     r"|was born|died"
     r"|updated|notified|understands|verbalized|tolerated|requests|requested|declined|refuses|refused|remains|continues"
     r"|present\b|aware\b|ate|slept|went|took|walked|sat|stood|played|smiled|laughed|cried|woke|drank|gave|helped|brought"
@@ -151,6 +156,7 @@ def detectors() -> tuple[Detector, ...]:
         Detector(_FIELD, _judge_field),
         Detector(_SAID_WHO, _judge_said_who),
         Detector(_LOGIN, _judge_login),
+        Detector(_FAMILY, _judge_family),
         Detector(_OWNER, _judge_owner),
         Detector(_APPOSED, _judge_apposed),
         Detector(_LOWER_TITLED, _judge_lower_titled),
@@ -261,6 +267,14 @@ def _is_common_name(word: str) -> bool:
 def _judge_field(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     head = _FIELD_HEAD.match(plain, start, end)
     yield from _names(plain, head.end() if head else start, end, unlisted=True)
+
+
+def _judge_family(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
+    """ "the Lindgrens" are the family Lindgren."""
+    known = what_is_known(plain[start + 4 : end - 1])
+    is_family = is_strong(known) and known & Known.FREQUENT and what_is_known(plain[start + 4 : end]) == 0
+    if is_family and not thing_follows(plain, end):
+        yield PhiSpan(start + 4, end, "NAME")
 
 
 def _judge_login(plain: str, start: int, end: int) -> Iterator[PhiSpan]:

@@ -74,7 +74,10 @@ _ABROAD = (
     rf"|\bC/ ?{_WORD}(?: {_WORD})?,? \d{{1,4}}\b(?:, \d{{1,2}}[^\s,]{{0,2}} [a-z]{{2,5}}\.?)?(?:,? \d{{5}} {_WORD})?"
     rf"|\b{_WORD},? (?:\(PO\)|P\.O\.(?:$|[,; \n])|\(?(?:Dt|Dist|Taluk|Tehsil|Mandal)\b\.?\)?)(?:,? \d{{3}} ?\d{{3}}\b)?"
 )
-_PLAIN_HOUSE = rf"\b\d{{2,5}} [NSEW]\.? {_WORD}\b(?:,? (?:#|apt|unit) ?\w{{1,5}})?"
+_PLAIN_HOUSE = (
+    rf"\b\d{{1,5}} {_WORD}(?: {_WORD})?, (?i:unit|apt|apartment|suite|flat|#) ?\w{{1,4}}\b"
+    rf"|\b\d{{2,5}} [NSEW]\.? {_WORD}\b(?:,? (?:#|apt|unit) ?\w{{1,5}})?"
+)
 _CROSSING = (
     r"\b(?i:at|on|near|off|by|corner of|intersection of) (?:[A-Za-z'.]+ ){1,2}(?:&|and|@|/) (?:\d{1,3}(?i:st|nd|rd"
     r"|th)|[A-Z][a-z]+ (?:St|Ave|Rd|Blvd))\b"
