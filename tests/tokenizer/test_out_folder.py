@@ -1,0 +1,66 @@
+"""Where a tokenizer or tokens are written: never into the folder of something else, never over another's result."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from launch.errors import NotemillError
+from tests.tokenizer.conftest import SETTINGS
+from tokenizer import importing, training
+from tokenizer.folder import read_tokenizer_manifest
+from tokenizer.importing import ImportConfig, import_tokenizer
+from tokenizer.tokens import build_tokens
+from tokenizer.training import train_tokenizer
+
+VERBS: dict[str, Callable[[Path, Path, Path], object]] = {
+    "train": lambda corpus, _, out: train_tokenizer(corpus, out, SETTINGS),
+    "import": lambda _, trained, out: import_tokenizer(trained, out, ImportConfig()),
+    "tokens": lambda corpus, trained, out: build_tokens(corpus, trained, out),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_folder_of_something_else_is_refused_and_left_alone(verb, corpus, trained, tmp_path):
+    out = tmp_path / "home"
+    out.mkdir(mode=0o755)
+    (out / "thesis.docx").write_text("mine")
+    with pytest.raises(NotemillError, match=r"home is not empty and holds no (tokenizer|tokens); name another folder"):
+        VERBS[verb](corpus, trained, out)
+    assert [path.name for path in out.iterdir()] == ["thesis.docx"] and out.stat().st_mode & 0o777 == 0o755
+    with pytest.raises(NotemillError, match="is a file; name a folder"):
+        VERBS[verb](corpus, trained, out / "thesis.docx")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_a_killed_run_left_is_no_obstacle(verb, corpus, trained, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in (".lock", ".manifest.json.partial", ".train-notes.bin.partial" if verb == "tokens" else "vocab.txt"):
+        (out / name).touch()
+    VERBS[verb](corpus, trained, out)
+    assert (out / "manifest.json").exists()
+
+
+def test_another_that_was_finished_before_the_lock_was_ours_is_not_overwritten(corpus, trained, tmp_path, monkeypatch):
+    def finished_meanwhile(module, finish):
+        real = module.tokenizer_folder
+
+        def folder(out):
+            with monkeypatch.context() as patch:
+                patch.setattr(module, "tokenizer_folder", real)
+                finish(out)
+            return real(out)
+
+        monkeypatch.setattr(module, "tokenizer_folder", folder)
+
+    other = replace(SETTINGS, min_frequency=3)
+    finished_meanwhile(training, lambda out: train_tokenizer(corpus, out, other))
+    with pytest.raises(NotemillError, match="holds another tokenizer"):
+        train_tokenizer(corpus, tmp_path / "trained", SETTINGS)
+    assert read_tokenizer_manifest(tmp_path / "trained")["config"]["min_frequency"] == 3
+    finished_meanwhile(importing, lambda out: import_tokenizer(trained, out, ImportConfig(model_max_length=64)))
+    with pytest.raises(NotemillError, match="holds another tokenizer"):
+        import_tokenizer(trained, tmp_path / "imported", ImportConfig())
+    assert read_tokenizer_manifest(tmp_path / "imported")["config"]["model_max_length"] == 64
