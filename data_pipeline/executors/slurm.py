@@ -117,7 +117,7 @@ def wait(work: WorkFolder) -> None:
     # The manifest may still be that of a corpus that was to grow; without a plan the last job was through before.
     if planned is not None and _build_sha256(work.out / MANIFEST_NAME) != planned:
         told = first_error(work) or (
-            f"they left no word; their logs are in {work.scratch / 'slurm'}; the same command goes on from what is made."
+            f"they left no word; their logs are in {work.scratch / 'slurm'}; the same command goes on."
         )
         raise UnfinishedError(f"the jobs {', '.join(jobs.values())} ended without a corpus: {told}")
 
