@@ -35,7 +35,10 @@ def train_tokenizer(corpus_dir: Path, out: Path, config: TokenizerConfig) -> Tok
     if (there := finished_tokenizer(out, corpus_sha256, settings, defaults)) is not None:
         return there
     if not any(shard["rows"] for shard in corpus["shards"] if shard["split"] == "train"):
-        raise NotemillError(f"the corpus {corpus_dir} has no notes in its train split; build it from more notes.")
+        raise NotemillError(
+            f"the corpus {corpus_dir} has no notes in its train split: all are of patients whose notes are held out; "
+            "build it from the notes of more patients."
+        )
     with only_writer(tokenizer_folder(out)):
         # Another process may have written it since we looked.
         if (there := finished_tokenizer(out, corpus_sha256, settings, defaults)) is not None:
@@ -43,6 +46,10 @@ def train_tokenizer(corpus_dir: Path, out: Path, config: TokenizerConfig) -> Tok
         sample = draw_sample(
             corpus_dir, budget_bytes=config.sample_bytes, smoothing=config.sample_smoothing, seed=config.seed
         )
+        if next(sample.texts(), None) is None:
+            raise NotemillError(
+                f"sample_bytes={config.sample_bytes} is so little that no note of {corpus_dir} was drawn; raise it."
+            )
         return write_tokenizer(
             out,
             learn_tokenizer(sample.texts, config),

@@ -4,13 +4,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 
+from data_pipeline.build import BuildRequest, build_corpus
+from data_pipeline.config import CorpusConfig, SplitConfig
+from data_pipeline.readers.inputs import parse_inputs
 from launch.errors import NotemillError
 from tests.tokenizer.conftest import SETTINGS
 from tokenizer import importing, training
 from tokenizer.folder import read_tokenizer_manifest
 from tokenizer.importing import ImportConfig, import_tokenizer
+from tokenizer.report.run import report_tokenizer
 from tokenizer.tokens import build_tokens
 from tokenizer.training import train_tokenizer
 
@@ -64,3 +69,24 @@ def test_another_that_was_finished_before_the_lock_was_ours_is_not_overwritten(c
     with pytest.raises(NotemillError, match="holds another tokenizer"):
         import_tokenizer(trained, tmp_path / "imported", ImportConfig())
     assert read_tokenizer_manifest(tmp_path / "imported")["config"]["model_max_length"] == 64
+
+
+def test_a_corpus_of_one_patient_is_told_what_it_lacks(trained, tmp_path):
+    texts = [{"id": str(n), "patient_id": "1", "text": f"Visit {n} for chest pain."} for n in range(30)]
+    path = tmp_path / "one.jsonl"
+    path.write_bytes(b"\n".join(map(orjson.dumps, texts)))
+    for split, verb, said in (
+        ("train", lambda corpus: report_tokenizer(trained, corpus), "no held-out notes: all are of patients in the tr"),
+        (
+            "test",
+            lambda corpus: train_tokenizer(corpus, tmp_path / "t", SETTINGS),
+            "no notes in its train split: all are",
+        ),
+    ):
+        shares = SplitConfig(**{name: float(name == split) for name in ("train", "valid", "test")})
+        corpus = tmp_path / split
+        config = CorpusConfig(split=shares)
+        build_corpus(BuildRequest(parse_inputs([f"jsonl:{path}"]), corpus, config, b"k" * 32))
+        build_tokens(corpus, trained, tmp_path / f"{split}-tokens")
+        with pytest.raises(NotemillError, match=f"{said}.* the notes of more patients"):
+            verb(corpus)
