@@ -26,18 +26,18 @@ _AFTER = re.compile(
     rf"|[;|)]| {{2}}))"
 )
 _OTHER = re.compile(rf"(?: ?[/&+] ?| and | or )({_WORD})(?![A-Za-z0-9@_]|\.[a-z]|'s [a-z]+(?:oma|itis)\b)")
-_NOT_BEHIND = word_set(
-    "MSC BSC NPI SPR IMC DM PAC DNP RPSGT LADC DPT PGY FY1 FY2 ST3 CT1 SHO HO RMN RGN EN AHP MRCGP WOCN CPNP CCC SLP"
-    " UR DEA DOD DOB"
+# None of these is a surname too, as DO, MA and HO are.
+_DEGREES = (CREDENTIALS - word_set("DO MA PA PG OD RD DC")) | word_set(
+    "MSC BSC NPI SPR IMC PAC DNP RPSGT LADC DPT PGY FY1 FY2 ST3 CT1 SHO RMN RGN AHP MRCGP WOCN CPNP CCC SLP DEA DOD DOB"
 )
+# Nor are these names, as Pastor and Boss are.
 _TITLES = word_set(
-    "dear rev fr capt captain miss cousin auntie aunty aunt uncle frau herr smt shri sri mr mrs ms dr dra prof pastor"
-    " chaplain"
-    " rabbi boss decedent ep lpn slp sho rn np md sw crew colleague sir madam sister father brother lt col sgt"
-    " officer ofc nnp fob patient pt doc"
+    "dear rev capt captain miss auntie aunty aunt uncle frau herr smt shri mr mrs ms dr dra prof chaplain rabbi"
+    " decedent lpn slp sho rn np md colleague sir madam sister father brother sgt officer ofc nnp fob patient pt"
 )
 _LAST_WORD = re.compile(r"[ ,.]+([A-Za-z][A-Za-z0-9.-]*)$")
-_FIRST_WORD = re.compile(r"([A-Za-z]+)[., ]+(?=[A-Za-z])")
+# "Dear, John" is somebody called Dear.
+_FIRST_WORD = re.compile(r"([A-Za-z]+)[. ]+(?=[A-Za-z])")
 
 
 def grown(plain: str, found: Iterable[PhiSpan]) -> list[PhiSpan]:
@@ -46,7 +46,7 @@ def grown(plain: str, found: Iterable[PhiSpan]) -> list[PhiSpan]:
 
 
 def trimmed(plain: str, spans: Iterable[PhiSpan]) -> list[PhiSpan]:
-    """Spans of a `spans.union`, names without titles before and degrees behind them."""
+    """Spans of a `spans.union` of patterns, names without titles before and degrees behind them."""
     cut = (_trimmed(plain, span) if span.cls == "NAME" else span for span in spans)
     return [
         span for span in cut if span.cls != "NAME" or plain[span.start : span.end].strip(".").lower() not in _TITLES
@@ -81,7 +81,9 @@ def _trimmed(plain: str, span: PhiSpan) -> PhiSpan:
             end = last.start()
             continue
         word = last[1].replace(".", "").replace("-", "").upper()
-        if not (last[1].isupper() or word in ("MSC", "SPR")) or (word not in CREDENTIALS and word not in _NOT_BEHIND):
+        # "NGUYEN THI RN" may end in a name, "Wanda Eads RN" does not.
+        is_apart = last[1].isupper() and not plain[start : last.start()].isupper()
+        if word not in _DEGREES or not (is_apart or word in ("MSC", "SPR")):
             break
         end = last.start()
     while (first := _FIRST_WORD.match(plain, start, end)) and first[1].lower() in _TITLES:

@@ -47,6 +47,7 @@ Seen by {{E. Kilbane}} and {{Anneke de Vries-Boateng}}, then {{Landry}}/{{Fonten
 Reviewed by: {{kkowalski}}. The {{Lindgrens}} brought him in. {{Wanda Eads}} RN gave it.
 Tech.......: {{A.J. Mbeki}}
 Dear {{Len}},
+Signed by {{Dear, John}} and Rev. {{Hilliard}}, MSc.
 Fax {{4l4-555-Ol67}} of {{O2/l4/2Ol9}}
 """
 
