@@ -4,6 +4,7 @@ The hard case is the bare "4/13": the same shape is a pain score, a murmur's gra
 stands before and after it decides; where nothing does, it is whether things are scored out of the second number.
 """
 
+import functools
 import re
 from collections.abc import Iterator
 
@@ -190,6 +191,7 @@ def _judge_date(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     yield PhiSpan(start, end, "DATE")
 
 
+_NEAR_CHARS = 1_000
 _HOUR_BEFORE = re.compile(r"\b(?:[01]\d|2[0-3])[0-5]\d ?-$")
 _VALUE_BEFORE = re.compile(r"[A-Za-z]{2,} \d+(?:\.\d+)?[HL]? \($")
 _LINE_BEFORE = re.compile(r"(?:^|\n)[ \t|*>-]{0,4}$")
@@ -225,7 +227,7 @@ def _is_bare_date(plain: str, start: int, end: int, first: int, second: int) -> 
     # "WBC 8.1 (7/8)", "| 1/3 |", "1/3: seen" and "4/2 - fell" at the beginning of a line.
     if (_VALUE_BEFORE.search(before) and after[:1] == ")") or (
         _LINE_BEFORE.search(plain, max(0, start - 6), start)
-        and (_LINE_AFTER.match(after) or len(_DATED_LINE.findall(plain)) > 1)
+        and (_LINE_AFTER.match(after) or len(_DATED_LINE.findall(plain, *_around(start))) > 1)
     ):
         return True
     # Scores and fractions count up to what they are out of; days of a month beyond 10 are out of nothing usual.
@@ -233,12 +235,22 @@ def _is_bare_date(plain: str, start: int, end: int, first: int, second: int) -> 
     if _CUE_OF_PLACE_IN_TIME.search(before):
         # "moved from Dover, OH in 7/10": after a name of a place it is a day, whatever the numbers.
         return _CAPITAL_BEFORE_IN.search(before) is not None or not (first <= second and second in (5, 10))
-    return not could_be_score or (first < second and _has_date_in_month(plain, first))
+    return not could_be_score or (first < second and _has_date_in_month(plain, start, first))
 
 
-def _has_date_in_month(plain: str, month: int) -> bool:
-    """Whether another day of the month stands in the note, or a whole date: "admitted 6/17, drain out 6/8"."""
-    return re.search(rf"(?<![\d/.])0?{month}/(?:1[1-9]|2\d|3[01]|\d\d?/\d\d(?:\d\d)?)(?![\d/])", plain) is not None
+def _around(start: int) -> tuple[int, int]:
+    """Bounds of what is near: reading all of a long note again for each candidate would take hours."""
+    return max(0, start - _NEAR_CHARS), start + _NEAR_CHARS
+
+
+def _has_date_in_month(plain: str, start: int, month: int) -> bool:
+    """Whether another day of the month stands nearby, or a whole date: "admitted 6/17, drain out 6/8"."""
+    return _day_of_month(month).search(plain, *_around(start)) is not None
+
+
+@functools.cache
+def _day_of_month(month: int) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\d/.])0?{month}/(?:1[1-9]|2\d|3[01]|\d\d?/\d\d(?:\d\d)?)(?![\d/])")
 
 
 # A month alone tells more than the year. March, May and August are words too, and need a capital and a cue.

@@ -1,6 +1,7 @@
 """The rules behind odd styles, one short line each; identifiers are marked as {{…}} and must go, the rest must stay."""
 
 import re
+import time
 
 import pytest
 
@@ -60,6 +61,17 @@ def split_marks(line: str) -> tuple[str, list[tuple[int, int]]]:
             spans.append((len(text), len(text) + len(value)))
         text += value
     return text, spans
+
+
+@pytest.mark.parametrize("part", ["2/3 a ", "1/3 seen\n", "Pain. (2/3) "])
+def test_a_long_note_of_days_takes_linear_time(part: str) -> None:
+    def seconds(times: int) -> float:
+        begin = time.process_time()
+        find_phi(part * times)
+        return time.process_time() - begin
+
+    # Reading the whole note again for each candidate would take 64 times as long.
+    assert seconds(8_000) < 24 * max(seconds(1_000), 0.02)
 
 
 def left_and_lost(text: str, marked: list[tuple[int, int]]) -> tuple[list[str], list[str]]:
