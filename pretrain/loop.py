@@ -92,6 +92,8 @@ class Trainer:
         except Exception as error:
             self.watchdog.blame(error)
             raise
+        # Rank 0 may hold the store that the others' watchdogs ask.
+        dist.barrier()
         self.watchdog.stop()
         if self.step < self.config.train.steps and self.ranks.is_main:
             say(
@@ -237,8 +239,11 @@ class Trainer:
 
     def _candidates_before(self, step: int) -> list[Path]:
         own = checkpoint.complete_checkpoints(self.run_dir)[::-1]
-        start = [self._start] if self._start is not None and self._start not in own else []
-        return [path for path in own if step_of(path) < step] + start
+        before = [path for path in own if step_of(path) < step]
+        # An import holds no optimizer to go back to.
+        if self._start is not None and self._start not in own and checkpoint.read_info(self._start).has_optimizer:
+            before.append(self._start)
+        return before
 
     # ---- held-out rows ---------------------------------------------------------------------------------------------
 
@@ -298,7 +303,7 @@ class Trainer:
         tokens = self.loader.manifest
         self.corpora = add_corpus(info.corpora, tokens.corpus_manifest_sha256, tokens.attestation)
         if self.ranks.is_main:
-            say(f"resumed from {self._start} at step {info.step}" if info.step else f"began with {self._start}")
+            say(f"resumed from {self._start} at step {info.step}" if info.step else f"started from {self._start}")
             if info.step and not same_rows:
                 say("the data or its settings differ from the checkpoint's: rows from here on are another sequence")
 
@@ -320,7 +325,7 @@ class Trainer:
         self.origin = info.origin
         self.step, self.rows_seen, self.tokens_seen = info.step, info.rows_seen, info.tokens_seen
         # Checkpoints from before checksums do not say whether their step was validated; it was.
-        self.valid_loss = math.nan if info.checksums_sha256 is None else info.valid_loss
+        self.valid_loss = math.nan if info.step and info.checksums_sha256 is None else info.valid_loss
         self._last_saved = self.step if found == checkpoint.folder_of(self.run_dir, self.step) else -1
         if info.window_start is not None and info.data_fingerprint == self.loader.fingerprint:
             self.loader.start_at(WindowStart(**info.window_start))

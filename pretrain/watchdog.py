@@ -57,6 +57,7 @@ class Watchdog:
         self._interval_s = min(2.0, timeout_s / 10)
         self._beat = 0
         self._position = Position(socket.gethostname(), 0, 0, "start")
+        self._has_alarm, self._has_store = False, True
         # Rank 0 is watched from the start by all: its end may be the end of the store.
         now = time.monotonic()
         self._seen = {0: _Seen(0, Position("the first host", 0, 0, "start"), now, now)}
@@ -82,6 +83,7 @@ class Watchdog:
         Returns when there is none, or when the error is this rank's own.
         """
         if self._world_size > 1 and _is_of_a_peer(error):
+            self._has_alarm = True
             self._try(lambda: self._store.set(_ALARM, "1"))
             time.sleep((_BEATS_TO_BE_SILENT + 3) * self._interval_s)
 
@@ -111,8 +113,10 @@ class Watchdog:
 
     def _judge(self) -> None:
         now = time.monotonic()
-        has_alarm = self._try(lambda: self._store.check([_ALARM])) or False
-        patience_s = min(self._timeout_s, _BEATS_TO_BE_SILENT * self._interval_s) if has_alarm else self._timeout_s
+        self._has_alarm = self._has_alarm or bool(self._try(lambda: self._store.check([_ALARM])))
+        patience_s = (
+            min(self._timeout_s, _BEATS_TO_BE_SILENT * self._interval_s) if self._has_alarm else self._timeout_s
+        )
         first_silent = min(self._seen, key=lambda rank: self._seen[rank].spoke_at)
         if now - self._seen[first_silent].spoke_at > patience_s:
             self._condemn(first_silent, "has died or was stopped")
@@ -145,10 +149,11 @@ class Watchdog:
         os._exit(EXIT_STATUS)
 
     def _try(self, ask: Any) -> Any:
-        """A store that does not answer leaves rank 0, in whose process or on whose host it is, silent."""
+        """A store that is gone leaves rank 0, in whose process or on whose host it is, silent."""
         try:
-            return ask()
+            return ask() if self._has_store else None
         except (RuntimeError, OSError):
+            self._has_store = False
             return None
 
 

@@ -12,6 +12,6 @@ newest complete checkpoint and, with `checkpoint.keep_best`, `best` to the one w
 """
 
 from pretrain.checkpoint.folder import choose, complete_checkpoints, folder_of
-from pretrain.checkpoint.info import VERSION, CheckpointInfo, read_info
+from pretrain.checkpoint.info import MARKER, VERSION, CheckpointInfo, read_info
 
-__all__ = ["VERSION", "CheckpointInfo", "choose", "complete_checkpoints", "folder_of", "read_info"]
+__all__ = ["MARKER", "VERSION", "CheckpointInfo", "choose", "complete_checkpoints", "folder_of", "read_info"]

@@ -115,9 +115,8 @@ class Saver:
 
     def _seal(self, rest: Callable[[], object]) -> None:
         assert self._info is not None
-        partial, final = self._partial, self._final
         rest()
-        seal(partial, final, self._info, to_yaml(self._config), self._tokenizer_dir)
+        seal(self._partial, self._final, self._info, to_yaml(self._config), self._tokenizer_dir)
         checkpoints.retain(self._run_dir, self._config.checkpoint)
 
     def _end(self, problem: str | None) -> None:
