@@ -248,6 +248,12 @@ class Trainer:
                 f"{info.tokenizer_fingerprint[:12]}) than {self.config.data.path} ({self.loader.vocab_size} pieces, "
                 f"{self.loader.tokenizer_fingerprint[:12]}); point data.path at the tokens it was trained on."
             )
+        if info.engine != self.config.engine.name:
+            raise NotemillError(
+                f"{found} was saved by engine.name={info.engine}, and engine.name={self.config.engine.name} cannot go "
+                f"on from it; set engine.name={info.engine}, or start anew from its weights with `notemill export` and "
+                "`notemill import`."
+            )
         self.engine.load(found / "weights")
         self.step, self.rows_seen, self.tokens_seen = info.step, info.rows_seen, info.tokens_seen
         tokens = self.loader.manifest
