@@ -45,9 +45,9 @@ class DeepSpeedEngine(Engine):
         deepspeed = import_deepspeed()
         self._device = device
         (chunk,) = build_model(config, vocab_size, device)
-        self._parameters = dict(chunk.named_parameters())
+        self.parameters = dict(chunk.named_parameters())
         tensor_size = parallel_state.get_tensor_model_parallel_world_size()
-        self._shapes = {name: Shape.of(parameter, tensor_size) for name, parameter in self._parameters.items()}
+        self._shapes = {name: Shape.of(parameter, tensor_size) for name, parameter in self.parameters.items()}
         if config.parallel.sequence:
             _sum_sequence_parallel_gradients(chunk)
         self._engine, self.optimizer, _, _ = deepspeed.initialize(
@@ -58,7 +58,7 @@ class DeepSpeedEngine(Engine):
             dist_init_required=False,
         )
         create_state(self.optimizer)
-        self._parts = own_parts(self.optimizer, self._parameters)
+        self.parts = own_parts(self.optimizer, self.parameters)
         self._is_fp16 = config.train.precision == "fp16"
         if self._is_fp16:
             self.optimizer.loss_scaler.cur_scale = config.train.initial_loss_scale
@@ -109,14 +109,14 @@ class DeepSpeedEngine(Engine):
         scaler = self.optimizer.loss_scaler if self._is_fp16 else None
         save_weights(
             folder,
-            self._parts,
+            self.parts,
             self._shapes,
             updates=updates_of(self.optimizer),
             loss_scaler=None if scaler is None else {key: getattr(scaler, key) for key in _LOSS_SCALER_STATE},
         )
 
     def load(self, folder: Path) -> None:
-        saved = load_weights(folder, self._parts, self._shapes)
+        saved = load_weights(folder, self.parts, self._shapes)
         set_updates(self.optimizer, saved.updates)
         publish_masters(self.optimizer)
         if self._is_fp16 and saved.loss_scaler is not None:

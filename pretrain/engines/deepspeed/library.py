@@ -30,6 +30,10 @@ def import_deepspeed() -> ModuleType:
 
 
 def _quieten() -> None:
+    from deepspeed.runtime import bf16_optimizer
+
+    # It prints six reports of memory, each after a collection of garbage, whatever the level of logging.
+    bf16_optimizer.see_memory_usage = lambda message, force=False: None
     logger = logging.getLogger("DeepSpeed")
     logger.setLevel(logging.ERROR)
     for handler in logger.handlers:
