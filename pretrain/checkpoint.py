@@ -1,6 +1,6 @@
 """Sharded checkpoints that any layout can load: RUN/checkpoints/step-%08d/.
 
-    weights/         what the engine saved: model, fp32 masters, moments
+    weights/         what the engine saved: model, fp32 masters, moments; of an import the model in fp32
     tokenizer/       the tokenizer that the tokens were built with
     config.yaml      the run's resolved configuration
     checkpoint.json  step, tokens seen, vocabulary, fingerprints; written last
@@ -12,6 +12,7 @@ leaves either a whole checkpoint or none under the final name.
 import os
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,11 @@ class CheckpointInfo:
     corpora: list[dict[str, Any]] = field(default_factory=list)
     """What was attested of each corpus that the model has seen, see `data_pipeline.gate.carried`; empty in checkpoints
     that were written before they held it."""
+    origin: dict[str, Any] | None = None
+    """What the run's first weights were imported from, a `pretrain.huggingface.importing.Origin`; None where they were
+    drawn."""
+    has_optimizer: bool = True
+    """False for imported weights, from which the optimizer starts anew."""
 
 
 def folder_of(run_dir: Path, step: int) -> Path:
@@ -129,6 +135,28 @@ def save(
         _prune(run_dir, config.checkpoint.keep)
     dist.barrier()
     return final
+
+
+def write_weights(
+    folder: Path, save_model: Callable[[Path], None], info: CheckpointInfo, config: str, tokenizer_dir: Path
+) -> None:
+    """Write `folder` as a checkpoint without an optimizer, from the one process there is; `config` is its config.yaml.
+
+    It appears under its name when it is complete on disk.
+    """
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    make_private_folder(partial)
+    try:
+        (partial / "weights").mkdir()
+        save_model(partial / "weights")
+        shutil.copytree(tokenizer_dir, partial / "tokenizer")
+        write_text(partial / "config.yaml", config)
+        write_json(partial / MARKER, asdict(info))
+        _fsync_tree(partial)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _prune(run_dir: Path, keep: int) -> None:

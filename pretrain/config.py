@@ -105,7 +105,8 @@ class TrainConfig:
     loss_scale_window: int = 1000
     """fp16 only: steps without overflow after which the loss scale is doubled."""
     recompute: Literal["none", "selective", "full"] = "none"
-    """What the backward pass computes again instead of keeping it: nothing, attention and norms, or whole layers."""
+    """What the backward pass computes again instead of keeping it: nothing, attention (which pays on a CPU only: CUDA's
+    fused kernel keeps no weights anyway), or whole layers."""
     seed: int = 1234
     """Decides initial weights, order of documents, masks and dropout."""
     log_every: int = 10

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -29,6 +30,7 @@ from pretrain.environment import describe_environment, device_name
 from pretrain.flops import dense_peak, train_flops_per_token
 from pretrain.losses import Validation
 from pretrain.metrics import MetricsLog
+from pretrain.model.same_shape import require_same_model
 from pretrain.parallel.distributed import Ranks, seed_dropout
 from pretrain.schedule import batch_size, learning_rate, mask_probability
 
@@ -53,6 +55,7 @@ class Trainer:
         self.step, self.rows_seen, self.tokens_seen, self.stop_requested = 0, 0, 0, False
         self.flops_per_second_at_peak = _peak_of_run(ranks)
         self._validation_batches: list[Batch] | None = None
+        self.origin: dict[str, Any] | None = None
         tokens = self.loader.manifest
         self.corpora = add_corpus([], tokens.corpus_manifest_sha256, tokens.attestation)
 
@@ -246,25 +249,34 @@ class Trainer:
             raise NotemillError(
                 f"{found} was trained with another tokenizer ({info.vocab_size} pieces, fingerprint "
                 f"{info.tokenizer_fingerprint[:12]}) than {self.config.data.path} ({self.loader.vocab_size} pieces, "
-                f"{self.loader.tokenizer_fingerprint[:12]}); point data.path at the tokens it was trained on."
+                f"{self.loader.tokenizer_fingerprint[:12]}); point data.path at tokens that were built with "
+                f"{found / 'tokenizer'}."
             )
+        require_same_model(found, self.config)
+        if info.has_optimizer:
+            self._require_same_engine(found, info)
+            self.engine.load(found / "weights")
+        else:
+            self.engine.load_weights(found / "weights")
+        self.origin = info.origin
+        self.step, self.rows_seen, self.tokens_seen = info.step, info.rows_seen, info.tokens_seen
+        tokens = self.loader.manifest
+        self.corpora = add_corpus(info.corpora, tokens.corpus_manifest_sha256, tokens.attestation)
+        if self.ranks.is_main:
+            say(f"resumed from {found} at step {info.step}" if info.step else f"started from the weights in {found}")
+        if info.data_fingerprint == self.loader.fingerprint:
+            if info.window_start is not None:
+                self.loader.start_at(WindowStart(**info.window_start))
+        elif info.step and self.ranks.is_main:
+            say("the data or its settings differ from the checkpoint's: rows from here on are another sequence")
+
+    def _require_same_engine(self, found: Path, info: checkpoint.CheckpointInfo) -> None:
         if info.engine != self.config.engine.name:
             raise NotemillError(
                 f"{found} was saved by engine.name={info.engine}, and engine.name={self.config.engine.name} cannot go "
                 f"on from it; set engine.name={info.engine}, or start anew from its weights with `notemill export` and "
                 "`notemill import`."
             )
-        self.engine.load(found / "weights")
-        self.step, self.rows_seen, self.tokens_seen = info.step, info.rows_seen, info.tokens_seen
-        tokens = self.loader.manifest
-        self.corpora = add_corpus(info.corpora, tokens.corpus_manifest_sha256, tokens.attestation)
-        if self.ranks.is_main:
-            say(f"resumed from {found} at step {info.step}")
-        if info.data_fingerprint == self.loader.fingerprint:
-            if info.window_start is not None:
-                self.loader.start_at(WindowStart(**info.window_start))
-        elif self.ranks.is_main:
-            say("the data or its settings differ from the checkpoint's: rows from here on are another sequence")
 
     def _open_run_folder(self) -> MetricsLog | None:
         """Begin the run's records on the main rank; None elsewhere."""
@@ -288,6 +300,7 @@ class Trainer:
             world_size=self.ranks.world_size,
             engine=self.config.engine.name,
             corpora=self.corpora,
+            origin=self.origin,
         )
         folder = checkpoint.save(self.run_dir, self.engine, info, self.config, Path(self.loader.tokenizer_dir))
         if self.ranks.is_main:

@@ -19,13 +19,22 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def tokens_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small token index that the real stages made of invented notes."""
+    return _build_tokens(tmp_path_factory.mktemp("small"), "noteevents")
+
+
+@pytest.fixture(scope="session")
+def tokens_of_two_sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of two inputs, whose sources are called noteevents and omop."""
+    return _build_tokens(tmp_path_factory.mktemp("two"), "noteevents", "omop")
+
+
+def _build_tokens(folder: Path, *kinds: str) -> Path:
     from data_pipeline.invented import write_invented
 
-    folder = tmp_path_factory.mktemp("small")
     notes = write_invented(folder / "invented", patients=40, seed=3)
     corpus, tokenizer, tokens = (str(folder / name) for name in ("corpus", "tokenizer", "tokens"))
-    key = ["--key-file", str(folder / "key")]
-    notemill("corpus", "build", "--input", f"noteevents:{notes['noteevents']}", "--out", corpus, *key)
+    inputs = [argument for kind in kinds for argument in ("--input", f"{kind}:{notes[kind]}")]
+    notemill("corpus", "build", *inputs, "--out", corpus, "--key-file", str(folder / "key"))
     notemill("tokenizer", "train", "--corpus", corpus, "--out", tokenizer, "vocab_size=1024")
     notemill("tokens", "build", "--corpus", corpus, "--tokenizer", tokenizer, "--out", tokens)
     return Path(tokens)

@@ -1,5 +1,6 @@
 """Pieces that every tokenizer has: special tokens, placeholders, and unused ones that fill the vocabulary up."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from tokenizers import AddedToken, Tokenizer, processors
@@ -14,6 +15,8 @@ LARGEST_VOCABULARY = 10_000_000
 ROLES = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 """The special token of each role, in the order of their ids in a trained tokenizer."""
 SPECIAL_TOKENS = tuple(ROLES.values())
+UNUSED = re.compile(r"\[unused(\d+)\]")
+"""Matches the names of unused pieces."""
 
 
 def placeholder_pieces() -> list[str]:

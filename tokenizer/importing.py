@@ -25,6 +25,7 @@ from tokenizer.fixed_pieces import (
     LARGEST_MULTIPLE,
     LARGEST_VOCABULARY,
     ROLES,
+    UNUSED,
     VOCABULARY_MULTIPLE,
     added_placeholder,
     frame,
@@ -50,7 +51,6 @@ _NAMES_OF_ROLE = {
     "sep": ("[SEP]", "<sep>", "</s>"),
     "mask": ("[MASK]", "<mask>"),
 }
-_UNUSED = re.compile(r"\[unused(\d+)\]")
 _BRACKETED = re.compile(r"\[.*\]|<.*>")
 
 
@@ -135,7 +135,7 @@ def find_roles(known: Mapping[str, int], named: Mapping[str, str], add_missing: 
 
 def new_unused(pieces: Sequence[str] | Mapping[str, int], size: int, multiple: int) -> list[str]:
     """Unused pieces, with names that are not taken, that fill `size` pieces up to a multiple."""
-    taken = [int(match[1]) for piece in pieces if (match := _UNUSED.fullmatch(piece))]
+    taken = [int(match[1]) for piece in pieces if (match := UNUSED.fullmatch(piece))]
     first = max(taken, default=-1) + 1
     return [unused_piece(first + number) for number in range(padded_size(size, multiple) - size)]
 
@@ -263,7 +263,7 @@ def _finish_wordpiece(
     pieces = [*pieces, *(piece for piece in roles.values() if piece not in known)]
     placeholders = placeholder_pieces() if config.placeholders else [p for p in placeholder_pieces() if p in known]
     new = [piece for piece in placeholders if piece not in known]
-    unused = [number for number, piece in enumerate(pieces) if _UNUSED.fullmatch(piece)]
+    unused = [number for number, piece in enumerate(pieces) if UNUSED.fullmatch(piece)]
     if new and len(unused) >= len(new):
         say(f"{len(new)} placeholders take the place of {pieces[unused[0]]} and those after it; the size stays.")
         for number, piece in zip(unused, new, strict=False):

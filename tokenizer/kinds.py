@@ -53,9 +53,40 @@ def word_joins(pieces: Sequence[str], kind: str) -> tuple[np.ndarray, np.ndarray
         return np.array(continues, bool), np.ones(len(pieces), bool)
     if kind == "other":
         return np.zeros(len(pieces), bool), np.zeros(len(pieces), bool)
-    to_bytes = _from_byte_level if kind == "bytebpe" else _from_sentencepiece
-    edges = [_edges(to_bytes(piece)) for piece in pieces]
+    edges = [_edges(_to_bytes(piece, kind)) for piece in pieces]
     return np.array([first for first, _ in edges], bool), np.array([last for _, last in edges], bool)
+
+
+def sense(piece: str, kind: str) -> tuple[bytes, bool]:
+    """What a piece stands for, equal for pieces of different kinds that stand for the same.
+
+    That is its text without the space before it, and whether it goes on with the word before. Text is bytes, as a piece
+    may be a part of a character. A piece of `other` stands for itself.
+    """
+    if kind == "wordpiece":
+        goes_on = piece.startswith(CONTINUATION) and len(piece) > len(CONTINUATION)
+        return piece.removeprefix(CONTINUATION if goes_on else "").encode(), goes_on
+    if kind == "other":
+        return piece.encode(), False
+    data = _to_bytes(piece, kind)
+    if data.startswith(b" ") and len(data) > 1:
+        return data[1:], False
+    return data, _edges(data)[0]
+
+
+def spelling(text: bytes, goes_on: bool, kind: str) -> str:
+    """A `sense` as the vocabulary of a kind writes it: what its model cuts into pieces. "" for what it cannot write."""
+    has_space = not goes_on and _edges(text)[0] and kind not in ("wordpiece", "other")
+    data = b" " + text if has_space else text
+    if kind == "bytebpe":
+        return "".join(_LETTER_OF_BYTE[byte] for byte in data)
+    try:
+        written = data.decode()
+    except UnicodeDecodeError:
+        return ""
+    if kind == "wordpiece":
+        return CONTINUATION + written if goes_on else written
+    return written if kind == "other" else written.replace(" ", SPACE_PIECE)
 
 
 def is_word_char(char: str) -> bool:
@@ -86,6 +117,11 @@ BYTE_OF_LETTER = {chr(byte): byte for byte in _PLAIN_BYTES} | {
     chr(256 + number): byte
     for number, byte in enumerate(_OTHER_BYTES)
 }
+_LETTER_OF_BYTE = {byte: letter for letter, byte in BYTE_OF_LETTER.items()}
+
+
+def _to_bytes(piece: str, kind: str) -> bytes:
+    return _from_byte_level(piece) if kind == "bytebpe" else _from_sentencepiece(piece)
 
 
 def _from_byte_level(piece: str) -> bytes:

@@ -76,6 +76,10 @@ class Engine(ABC):
         """Read what `save` of this engine wrote, on any number of ranks in any layout. Raises NotemillError when it
         is damaged or of another model."""
 
+    @abstractmethod
+    def load_weights(self, folder: Path) -> None:
+        """Begin from the fp32 weights of an import, which has no optimizer state; masters take them as they are."""
+
     @property
     @abstractmethod
     def loss_scale(self) -> float | None:

@@ -88,7 +88,7 @@ def _write_folder(
     from transformers import MegatronBertForPreTraining
 
     from pretrain.engines.build import load_model
-    from pretrain.huggingface.parity import TOLERANCE, measure_parity
+    from pretrain.huggingface.parity import TOLERANCE, exported_model, measure_parity
     from pretrain.huggingface.weights import to_huggingface
     from pretrain.model.build import build_model
 
@@ -110,7 +110,9 @@ def _write_folder(
     )
     for path in folder.iterdir():
         path.chmod(0o600)
-    parity = measure_parity(chunk, folder, vocab_size=vocab_size, max_length=config.max_position_embeddings)
+    parity = measure_parity(
+        chunk, exported_model(folder), vocab_size=vocab_size, max_length=config.max_position_embeddings
+    )
     if parity["max_abs_logit_difference"] > TOLERANCE:
         raise NotemillError(
             f"the exported logits differ from the training model's by {parity['max_abs_logit_difference']:.1e}, over "

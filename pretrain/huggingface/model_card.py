@@ -4,6 +4,7 @@ from typing import Any
 
 from pretrain.checkpoint import CheckpointInfo
 from pretrain.config import PretrainConfig
+from pretrain.huggingface.importing import told
 
 _CARD = """---
 library_name: transformers
@@ -38,7 +39,7 @@ modelling and sentence-order prediction. The vocabulary is cased.
 
 ## Training text
 
-{corpora}
+{origin}{corpora}
 
 ## Limits
 
@@ -79,8 +80,21 @@ def model_card(config: PretrainConfig, info: CheckpointInfo, parity: dict[str, A
         parity=parity["max_abs_logit_difference"],
         tolerance=parity["tolerance"],
         identifiers="\n".join(_IDENTIFIERS[mode] for mode in _modes(info)),
+        origin="" if info.origin is None else _origin(info),
         corpora="\n\n".join(map(_corpus, info.corpora)) or "What was attested of the training text is not recorded.",
     )
+
+
+def _origin(info: CheckpointInfo) -> str:
+    """What the run began from, where that was no new model."""
+    origin: Any = info.origin
+    lines = [
+        f"Pretraining went on from the published model `{origin['name']}` (files `{origin['sha256'][:12]}`); what that "
+        "one was trained on is for its own card to say.",
+        "",
+        *(f"- {line[0].upper()}{line[1:]}." for line in told(origin, info.vocab_size)),
+    ]
+    return "\n".join(lines) + "\n\n"
 
 
 def _modes(info: CheckpointInfo) -> list[str]:

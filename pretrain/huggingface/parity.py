@@ -16,18 +16,26 @@ TOLERANCE = 1e-4
 NUM_PIECES = 8
 
 
-@torch.no_grad()
-def measure_parity(chunk: MegatronBert, hf_dir: Path, *, vocab_size: int, max_length: int) -> dict[str, Any]:
-    """Largest absolute difference of language-model and sentence-order logits, and what it was measured on."""
+def exported_model(hf_dir: Path) -> Any:
+    """The model of an exported folder, as stock transformers loads it."""
     from transformers import MegatronBertForPreTraining
 
-    reference = MegatronBertForPreTraining.from_pretrained(
+    return MegatronBertForPreTraining.from_pretrained(
         hf_dir, local_files_only=True, dtype=torch.float32, attn_implementation="eager"
-    ).eval()
+    )
+
+
+@torch.no_grad()
+def measure_parity(chunk: MegatronBert, reference: Any, *, vocab_size: int, max_length: int) -> dict[str, Any]:
+    """Largest absolute difference of language-model and sentence-order logits, and what it was measured on.
+
+    `reference` is a MegatronBertForPreTraining in fp32 with eager attention.
+    """
+    reference.eval()
     pieces = _random_pieces(vocab_size, max_length)
     chunk.eval()
     lm_logits, order_logits = chunk(_as_one_row(pieces))
-    largest_lm = largest_order = 0.0
+    largest_lm = largest_order = largest = 0.0
     offset = 0
     for index, (ids, types) in enumerate(pieces):
         expected = reference(input_ids=ids[None], token_type_ids=types[None])
@@ -35,11 +43,13 @@ def measure_parity(chunk: MegatronBert, hf_dir: Path, *, vocab_size: int, max_le
         largest_lm = max(largest_lm, (ours - expected.prediction_logits[0]).abs().max().item())
         order = (order_logits[index] - expected.seq_relationship_logits[0]).abs().max().item()
         largest_order = max(largest_order, order)
+        largest = max(largest, ours.abs().max().item())
         offset += len(ids)
     return {
         "max_abs_logit_difference": max(largest_lm, largest_order),
         "max_abs_mlm_logit_difference": largest_lm,
         "max_abs_sop_logit_difference": largest_order,
+        "max_abs_mlm_logit": largest,
         "tolerance": TOLERANCE,
         "pieces": len(pieces),
         "tokens": offset,

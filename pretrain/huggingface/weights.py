@@ -29,10 +29,11 @@ _LAYER = {
     "mlp.linear_fc1": "intermediate.dense",
     "mlp.linear_fc2": "output.dense",
 }
-_TIED = {
+TIED = {
     "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
     "cls.predictions.decoder.bias": "cls.predictions.bias",
 }
+"""Hugging Face's second name of a tensor: the first."""
 
 
 def to_huggingface(weights: dict[str, torch.Tensor], *, num_layers: int, num_heads: int) -> dict[str, torch.Tensor]:
@@ -46,9 +47,27 @@ def to_huggingface(weights: dict[str, torch.Tensor], *, num_layers: int, num_hea
             fused = weights[f"{source}.self_attention.linear_qkv.{kind}"]
             for hf_name, part in zip(("query", "key", "value"), _split_qkv(fused, num_heads), strict=True):
                 renamed[f"{target}.attention.self.{hf_name}.{kind}"] = part
-    return renamed | {tied: renamed[original] for tied, original in _TIED.items()}
+    return renamed | {tied: renamed[original] for tied, original in TIED.items()}
+
+
+def from_huggingface(weights: dict[str, torch.Tensor], *, num_layers: int, num_heads: int) -> dict[str, torch.Tensor]:
+    """The inverse: Hugging Face's names → megatron-core's. A head that is not there is left out."""
+    renamed = {name: weights[hf_name] for name, hf_name in _WHOLE_MODEL.items() if hf_name in weights}
+    for layer in range(num_layers):
+        source, target = f"bert.encoder.layer.{layer}", f"encoder.layers.{layer}"
+        for kind in ("weight", "bias"):
+            for name, hf_name in _LAYER.items():
+                renamed[f"{target}.{name}.{kind}"] = weights[f"{source}.{hf_name}.{kind}"]
+            parts = [weights[f"{source}.attention.self.{part}.{kind}"] for part in ("query", "key", "value")]
+            renamed[f"{target}.self_attention.linear_qkv.{kind}"] = _fuse_qkv(parts, num_heads)
+    return renamed
 
 
 def _split_qkv(fused: torch.Tensor, num_heads: int) -> list[torch.Tensor]:
     by_head = fused.reshape(num_heads, 3, -1, *fused.shape[1:])
     return [by_head[:, part].flatten(0, 1).contiguous() for part in range(3)]
+
+
+def _fuse_qkv(parts: list[torch.Tensor], num_heads: int) -> torch.Tensor:
+    by_head = [part.unflatten(0, (num_heads, -1)) for part in parts]
+    return torch.stack(by_head, dim=1).flatten(0, 2)

@@ -17,7 +17,9 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 _RECOMPUTE: dict[str, dict[str, Any]] = {
     "none": {},
-    "selective": {"recompute_granularity": "selective", "recompute_modules": ["core_attn", "layernorm"]},
+    # "mlp" cannot be among them: megatron-core's checkpoint turns the bias that the block returns into an inner node of
+    # the graph, and the backward pass never ends. "layernorm" needs Transformer Engine.
+    "selective": {"recompute_granularity": "selective", "recompute_modules": ["core_attn"]},
     "full": {"recompute_granularity": "full", "recompute_method": "uniform", "recompute_num_layers": 1},
 }
 """megatron-core's terms for `train.recompute`."""

@@ -13,8 +13,14 @@ LAYOUTS = [
     pytest.param(2, ["parallel.pipeline=2"], id="PP2"),
     pytest.param(2, ["parallel.pipeline=2", "parallel.virtual_stages=2"], id="PP2+VPP2"),
     pytest.param(2, [], id="DP2"),
+    pytest.param(2, ["parallel.overlap=true"], id="DP2+overlap"),
     pytest.param(4, ["parallel.tensor=2", "parallel.pipeline=2"], id="TP2xPP2"),
     pytest.param(4, ["parallel.tensor=2", "parallel.sequence=true"], id="TP2+SPxDP2"),
+    pytest.param(
+        4,
+        ["parallel.pipeline=2", "parallel.virtual_stages=2", "parallel.overlap=true"],
+        id="PP2+VPP2xDP2+overlap",
+    ),
     pytest.param(1, ["train.micro_batch_size=8"], id="one-large-batch"),
 ]
 

@@ -18,7 +18,7 @@ from pretrain.data.vocabulary import Vocabulary
 from tests.tokenizer.odd_text import odd_texts
 from tokenizer.encoding import SentenceEncoder
 from tokenizer.folder import load_tokenizer, read_tokenizer_manifest
-from tokenizer.kinds import kind_of
+from tokenizer.kinds import kind_of, sense, spelling
 from tokenizer.settings import TokenizerConfig
 from tokenizer.tokens import build_tokens
 from tokenizer.training import learn_tokenizer, train_tokenizer
@@ -189,3 +189,30 @@ def test_user_mistakes(kind, corpus, tmp_path):
 
 def test_tokenizer_json_alone_says_its_kind(folder, kind):
     assert kind_of(Tokenizer.from_file(str(folder / "tokenizer.json"))) == kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "piece", "text", "goes_on"),
+    [
+        ("wordpiece", "heart", "heart", False),
+        ("wordpiece", "##ache", "ache", True),
+        ("wordpiece", "##", "##", False),
+        ("bytebpe", "Ġheart", "heart", False),
+        ("bytebpe", "ache", "ache", True),
+        ("bytebpe", ".", ".", False),
+        ("bytebpe", "Ã©", "é", True),
+        ("sentencepiece_bpe", "▁heart▁rate", "heart rate", False),
+        ("sentencepiece_unigram", "ache", "ache", True),
+        ("sentencepiece_unigram", "▁", " ", False),
+        ("other", "heart", "heart", False),
+    ],
+)
+def test_a_sense_is_spelled_as_the_piece_it_came_from(kind, piece, text, goes_on):
+    assert sense(piece, kind) == (text.encode(), goes_on)
+    assert spelling(text.encode(), goes_on, kind) == piece
+
+
+def test_a_part_of_a_character_has_no_spelling_but_in_bytes():
+    assert sense("Ã", "bytebpe") == sense("<0xC3>", "sentencepiece_bpe") == (b"\xc3", True)
+    assert spelling(b"\xc3", True, "bytebpe") == "Ã"
+    assert spelling(b"\xc3", True, "wordpiece") == spelling(b"\xc3", True, "sentencepiece_bpe") == ""

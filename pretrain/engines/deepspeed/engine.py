@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,7 +24,7 @@ from pretrain.engines.deepspeed.optimizer import (
     updates_of,
 )
 from pretrain.engines.deepspeed.settings import deepspeed_settings
-from pretrain.engines.deepspeed.weights import Shape, load_weights, save_weights
+from pretrain.engines.deepspeed.weights import Shape, load_state, load_weights, save_state
 from pretrain.losses import (
     VALIDATION_SUMS,
     Validation,
@@ -43,7 +44,8 @@ class DeepSpeedEngine(Engine):
 
     def __init__(self, config: PretrainConfig, vocab_size: int, device: torch.device) -> None:
         deepspeed = import_deepspeed()
-        self._device = device
+        self._device, self._vocab_size = device, vocab_size
+        self._in_fp32 = replace(config, train=replace(config.train, precision="fp32"))
         (chunk,) = build_model(config, vocab_size, device)
         self.parameters = dict(chunk.named_parameters())
         tensor_size = parallel_state.get_tensor_model_parallel_world_size()
@@ -107,7 +109,7 @@ class DeepSpeedEngine(Engine):
 
     def save(self, folder: Path) -> None:
         scaler = self.optimizer.loss_scaler if self._is_fp16 else None
-        save_weights(
+        save_state(
             folder,
             self.parts,
             self._shapes,
@@ -116,12 +118,16 @@ class DeepSpeedEngine(Engine):
         )
 
     def load(self, folder: Path) -> None:
-        saved = load_weights(folder, self.parts, self._shapes)
+        saved = load_state(folder, self.parts, self._shapes)
         set_updates(self.optimizer, saved.updates)
         publish_masters(self.optimizer)
         if self._is_fp16 and saved.loss_scaler is not None:
             for key in _LOSS_SCALER_STATE:
                 setattr(self.optimizer.loss_scaler, key, saved.loss_scaler[key])
+
+    def load_weights(self, folder: Path) -> None:
+        load_weights(folder, self.parts, build_model(self._in_fp32, self._vocab_size, torch.device("cpu"))[0])
+        publish_masters(self.optimizer)
 
     @property
     def loss_scale(self) -> float | None:

@@ -63,7 +63,7 @@ class Run(TypedDict):
     length: int
 
 
-def save_weights(
+def save_state(
     folder: Path, parts: Iterable[Part], shapes: dict[str, Shape], *, updates: int, loss_scaler: dict[str, Any] | None
 ) -> None:
     """Write what all ranks keep into `folder`, which exists and is empty.
@@ -95,7 +95,7 @@ def save_weights(
         write_json(folder / _INDEX, index)
 
 
-def load_weights(folder: Path, parts: Iterable[Part], shapes: dict[str, Shape]) -> SavedWeights:
+def load_state(folder: Path, parts: Iterable[Part], shapes: dict[str, Shape]) -> SavedWeights:
     """Fill this rank's parts from a save of any layout and give what else it says.
 
     Raises NotemillError when it is damaged or of another model.
@@ -112,8 +112,22 @@ def load_weights(folder: Path, parts: Iterable[Part], shapes: dict[str, Shape]) 
     return saved
 
 
+def load_weights(folder: Path, parts: Iterable[Part], chunk: MegatronBert) -> None:
+    """Fill this rank's masters from an import, which is in megatron-core's form; the moments stay as they are.
+
+    `chunk` is a model in fp32 on the CPU in this run's layout, to read into.
+    """
+    from pretrain.engines.megatron.weights import load_model as load_megatron_model
+
+    load_megatron_model(folder, chunk)
+    parameters = dict(chunk.named_parameters())
+    with torch.no_grad():
+        for part in parts:
+            part.state[MASTER].copy_(parameters[part.name].flatten()[part.start : part.start + part.length])
+
+
 def load_model(folder: Path, chunk: MegatronBert) -> None:
-    """Fill a whole model in one process from a save of any layout. Raises NotemillError as `load_weights` does."""
+    """Fill a whole model in one process from a save of any layout. Raises NotemillError as `load_state` does."""
     saved = SavedWeights(folder)
     saved.check_model({name: Shape.of(parameter, 1) for name, parameter in chunk.named_parameters()})
     with torch.no_grad():
@@ -122,7 +136,7 @@ def load_model(folder: Path, chunk: MegatronBert) -> None:
 
 
 class SavedWeights:
-    """What `save_weights` wrote, read run by run."""
+    """What `save_state` wrote, read run by run."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

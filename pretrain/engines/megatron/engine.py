@@ -15,7 +15,7 @@ from pretrain.config import PretrainConfig
 from pretrain.data.batch import Batch
 from pretrain.engines.base import Engine, StepLosses, Update
 from pretrain.engines.megatron.optimizer import build_optimizer, clip_gradients, wrap_for_data_parallel
-from pretrain.engines.megatron.weights import load_weights, save_weights
+from pretrain.engines.megatron.weights import load_state, load_weights, save_state
 from pretrain.losses import (
     VALIDATION_SUMS,
     Validation,
@@ -89,9 +89,12 @@ class MegatronEngine(Engine):
         ]
 
     def save(self, folder: Path) -> None:
-        save_weights(folder, self.models, self.optimizer)
+        save_state(folder, self.models, self.optimizer)
 
     def load(self, folder: Path) -> None:
+        load_state(folder, self.models, self.optimizer)
+
+    def load_weights(self, folder: Path) -> None:
         load_weights(folder, self.models, self.optimizer)
 
     @property

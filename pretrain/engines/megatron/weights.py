@@ -1,10 +1,11 @@
-"""Weights and optimizer state in megatron-core's torch_dist form: sharded, and loadable into any layout."""
+"""Model and optimizer state in megatron-core's torch_dist form: sharded, and loadable into any layout."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
 from megatron.core import dist_checkpointing, parallel_state
+from megatron.core.dist_checkpointing import ShardedTensor
 from megatron.core.distributed import DistributedDataParallel
 from megatron.core.optimizer import MegatronOptimizer
 
@@ -12,7 +13,7 @@ from launch.errors import NotemillError
 from pretrain.model.bert import MegatronBert
 
 
-def save_weights(folder: Path, models: list[DistributedDataParallel], optimizer: MegatronOptimizer) -> None:
+def save_state(folder: Path, models: list[DistributedDataParallel], optimizer: MegatronOptimizer) -> None:
     """Write what all ranks hold into `folder`, which exists and is empty."""
     metadata = _sharding_metadata()
     state = _sharded_state(models, optimizer, metadata, is_loading=False)
@@ -20,13 +21,38 @@ def save_weights(folder: Path, models: list[DistributedDataParallel], optimizer:
     dist_checkpointing.save(state, str(folder), content_metadata=metadata)
 
 
-def load_weights(folder: Path, models: list[DistributedDataParallel], optimizer: MegatronOptimizer) -> None:
+def load_state(folder: Path, models: list[DistributedDataParallel], optimizer: MegatronOptimizer) -> None:
     """Fill model and optimizer from a save of any layout. Raises NotemillError when shapes do not fit."""
     state = _sharded_state(models, optimizer, _sharding_metadata(), is_loading=True)
     loaded = _load_shards(state, folder)
     for key, model in zip(_model_keys(models), models, strict=True):
         _unwrap(model).load_state_dict(loaded[key])
     optimizer.load_state_dict(loaded["optimizer"])
+
+
+def load_weights(folder: Path, models: list[DistributedDataParallel], optimizer: MegatronOptimizer) -> None:
+    """Fill model and fp32 masters from a save of the model alone, of any layout; the moments stay as they are.
+
+    The masters take the weights as they were saved, not what bf16 leaves of them.
+    """
+    state: dict[str, Any] = {}
+    for key, model in zip(_model_keys(models), models, strict=True):
+        state[key] = _unwrap(model).sharded_state_dict(metadata=_sharding_metadata())
+        for entry in state[key].values():
+            if isinstance(entry, ShardedTensor):
+                entry.data, entry.dtype = entry.data.float(), torch.float32
+    loaded = _load_shards(state, folder)
+    for key, model in zip(_model_keys(models), models, strict=True):
+        _unwrap(model).load_state_dict(loaded[key])
+    optimizer.reload_model_params(loaded)
+
+
+def save_model(folder: Path, chunk: MegatronBert) -> None:
+    """Write a bare model, without an optimizer, from the one process there is."""
+    metadata = _sharding_metadata()
+    state = {"model": chunk.sharded_state_dict(metadata=metadata)}
+    del metadata["dp_cp_group"]
+    dist_checkpointing.save(state, str(folder), content_metadata=metadata)
 
 
 def load_model(folder: Path, chunk: MegatronBert) -> None:

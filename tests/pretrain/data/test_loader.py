@@ -241,3 +241,42 @@ def test_refusals(tokens, write_tokens, invent_documents, tmp_path):
 
 def make_pieces() -> list[str]:
     return ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{number}" for number in range(100))]
+
+
+def test_without_pairs_every_piece_is_one_run_and_no_token_is_lost(tokens):
+    loader = make_loader(tokens, has_pairs=False)
+    batch = loader.batch_of_rows(range(loader.rows_in_epoch(0)))
+    assert len(batch.sequence_starts) == 0
+    assert not batch.token_type_ids.any()
+    with_pairs = make_loader(tokens)
+    texts = [
+        Counter(token for text in texts_in_document_order(epoch) for token in text)
+        for epoch in (batch, with_pairs.batch_of_rows(range(with_pairs.rows_in_epoch(0))))
+    ]
+    assert texts[0] == texts[1]
+    assert loader.fingerprint != with_pairs.fingerprint
+
+
+def test_masking_rate_can_differ_from_step_to_step(tokens):
+    loader = make_loader(tokens)
+    rates = [
+        len(batch.masked_positions) / batch.num_real_tokens
+        for batch in (loader.batch_of_rows(range(64), rate) for rate in (0.1, 0.3))
+    ]
+    assert rates == pytest.approx([0.1, 0.3], abs=0.03)
+
+
+def test_held_out_tokens_and_pieces_know_their_source(write_tokens, invent_documents):
+    # Sources that share no id, so that a token tells where it is from.
+    documents = {
+        source: [[first + sentence % 45 for sentence in document] for document in invent_documents(12, seed=first)]
+        for source, first in (("a", 5), ("b", 50))
+    }
+    splits = {("valid", source): content for source, content in documents.items()}
+    loader = make_loader(write_tokens({("train", "a"): documents["a"], **splits}))
+    assert loader.sources_of("valid") == ["a", "b"]
+    for batch in loader.iter_validation(4, 0, 1):
+        assert torch.equal(batch.masked_sources, (batch.masked_labels >= 50).long())
+        ids = torch.from_numpy(unmasked(batch))
+        assert torch.equal(batch.order_sources, (ids[batch.sequence_starts + 1] >= 50).long())
+    assert loader.batch_of_rows([0]).masked_sources is None

@@ -1,0 +1,266 @@
+"""`notemill import`: a published encoder as a checkpoint that training can start from.
+
+    OUT/
+        weights/         in fp32, for any layout; there is no optimizer
+        tokenizer/       of the model's folder, or another one
+        config.yaml      the model section, and checkpoint.resume=OUT
+        checkpoint.json  step 0 and the `Origin`; written last
+
+`notemill train --config OUT/config.yaml data.path=TOKENS run.dir=RUN` goes on from it.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import yaml
+
+from launch.console import say
+from launch.errors import NotemillError
+from pretrain.config import ModelConfig, PretrainConfig, TrainConfig
+from tokenizer.folder import read_tokenizer_manifest
+from tokenizer.importing import ImportConfig, import_tokenizer
+
+if TYPE_CHECKING:
+    import torch
+
+    from pretrain.huggingface.remap import RowPlan
+    from pretrain.huggingface.source import Encoder, HuggingFaceModel
+    from pretrain.model.bert import MegatronBert
+
+
+class Origin(TypedDict):
+    """Where the weights of a run began; stands in checkpoint.json and in the exported model's card."""
+
+    name: str
+    """Of the folder."""
+    sha256: str
+    """Of the names and bytes of config.json and the weights."""
+    initialised: list[str]
+    """Heads that it lacked and that start as in a new run."""
+    old_vocab_size: int
+    vocabulary: dict[str, int] | None
+    """`RowPlan.counts` where the vocabulary is another one; None where every row stays."""
+    old_positions: int
+    positions: int
+    parity: dict[str, Any]
+    """How far the training model's logits are from the published one's, before vocabulary and positions change."""
+
+
+def import_model(
+    hf: Path,
+    out: Path,
+    tokenizer: Path | None = None,
+    max_positions: int | None = None,
+    tokenizer_settings: ImportConfig | None = None,
+) -> Path:
+    """Write the checkpoint `out` from the Hugging Face folder `hf`; gives `out`.
+
+    Without `tokenizer` the folder's own goes on, which `tokenizer_settings` says how to read. Raises NotemillError for
+    no megatron-bert, a tokenizer that does not belong to it, fewer positions than it has, or a taken `out`.
+    """
+    from pretrain import megatron_on_cpu
+
+    megatron_on_cpu.quieten()
+    megatron_on_cpu.install()
+    from pretrain.huggingface.positions import require_no_cut
+    from pretrain.huggingface.remap import Pieces, plan_rows
+    from pretrain.huggingface.source import read_model
+    from pretrain.parallel import distributed
+
+    source = read_model(hf)
+    encoder = source.encoder
+    positions = max_positions or encoder.positions
+    require_no_cut(encoder.positions, positions)
+    settings = replace(tokenizer_settings or ImportConfig(), model_max_length=positions)
+    with _tokenizers(hf, tokenizer, settings) as (old, new):
+        plan = plan_rows(Pieces.from_folder(old), encoder.vocab_size, Pieces.from_folder(new))
+        fingerprint = read_tokenizer_manifest(new)["fingerprint"]
+        if _is_there(out, encoder.sha256, fingerprint, positions):
+            say(f"{out} holds this import already")
+            return out
+        distributed.start(_still(encoder.model), encoder.vocab_size)
+        try:
+            chunk, parity = _build(source)
+            chunk = _grow(chunk, encoder, plan, positions)
+            origin = Origin(
+                name=hf.resolve().name,
+                sha256=encoder.sha256,
+                initialised=encoder.missing,
+                old_vocab_size=encoder.vocab_size,
+                vocabulary=None if plan.is_identity else plan.counts,
+                old_positions=encoder.positions,
+                positions=positions,
+                parity=parity,
+            )
+            _save(out, chunk, replace(encoder.model, max_position_embeddings=positions), origin, new, len(plan.rows))
+        finally:
+            distributed.stop()
+    for line in told(origin, len(plan.rows)):
+        say(line)
+    say(f"wrote {out}: notemill train --config {out / 'config.yaml'} data.path=TOKENS run.dir=RUN")
+    return out
+
+
+def told(origin: Origin, vocab_size: int) -> list[str]:
+    """What happened to the weights on their way in, for the console and the model's card."""
+    lines = [f"logits within {origin['parity']['max_abs_logit_difference']:.1e} of the published model's"]
+    if origin["initialised"]:
+        lines.append(f"{', '.join(origin['initialised'])}: not there, so initialised as in a new run")
+    counts = origin["vocabulary"]
+    if counts is not None:
+        lines.append(
+            f"{vocab_size:,} pieces for {origin['old_vocab_size']:,}: {counts['kept']:,} keep their row, "
+            f"{counts['composed']:,} start as the mean of the pieces that the old tokenizer cuts them into, "
+            f"{counts['mean']:,} as the mean of all; {counts['dropped']:,} old pieces are gone"
+        )
+    if origin["positions"] != origin["old_positions"]:
+        lines.append(
+            f"{origin['positions']:,} positions for {origin['old_positions']:,}: the old ones over and over, which "
+            "need training"
+        )
+    return lines
+
+
+@contextmanager
+def _tokenizers(hf: Path, chosen: Path | None, settings: ImportConfig) -> Iterator[tuple[Path, Path]]:
+    """Folders of the model's own tokenizer, nothing added, and of the one to go on with."""
+    with tempfile.TemporaryDirectory(prefix="notemill-") as temporary:
+        old, new = Path(temporary) / "old", chosen or Path(temporary) / "new"
+        bare = import_tokenizer(hf, old, replace(settings, placeholders=False, vocab_multiple=1))
+        if chosen is None:
+            import_tokenizer(hf / bare["config"]["source"], new, settings)
+        yield old, new
+
+
+def _is_there(out: Path, sha256: str, fingerprint: str, positions: int) -> bool:
+    """Whether `out` is this import, finished. Raises NotemillError where it is anything else."""
+    from pretrain.checkpoint import MARKER, read_info
+
+    if (out / MARKER).is_file():
+        info = read_info(out)
+        origin = info.origin or {}
+        made_from = (origin.get("sha256"), origin.get("positions"), info.tokenizer_fingerprint, info.has_optimizer)
+        if made_from == (sha256, positions, fingerprint, False):
+            return True
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise NotemillError(f"{out} is there already and not empty; choose another --out.")
+    return False
+
+
+def _still(model: ModelConfig) -> PretrainConfig:
+    """A run of a model of that shape on one process, in fp32, without dropout. Raises NotemillError."""
+    assert model.max_position_embeddings is not None, "a published model says how many it has"
+    config = PretrainConfig(
+        model=replace(model, hidden_dropout=0.0),
+        train=TrainConfig(precision="fp32", seq_len=model.max_position_embeddings),
+    )
+    problems = config.validate()
+    if problems:
+        raise NotemillError(f"the trainer cannot run a model of this shape: {'; '.join(problems)}.")
+    return config
+
+
+def _build(source: "HuggingFaceModel") -> "tuple[MegatronBert, dict[str, Any]]":
+    """The training model with the published weights, and its parity with transformers' model."""
+    import torch
+
+    from pretrain.model.build import build_model
+
+    encoder = source.encoder
+    chunk = build_model(_still(encoder.model), encoder.vocab_size, torch.device("cpu"))[0]
+    _fill(chunk, encoder.weights)
+    return chunk, _measured_parity(chunk, source)
+
+
+def _grow(chunk: "MegatronBert", encoder: "Encoder", plan: "RowPlan", positions: int) -> "MegatronBert":
+    """The same model with the rows of another vocabulary and more positions; `chunk` itself where nothing changes."""
+    import torch
+
+    from pretrain.huggingface.positions import tile_positions
+    from pretrain.model.build import build_model
+
+    if plan.is_identity and positions == encoder.positions:
+        return chunk
+    weights = {name: parameter.detach() for name, parameter in chunk.named_parameters()}
+    for name in ("embedding.word_embeddings.weight", "output_layer.bias"):
+        weights[name] = plan.apply(weights[name])
+    name = "embedding.position_embeddings.weight"
+    weights[name] = tile_positions(weights[name], positions)
+    config = _still(replace(encoder.model, max_position_embeddings=positions))
+    grown = build_model(config, len(plan.rows), torch.device("cpu"))[0]
+    _fill(grown, weights)
+    return grown
+
+
+def _save(
+    out: Path, chunk: "MegatronBert", model: ModelConfig, origin: Origin, tokenizer: Path, vocab_size: int
+) -> None:
+    from pretrain.checkpoint import VERSION, CheckpointInfo, write_weights
+    from pretrain.engines.megatron.weights import save_model
+
+    info = CheckpointInfo(
+        version=VERSION,
+        step=0,
+        rows_seen=0,
+        tokens_seen=0,
+        vocab_size=vocab_size,
+        tokenizer_fingerprint=read_tokenizer_manifest(tokenizer)["fingerprint"],
+        data_fingerprint="",
+        world_size=1,
+        origin=dict(origin),
+        has_optimizer=False,
+    )
+    settings = {
+        "model": asdict(model),
+        "train": {"seq_len": model.max_position_embeddings},
+        "checkpoint": {"resume": str(out.resolve())},
+    }
+    if out.is_dir():
+        out.rmdir()
+    as_yaml = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+    write_weights(out, partial(save_model, chunk=chunk), info, as_yaml, tokenizer)
+
+
+def _fill(chunk: "MegatronBert", weights: "dict[str, torch.Tensor]") -> None:
+    """Copy weights in; heads that are left out keep their initial values."""
+    for name, parameter in chunk.named_parameters():
+        if name in weights:
+            parameter.data.copy_(weights[name])
+
+
+def _measured_parity(chunk: "MegatronBert", source: "HuggingFaceModel") -> dict[str, Any]:
+    """Raises NotemillError where the training model computes something else than transformers does."""
+    import torch
+    from transformers import MegatronBertForPreTraining
+    from transformers.utils.logging import disable_progress_bar
+
+    from pretrain.huggingface.parity import TOLERANCE, measure_parity
+    from pretrain.huggingface.weights import to_huggingface
+
+    disable_progress_bar()
+    encoder, model = source.encoder, source.encoder.model
+    ours = to_huggingface(
+        dict(chunk.named_parameters()), num_layers=model.num_layers, num_heads=model.num_attention_heads
+    )
+    reference = MegatronBertForPreTraining.from_pretrained(
+        None,
+        config=source.config,
+        state_dict=ours | source.tensors,
+        dtype=torch.float32,
+        attn_implementation="eager",
+    )
+    parity = measure_parity(chunk, reference, vocab_size=encoder.vocab_size, max_length=encoder.positions)
+    # Logits of a trained model may be large, and fp32 keeps seven digits.
+    tolerance = TOLERANCE * max(1.0, parity["max_abs_mlm_logit"])
+    if parity["max_abs_logit_difference"] > tolerance:
+        raise NotemillError(
+            f"the training model's logits differ from the published model's by "
+            f"{parity['max_abs_logit_difference']:.1e}, over the tolerance of {tolerance:.1e}; nothing was written: "
+            "please report this with the folder's config.json."
+        )
+    return {**parity, "tolerance": tolerance}
