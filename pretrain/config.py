@@ -151,7 +151,11 @@ class EngineConfig:
     name: Literal["megatron", "deepspeed"] = "megatron"
     """What drives the optimizer and the communication."""
     zero_stage: int = 1
-    """ZeRO stage under DeepSpeed; Megatron's distributed optimizer is stage 1."""
+    """What the data ranks share: 1 masters and moments, as Megatron's distributed optimizer does; under DeepSpeed also
+    2 gradients as well, 3 parameters as well."""
+    offload: Literal["none", "optimizer", "parameters"] = "none"
+    """Under DeepSpeed, what is kept and computed in the host's memory rather than the GPU's: masters and moments, or at
+    stage 3 the parameters as well."""
 
 
 @dataclass

@@ -11,6 +11,7 @@ from megatron.core.optimizer.distrib_optimizer import HAVE_APEX_OR_TE, Distribut
 from pretrain.config import PretrainConfig
 from pretrain.model.bert import MegatronBert
 from pretrain.model.build import DTYPES
+from pretrain.parallel.distributed import overlaps
 
 
 def wrap_for_data_parallel(chunks: list[MegatronBert], config: PretrainConfig) -> list[DistributedDataParallel]:
@@ -64,13 +65,6 @@ def clip_gradients(optimizer: Any, grad_norm: float) -> None:
     for part in optimizer.chained_optimizers:
         if not part.is_stub_optimizer and part.get_parameters():
             clip_grad_by_total_norm_fp32(part.get_parameters(), part.config.clip_grad, grad_norm)
-
-
-def overlaps(config: PretrainConfig) -> bool:
-    """Whether gradients are reduced during the backward and weights gathered during the forward pass."""
-    if config.parallel.overlap is not None:
-        return config.parallel.overlap
-    return torch.cuda.is_available()
 
 
 def _make_checkpoints_loadable() -> None:
