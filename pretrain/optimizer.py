@@ -13,7 +13,7 @@ from pretrain.model.bert import MegatronBert
 
 def wrap_for_data_parallel(chunks: list[MegatronBert], precision: str) -> list[DistributedDataParallel]:
     """Gradient buffers, their fp32 reduction and the sharding that the distributed optimizer expects."""
-    from megatron.core.transformer.module import Float16Module
+    from pretrain.model.precision import Bf16Module
 
     ddp = DistributedDataParallelConfig(
         grad_reduce_in_fp32=True,
@@ -21,7 +21,7 @@ def wrap_for_data_parallel(chunks: list[MegatronBert], precision: str) -> list[D
         overlap_grad_reduce=torch.cuda.is_available(),
         overlap_param_gather=False,
     )
-    modules = [Float16Module(chunk.config, chunk) if precision == "bf16" else chunk for chunk in chunks]
+    modules = [Bf16Module(chunk.config, chunk) if precision == "bf16" else chunk for chunk in chunks]
     return [DistributedDataParallel(chunk.config, ddp, module) for chunk, module in zip(chunks, modules, strict=True)]
 
 

@@ -18,10 +18,10 @@ from megatron.core import parallel_state
 from megatron.core.distributed import DistributedDataParallel
 from megatron.core.optimizer import MegatronOptimizer
 from megatron.core.pipeline_parallel import get_forward_backward_func
-from megatron.core.tensor_parallel import vocab_parallel_cross_entropy
 
 from launch.errors import NotemillError
 from pretrain.data.batch import Batch
+from pretrain.model.loss import masked_token_losses
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _run_pipeline(
 
 
 def _token_losses(batch: Batch, logits_M1V: torch.Tensor, order_logits_P2: torch.Tensor) -> tuple[Any, Any]:
-    mlm_M = vocab_parallel_cross_entropy(logits_M1V.float(), batch.masked_labels[:, None])[:, 0]
+    mlm_M = masked_token_losses(logits_M1V[:, 0], batch.masked_labels)
     return mlm_M, F.cross_entropy(order_logits_P2.float(), batch.sop_labels, reduction="sum")
 
 

@@ -11,6 +11,7 @@ import torch.distributed as dist
 
 from launch.errors import NotemillError
 from pretrain.config import PretrainConfig
+from pretrain.memory import keep_freed_memory
 
 _TIMEOUT = datetime.timedelta(minutes=10)
 
@@ -62,6 +63,8 @@ def start(config: PretrainConfig) -> Ranks:
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(_free_port()), RANK="0", WORLD_SIZE="1")
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    else:
+        keep_freed_memory()
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
 
     from megatron.core import parallel_state
