@@ -10,8 +10,8 @@ and dropout on hidden states alone. SIDE is one of
     hf grouped      the same as run_mlm.py sets it up by default: notes one after another, cut into full rows
     megatron        megatron-core's BertModel by its local spec on samples of its BERTMaskedWordPieceDataset, with its
                     distributed optimizer and schedules, set up as Megatron-LM's pretrain_bert.py does
-`hf … compiled` has `torch_compile` on; padded rows are then all filled to the full length, so that shapes stay the same.
-Each process leaves its steps in FOLDER/RANK.json.
+`hf … compiled` has `torch_compile` on; padded rows are then all filled to the full length, so that shapes stay the
+same. Each process leaves its steps in FOLDER/RANK.json.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,6 @@ class Step:
     """One optimizer step of one process."""
 
     seconds: float
-    cpu_seconds: float
-    """Of all threads of this process."""
     real_tokens: int
     """Tokens that are no padding, of this process's rows."""
     positions: int
@@ -60,6 +59,9 @@ class Measured:
     """What one process saw; `parts` are seconds of one step more, with a profiler."""
 
     steps: list[Step]
+    """Of ours the main process tells of all."""
+    cpu_seconds: list[float]
+    """Of all threads of this process, by step."""
     parts: dict[str, dict[str, float]] | None = None
 
 
@@ -74,7 +76,7 @@ def main() -> None:
     run = {"ours": train_ours, "megatron": train_megatron}.get(arguments.side, train_hugging_face)
     measured = run(arguments)
     cuda = torch.cuda.max_memory_allocated() / 1e6 if torch.cuda.is_available() else None
-    result = {"steps": [vars(step) for step in measured.steps], "parts": measured.parts, "cuda_mb": cuda}
+    result = vars(measured) | {"steps": [vars(step) for step in measured.steps], "cuda_mb": cuda}
     (arguments.out / f"{_rank()}.json").write_text(json.dumps(result))
 
 
@@ -118,7 +120,7 @@ def config_of(arguments: argparse.Namespace) -> PretrainConfig:
     )
 
 
-# ---- ours --------------------------------------------------------------------------------------------------------------
+# ---- ours ------------------------------------------------------------------------------------------------------------
 
 
 def train_ours(arguments: argparse.Namespace) -> Measured:
@@ -153,18 +155,18 @@ def train_ours(arguments: argparse.Namespace) -> Measured:
     finally:
         distributed.stop()
     if not ranks.is_main:
-        return Measured([])
+        return Measured([], trainer.cpu_seconds)
     # These are sums over all ranks.
     rows, before = read_metrics(trainer.run_dir)[: arguments.steps], 0
     steps = []
-    for row, cpu in zip(rows, trainer.cpu_seconds, strict=False):
+    for row in rows:
         positions = arguments.rows * arguments.seq_len
-        steps.append(Step(row["step_seconds"], cpu, row["tokens_seen"] - before, positions, row["data_wait"]))
+        steps.append(Step(row["step_seconds"], row["tokens_seen"] - before, positions, row["data_wait"]))
         before = row["tokens_seen"]
-    return Measured(steps, trainer.parts)
+    return Measured(steps, trainer.cpu_seconds, trainer.parts)
 
 
-# ---- Hugging Face ------------------------------------------------------------------------------------------------------
+# ---- Hugging Face ----------------------------------------------------------------------------------------------------
 
 
 def train_hugging_face(arguments: argparse.Namespace) -> Measured:
@@ -251,16 +253,17 @@ def train_hugging_face(arguments: argparse.Namespace) -> Measured:
         callbacks=[Clock()],
     )
     trainer.train()
-    return Measured(_hugging_face_steps(ends, sizes, accumulated))
+    cpu_seconds = [end[1] - begin[1] for begin, end in pairwise(ends)]
+    return Measured(_hugging_face_steps([seconds for seconds, _ in ends], sizes, accumulated), cpu_seconds)
 
 
-def _hugging_face_steps(ends: list[tuple[float, float]], sizes: list[tuple[int, int]], accumulated: int) -> list[Step]:
+def _hugging_face_steps(ends: list[float], sizes: list[tuple[int, int]], accumulated: int) -> list[Step]:
     """Batches are collated in the order in which they are trained on, one ahead of it."""
     steps = []
-    for number, (begin, end) in enumerate(zip(ends, ends[1:], strict=False)):
+    for number, (begin, end) in enumerate(pairwise(ends)):
         of_step = sizes[number * accumulated : (number + 1) * accumulated]
         real, positions = (sum(column) for column in zip(*of_step, strict=True))
-        steps.append(Step(end[0] - begin[0], end[1] - begin[1], real, positions))
+        steps.append(Step(end - begin, real, positions))
     return steps
 
 
@@ -303,12 +306,11 @@ class NoteRows(torch.utils.data.Dataset[dict[str, Any]]):
         return np.concatenate([[self.vocabulary.cls], *index.document(number), [self.vocabulary.sep]]).astype(np.int64)
 
 
-# ---- Megatron ----------------------------------------------------------------------------------------------------------
+# ---- Megatron --------------------------------------------------------------------------------------------------------
 
 
 def train_megatron(arguments: argparse.Namespace) -> Measured:
     """megatron-core's own model, dataset and schedule; its optimizer is the one of our runs."""
-    from megatron.core import parallel_state
     from megatron.core.distributed import finalize_model_grads
     from megatron.core.models.bert.bert_layer_specs import bert_layer_local_spec
     from megatron.core.models.bert.bert_model import BertModel
@@ -348,7 +350,7 @@ def train_megatron(arguments: argparse.Namespace) -> Measured:
     forward_backward = get_forward_backward_func()
     samples = _megatron_samples(arguments, config, vocabulary)
     num_micro_batches = arguments.rows // (arguments.micro_rows * ranks.data_size)
-    steps = []
+    steps, cpu_seconds = [], []
     for _ in range(arguments.steps):
         begin, cpu_begin = time.perf_counter(), time.process_time()
         batches = [next(samples) for _ in range(num_micro_batches)]
@@ -368,10 +370,10 @@ def train_megatron(arguments: argparse.Namespace) -> Measured:
             torch.cuda.synchronize()
         real = sum(int(batch["padding_mask"].sum()) for batch in batches)
         positions = sum(batch["padding_mask"].numel() for batch in batches)
-        steps.append(Step(time.perf_counter() - begin, time.process_time() - cpu_begin, real, positions))
-    assert parallel_state.get_data_parallel_world_size() == ranks.data_size
+        steps.append(Step(time.perf_counter() - begin, real, positions))
+        cpu_seconds.append(time.process_time() - cpu_begin)
     distributed.stop()
-    return Measured(steps)
+    return Measured(steps, cpu_seconds)
 
 
 def _megatron_loss(batch: dict[str, torch.Tensor], output: tuple[torch.Tensor, torch.Tensor]) -> tuple[Any, Any]:

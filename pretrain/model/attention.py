@@ -72,9 +72,9 @@ class PackedAttention(MegatronModule):
         random_numbers = tensor_parallel.get_cuda_rng_tracker().fork() if dropout else contextlib.nullcontext()
         with random_numbers:
             outputs_LND = [
-                plain_attention(
-                    q.transpose(0, 1), k.transpose(0, 1), v.transpose(0, 1), dropout_p=dropout
-                ).transpose(0, 1)
+                plain_attention(q.transpose(0, 1), k.transpose(0, 1), v.transpose(0, 1), dropout_p=dropout).transpose(
+                    0, 1
+                )
                 for q, k, v in zip(
                     query_TND.split(lengths), key_TND.split(lengths), value_TND.split(lengths), strict=True
                 )

@@ -60,7 +60,7 @@ class MlmTransform(torch.nn.Module):
 
 
 class LastLayer(TransformerLayer):
-    """A layer whose feed-forward block sees only the positions that the heads read: nothing else comes of the others."""
+    """The last layer, whose feed-forward block sees only positions that the heads read: no other leads to the loss."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         hidden_T1H, context = self._forward_attention(*args, **kwargs)
@@ -120,7 +120,8 @@ class MegatronBert(LanguageModule):
             config=config,
             init_method=config.init_method,
             bias=True,
-            skip_bias_add=False,
+            # The logits are the largest tensor of all; added in there, the bias would make a copy of them.
+            skip_bias_add=True,
             gather_output=False,
             skip_weight_param_allocation=self.pre_process,
         )
@@ -164,11 +165,15 @@ class MegatronBert(LanguageModule):
         starts_PH, masked_MH = hidden_T1H.squeeze(1).split((len(batch.sequence_starts), len(batch.masked_positions)))
         pooled_PH = torch.tanh(self.pooler(starts_PH))
         transformed_MH = self.lm_head(masked_MH)
-        logits_M1V, _ = self.output_layer(transformed_MH.unsqueeze(1), weight=self.shared_embedding_or_output_weight())
-        return logits_M1V, self.binary_head(pooled_PH)
+        logits_M1V, bias_V = self.output_layer(
+            transformed_MH.unsqueeze(1), weight=self.shared_embedding_or_output_weight()
+        )
+        return logits_M1V.add_(bias_V), self.binary_head(pooled_PH)
 
 
-def _block_submodules(config: TransformerConfig, vp_stage: int | None, *, has_heads: bool) -> TransformerBlockSubmodules:
+def _block_submodules(
+    config: TransformerConfig, vp_stage: int | None, *, has_heads: bool
+) -> TransformerBlockSubmodules:
     layer = ModuleSpec(
         module=TransformerLayer,
         submodules=TransformerLayerSubmodules(

@@ -20,7 +20,8 @@ def masked_token_losses(logits_MV: torch.Tensor, labels_M: torch.Tensor) -> torc
     """
     if parallel_state.get_tensor_model_parallel_world_size() > 1:
         return vocab_parallel_cross_entropy(logits_MV.float()[:, None], labels_M[:, None])[:, 0]
-    return _CrossEntropy.apply(logits_MV, labels_M)  # type: ignore[no-any-return]
+    losses_M: torch.Tensor = _CrossEntropy.apply(logits_MV, labels_M)
+    return losses_M
 
 
 class _CrossEntropy(torch.autograd.Function):

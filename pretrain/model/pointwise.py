@@ -3,8 +3,8 @@
 Compiled, each is one kernel instead of three or four that wait for memory; on a GPU that is where the time goes that is
 not the matrices'. `model.compile` says whether they are.
 
-torch draws a CPU's dropout masks one float at a time, which takes a small model as long as a tenth of its matrices; here
-one 64-bit number decides four elements, 5 times faster.
+torch draws a CPU's dropout masks one number at a time, which takes a small model as long as a tenth of its matrices;
+here one 64-bit number decides four elements, 5 times faster.
 """
 
 from collections.abc import Callable
@@ -53,9 +53,7 @@ def _bias_dropout_add_in_training(
     return residual + dropout(output + bias, p, training=True)
 
 
-def _bias_add(
-    output_and_bias: tuple[torch.Tensor, torch.Tensor], residual: torch.Tensor, p: float
-) -> torch.Tensor:
+def _bias_add(output_and_bias: tuple[torch.Tensor, torch.Tensor], residual: torch.Tensor, p: float) -> torch.Tensor:
     output, bias = output_and_bias
     return residual + (output + bias)
 
