@@ -56,6 +56,9 @@ class ModelConfig:
     outweighing all others."""
     init: Literal["normal", "local"] = "normal"
     """local starts with heads that look at neighbouring tokens, which spares a small model a long plateau."""
+    compile: bool | None = None
+    """Compile what stands between the matrices of a layer (torch.compile, a minute at the start); when not given, on
+    CUDA only, since a CPU gains little."""
     layernorm_epsilon: float = 1e-12
     """Added to variances; 1e-12 is what Hugging Face's megatron-bert assumes."""
 

@@ -87,7 +87,7 @@ class Engine(ABC):
     @abstractmethod
     def begin_save(self, folder: Path) -> Saving:
         """Begin to write weights and optimizer state of all ranks, as they are now, into a folder that exists and is
-        empty; training may go on and change them as soon as this returns.."""
+        empty; training may go on and change them as soon as this returns."""
 
     @abstractmethod
     def load(self, folder: Path) -> None:

@@ -11,6 +11,7 @@ import torch.distributed as dist
 
 from launch.errors import NotemillError
 from pretrain.config import PretrainConfig
+from pretrain.memory import keep_freed_memory
 from pretrain.parallel.layout import layout_problems
 
 _LEAST_TIMEOUT_S = 600.0
@@ -79,6 +80,8 @@ def start(config: PretrainConfig, vocab_size: int) -> Ranks:
         os.environ.setdefault("LOCAL_RANK", "0")
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    else:
+        keep_freed_memory()
     # Beyond the watchdog's patience: it names the rank that hangs, which a collective that gives up does not.
     timeout = datetime.timedelta(seconds=max(_LEAST_TIMEOUT_S, 2 * config.train.hang_timeout_s))
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timeout)
