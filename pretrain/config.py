@@ -56,6 +56,9 @@ class ModelConfig:
     outweighing all others."""
     init: Literal["normal", "local"] = "normal"
     """local starts with heads that look at neighbouring tokens, which spares a small model a long plateau."""
+    compile: bool | None = None
+    """Compile what stands between the matrices of a layer (torch.compile, a minute at the start); when not given, on
+    CUDA only, since a CPU gains little."""
     layernorm_epsilon: float = 1e-12
     """Added to variances; 1e-12 is what Hugging Face's megatron-bert assumes."""
 
@@ -151,7 +154,11 @@ class EngineConfig:
     name: Literal["megatron", "deepspeed"] = "megatron"
     """What drives the optimizer and the communication."""
     zero_stage: int = 1
-    """ZeRO stage under DeepSpeed; Megatron's distributed optimizer is stage 1."""
+    """What the data ranks share: 1 masters and moments, as Megatron's distributed optimizer does; under DeepSpeed also
+    2 gradients as well, 3 parameters as well."""
+    offload: Literal["none", "optimizer", "parameters"] = "none"
+    """Under DeepSpeed, what is kept and computed in the host's memory rather than the GPU's: masters and moments, or at
+    stage 3 the parameters as well."""
 
 
 @dataclass

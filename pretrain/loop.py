@@ -320,6 +320,7 @@ class Trainer:
             )
         require_same_model(found, self.config)
         if info.has_optimizer:
+            self._require_same_engine(found, info)
             self.engine.load(found / "weights")
         else:
             self.engine.load_weights(found / "weights")
@@ -331,6 +332,14 @@ class Trainer:
         if info.window_start is not None and info.data_fingerprint == self.loader.fingerprint:
             self.loader.start_at(WindowStart(**info.window_start))
         return info
+
+    def _require_same_engine(self, found: Path, info: checkpoint.CheckpointInfo) -> None:
+        if info.engine != self.config.engine.name:
+            raise NotemillError(
+                f"{found} was saved by engine.name={info.engine}, and engine.name={self.config.engine.name} cannot go "
+                f"on from it; set engine.name={info.engine}, or start anew from its weights with `notemill export` and "
+                "`notemill import`."
+            )
 
     def _open_run_folder(self) -> MetricsLog:
         """Begin the run's records on the main rank."""

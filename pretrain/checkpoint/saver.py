@@ -9,21 +9,19 @@ The loop asks at every step boundary whether any rank is busy and calls `advance
 anywhere is agreed on by all ranks; the partial folder goes and the last complete checkpoint stays.
 """
 
-import os
 import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
-from data_pipeline.files import make_private_folder, write_text
+from data_pipeline.files import make_private_folder
 from launch.config import to_yaml
 from launch.console import say
 from launch.errors import NotemillError
 from pretrain.checkpoint import folder as checkpoints
-from pretrain.checkpoint.checksums import write_checksums
-from pretrain.checkpoint.info import CheckpointInfo, write_info
+from pretrain.checkpoint.info import CheckpointInfo
+from pretrain.checkpoint.seal import seal
 from pretrain.config import PretrainConfig
 from pretrain.engines.base import Engine, Saving
 from pretrain.parallel.distributed import first_problem
@@ -142,19 +140,6 @@ class Saver:
         self._stall_of_save += seconds
 
 
-def seal(partial: Path, final: Path, info: CheckpointInfo, config: str, tokenizer_dir: Path) -> None:
-    """Make the complete checkpoint `final` of `partial`, which holds the weights; `config` is its config.yaml."""
-    shutil.copytree(tokenizer_dir, partial / "tokenizer")
-    write_text(partial / "config.yaml", config)
-    checksums_sha256 = write_checksums(partial)
-    _fsync_tree(partial)
-    write_info(partial, replace(info, checksums_sha256=checksums_sha256))
-    # A folder of this step that an earlier life of this run left is replaced whole.
-    checkpoints.remove(final)
-    partial.rename(final)
-    _fsync(final.parent)
-
-
 class _Stopwatch:
     """Adds the time inside to what saving has held up training."""
 
@@ -187,16 +172,3 @@ def _system_error_behind(error: BaseException | None) -> str | None:
             return error.strerror
         error = error.__cause__ or error.__context__
     return None
-
-
-def _fsync_tree(folder: Path) -> None:
-    for path in (folder, *folder.rglob("*")):
-        _fsync(path)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -65,19 +65,6 @@ class Saving(ABC):
         main rank, which calls it in a thread."""
 
 
-class Saved(Saving):
-    """A save that was over when it began."""
-
-    def is_done(self) -> bool:
-        return True
-
-    def wait(self) -> None:
-        pass
-
-    def complete(self) -> Callable[[], object]:
-        return lambda: None
-
-
 class Engine(ABC):
     """One rank's share of model and optimizer."""
 
@@ -100,8 +87,7 @@ class Engine(ABC):
     @abstractmethod
     def begin_save(self, folder: Path) -> Saving:
         """Begin to write weights and optimizer state of all ranks, as they are now, into a folder that exists and is
-        empty; training may go on and change them as soon as this returns. An engine that writes all before it returns
-        gives `Saved()`."""
+        empty; training may go on and change them as soon as this returns."""
 
     @abstractmethod
     def load(self, folder: Path) -> None:

@@ -13,6 +13,7 @@ import torch.distributed as dist
 
 from launch.errors import NotemillError
 from pretrain.config import PretrainConfig
+from pretrain.memory import keep_freed_memory
 from pretrain.parallel.layout import layout_problems
 
 _LEAST_TIMEOUT_S = 600.0
@@ -56,6 +57,13 @@ def choose_device(config: PretrainConfig) -> torch.device:
     return torch.device("cpu")
 
 
+def overlaps(config: PretrainConfig) -> bool:
+    """Whether gradients are reduced during the backward and weights gathered during the forward pass."""
+    if config.parallel.overlap is not None:
+        return config.parallel.overlap
+    return torch.cuda.is_available()
+
+
 def start(config: PretrainConfig, vocab_size: int) -> Ranks:
     """Join the process group and split it into tensor, pipeline and data ranks.
 
@@ -72,8 +80,12 @@ def start(config: PretrainConfig, vocab_size: int) -> Ranks:
         raise NotemillError("the layout does not fit: " + "; ".join(problems) + ".")
     if world_size == 1 and "MASTER_ADDR" not in os.environ:
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(_free_port()), RANK="0", WORLD_SIZE="1")
+        # DeepSpeed asks for it.
+        os.environ.setdefault("LOCAL_RANK", "0")
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    else:
+        keep_freed_memory()
     # Beyond the watchdog's patience: it names the rank that hangs, which a collective that gives up does not.
     timeout = datetime.timedelta(seconds=max(_LEAST_TIMEOUT_S, 2 * config.train.hang_timeout_s))
     store, rank, world_size = next(dist.rendezvous("env://", timeout=timeout))

@@ -11,6 +11,8 @@ from launch.errors import NotemillError
 from pretrain.checkpoint import choose, complete_checkpoints, folder_of, read_info
 from tests.pretrain.launching import TINY, command, environment, losses, rows, train, validations
 
+MORE = pytest.mark.skipif(os.environ.get("NOTEMILL_DEEPSPEED") != "all", reason="needs NOTEMILL_DEEPSPEED=all")
+
 # Dropout is on: its masks must come back as they were, too.
 SETTINGS = ("train.steps=14", "checkpoint.every=4", "model.hidden_dropout=0.1", "model.attention_dropout=0.1")
 
@@ -39,7 +41,22 @@ def kill_after_step(tokens, run_dir, step, *overrides, processes, number=signal.
 
 
 @pytest.mark.parametrize(
-    ("processes", "layout"), [(1, []), (2, ["parallel.tensor=2"]), (2, [])], ids=["one process", "TP2", "DP2"]
+    ("processes", "layout"),
+    [
+        pytest.param(1, [], id="one process"),
+        pytest.param(2, ["parallel.tensor=2"], id="TP2"),
+        pytest.param(2, [], id="DP2"),
+        pytest.param(2, ["engine.name=deepspeed", "engine.zero_stage=2"], id="ZeRO-2"),
+        pytest.param(
+            2, ["engine.name=deepspeed", "engine.zero_stage=3", "train.precision=bf16"], id="ZeRO-3 bf16", marks=MORE
+        ),
+        pytest.param(
+            2, ["engine.name=deepspeed", "train.precision=fp16", "train.initial_loss_scale=1e6"], id="fp16", marks=MORE
+        ),
+        pytest.param(
+            2, ["engine.name=deepspeed", "engine.zero_stage=3", "engine.offload=parameters"], id="offload", marks=MORE
+        ),
+    ],
 )
 def test_kill_and_resume_is_bitwise(processes, layout, tokens_dir, tmp_path):
     straight = train(tokens_dir, tmp_path / "straight", *SETTINGS, *layout, processes=processes)

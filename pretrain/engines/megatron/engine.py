@@ -31,7 +31,7 @@ class MegatronEngine(Engine):
     """TP, SP, PP with or without virtual stages, and DP with the optimizer's state split over the data ranks."""
 
     def __init__(self, config: PretrainConfig, vocab_size: int, device: torch.device) -> None:
-        self._device = device
+        self._device, self._weight_decay = device, config.train.weight_decay
         self.models = wrap_for_data_parallel(build_model(config, vocab_size, device), config)
         self.optimizer = build_optimizer(self.models, config)
         megatron = self.models[0].config
@@ -57,6 +57,8 @@ class MegatronEngine(Engine):
     def update(self, lr: float) -> Update:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
+            # megatron-core leaves it to its own scheduler to spare biases and norms, whose wd_mult is 0.
+            group["weight_decay"] = self._weight_decay * group["wd_mult"]
         # With fp16 this also lowers the loss scale when it finds an overflow.
         if self.optimizer.prepare_grads():
             return Update(math.inf, is_applied=False)

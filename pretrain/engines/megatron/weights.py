@@ -37,7 +37,7 @@ def load_state(folder: Path, models: list[DistributedDataParallel], optimizer: M
 
 
 def load_weights(folder: Path, models: list[DistributedDataParallel], optimizer: MegatronOptimizer) -> None:
-    """Fill model and fp32 masters from a save of the model alone, of any layout; the moments stay as they are.
+    """Fill model and fp32 masters from a save of the model alone, of any layout; there are no moments then.
 
     The masters take the weights as they were saved, not what bf16 leaves of them.
     """
@@ -51,6 +51,8 @@ def load_weights(folder: Path, models: list[DistributedDataParallel], optimizer:
     for key, model in zip(_model_keys(models), models, strict=True):
         _unwrap(model).load_state_dict(loaded[key])
     optimizer.reload_model_params(loaded)
+    for part in optimizer.chained_optimizers:
+        part.optimizer.state.clear()
 
 
 def save_model(folder: Path, chunk: MegatronBert) -> None:
