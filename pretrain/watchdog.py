@@ -55,16 +55,18 @@ class Watchdog:
         """`store` is a connection of its own, so that no collective blocks it."""
         self._store, self._rank, self._world_size, self._timeout_s = store, rank, world_size, timeout_s
         self._interval_s = min(2.0, timeout_s / 10)
-        self._beat = 0
+        self._beat = 1
         self._position = Position(socket.gethostname(), 0, 0, "start")
         self._has_alarm, self._has_store = False, True
-        # Rank 0 is watched from the start by all: its end may be the end of the store.
-        now = time.monotonic()
-        self._seen = {0: _Seen(0, Position("the first host", 0, 0, "start"), now, now)}
+        # Rank 0 is watched by all, as its end may be the end of the store, and all are watched by rank 0.
+        now, unknown = time.monotonic(), Position("an unknown host", 0, 0, "start")
+        self._watched = range(world_size if rank == 0 else 1)
+        self._seen = {watched: _Seen(0, unknown, now, now) for watched in self._watched}
         self._has_ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
     def start(self) -> None:
+        self._try(self._tell)
         self._thread.start()
 
     def stop(self) -> None:
@@ -95,20 +97,22 @@ class Watchdog:
             self._try(self._tell_and_listen)
             self._judge()
 
-    def _tell_and_listen(self) -> None:
+    def _tell(self) -> None:
         told = json.dumps({"beat": self._beat, "position": asdict(self._position)})
         self._store.set(f"beat/{self._rank}", told)
+
+    def _tell_and_listen(self) -> None:
+        self._tell()
         if self._store.check([_VERDICT]):
             self._end(json.loads(self._store.get(_VERDICT)))
-        watched = range(self._world_size if self._rank == 0 else 1)
-        ranks = [rank for rank in watched if self._store.check([f"beat/{rank}"])]
+        ranks = [rank for rank in self._watched if self._store.check([f"beat/{rank}"])]
         for rank, found in zip(ranks, self._store.multi_get([f"beat/{rank}" for rank in ranks]), strict=True):
             self._note(rank, json.loads(found))
 
     def _note(self, rank: int, told: dict[str, Any]) -> None:
-        now, position, before = time.monotonic(), Position(**told["position"]), self._seen.get(rank)
-        spoke_at = before.spoke_at if before and before.beat == told["beat"] else now
-        moved_at = before.moved_at if before and before.position == position else now
+        now, position, before = time.monotonic(), Position(**told["position"]), self._seen[rank]
+        spoke_at = before.spoke_at if before.beat == told["beat"] else now
+        moved_at = before.moved_at if before.position == position else now
         self._seen[rank] = _Seen(told["beat"], position, spoke_at, moved_at)
 
     def _judge(self) -> None:

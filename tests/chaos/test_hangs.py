@@ -77,6 +77,7 @@ def test_a_rank_that_is_stopped_ends_all_and_is_named(number, tokens_dir, tmp_pa
     # torchrun gives a rank that does not end on SIGTERM, as a stopped one, some time before it kills it.
     with Run(tokens_dir, tmp_path / "run", *FOREVER, torchrun=("--shutdown-timeout=5",)) as run:
         run.wait_for_step(5)
+        time.sleep(2 * TIMEOUT_S / 10)  # until a beat has told of it
         run.rank(number).send_signal(signal.SIGSTOP)
         begin = time.monotonic()
         run.wait_for(lambda: "has died or was stopped" in run.said, 6 * TIMEOUT_S)
