@@ -24,7 +24,7 @@ from pretrain.engines.deepspeed.optimizer import (
     updates_of,
 )
 from pretrain.engines.deepspeed.settings import deepspeed_settings
-from pretrain.engines.deepspeed.weights import Shape, load_state, load_weights, save_state
+from pretrain.engines.deepspeed.weights import Shape, WritingState, load_state, load_weights
 from pretrain.losses import (
     VALIDATION_SUMS,
     Validation,
@@ -109,13 +109,17 @@ class DeepSpeedEngine(Engine):
 
     def save(self, folder: Path) -> None:
         scaler = self.optimizer.loss_scaler if self._is_fp16 else None
-        save_state(
+        writing = WritingState(
             folder,
             self.parts,
             self._shapes,
             updates=updates_of(self.optimizer),
             loss_scaler=None if scaler is None else {key: getattr(scaler, key) for key in _LOSS_SCALER_STATE},
         )
+        writing.wait()
+        write_index = writing.complete()
+        if dist.get_rank() == 0:
+            write_index()
 
     def load(self, folder: Path) -> None:
         saved = load_state(folder, self.parts, self._shapes)

@@ -11,9 +11,11 @@ checkpoint, without converting first. Parameters are their masters, rounded, and
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from math import prod
 from pathlib import Path
 from typing import Any, TypedDict
@@ -63,36 +65,71 @@ class Run(TypedDict):
     length: int
 
 
-def save_state(
-    folder: Path, parts: Iterable[Part], shapes: dict[str, Shape], *, updates: int, loss_scaler: dict[str, Any] | None
-) -> None:
-    """Write what all ranks keep into `folder`, which exists and is empty.
+class WritingState:
+    """A save of what all ranks keep: copied when it begins, then written by a thread while training goes on."""
 
-    `updates` is AdamW's count of them, `loss_scaler` the state of fp16's.
-    """
-    tensor_rank = parallel_state.get_tensor_model_parallel_rank()
-    # What all tensor ranks hold alike is written by the first.
-    mine = [part for part in parts if tensor_rank == 0 or shapes[part.name].dimension is not None]
-    file = f"rank-{dist.get_rank():05d}.safetensors"
-    save_file(
-        {f"{kind}/{part.name}": value.to("cpu", copy=True) for part in mine for kind, value in part.state.items()},
-        folder / file,
-    )
-    (folder / file).chmod(0o600)
-    runs = {part.name: Run(file=file, tensor_rank=tensor_rank, start=part.start, length=part.length) for part in mine}
-    on_main = dist.get_rank() == 0
-    gathered: list[Any] | None = [None] * dist.get_world_size() if on_main else None
-    dist.gather_object(runs, gathered, dst=0)
-    if gathered is not None:
-        index = {
+    def __init__(
+        self,
+        folder: Path,
+        parts: Iterable[Part],
+        shapes: dict[str, Shape],
+        *,
+        updates: int,
+        loss_scaler: dict[str, Any] | None,
+    ) -> None:
+        """Begin to write into `folder`, which exists and is empty.
+
+        `updates` is AdamW's count of them, `loss_scaler` the state of fp16's.
+        """
+        tensor_rank = parallel_state.get_tensor_model_parallel_rank()
+        file = f"rank-{dist.get_rank():05d}.safetensors"
+        # What all tensor ranks hold alike is written by the first.
+        mine = [part for part in parts if tensor_rank == 0 or shapes[part.name].dimension is not None]
+        self._folder = folder
+        self._runs = {
+            part.name: Run(file=file, tensor_rank=tensor_rank, start=part.start, length=part.length) for part in mine
+        }
+        self._index = {
             "version": _VERSION,
             "tensor_size": parallel_state.get_tensor_model_parallel_world_size(),
             "updates": updates,
             "loss_scaler": loss_scaler,
             "parameters": {name: asdict(shape) for name, shape in shapes.items()},
-            "runs": {name: [each[name] for each in gathered if name in each] for name in shapes},
         }
-        write_json(folder / _INDEX, index)
+        copied = {
+            f"{kind}/{part.name}": value.to("cpu", copy=True) for part in mine for kind, value in part.state.items()
+        }
+        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._written = thread.submit(_write_file, folder / file, copied)
+        thread.shutdown(wait=False)
+
+    def is_done(self) -> bool:
+        """Whether this rank has written its file or failed to."""
+        return self._written.done()
+
+    def wait(self) -> None:
+        """Block until it has. Raises OSError or RuntimeError when it failed."""
+        self._written.result()
+
+    def complete(self) -> Callable[[], object]:
+        """Called on all ranks when all have written: gathers who wrote what. Returns what is left to the main rank."""
+        gathered: list[Any] | None = [None] * dist.get_world_size() if dist.get_rank() == 0 else None
+        dist.gather_object(self._runs, gathered, dst=0)
+        return partial(self._write_index, gathered or [])
+
+    def _write_index(self, runs_of_ranks: list[dict[str, Run]]) -> None:
+        runs = {name: [runs[name] for runs in runs_of_ranks if name in runs] for name in self._index["parameters"]}
+        write_json(self._folder / _INDEX, self._index | {"runs": runs})
+
+
+def _write_file(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:  # What it makes of a full disk.
+        raise OSError(str(error)) from None
+    path.chmod(0o600)
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
 
 
 def load_state(folder: Path, parts: Iterable[Part], shapes: dict[str, Shape]) -> SavedWeights:
