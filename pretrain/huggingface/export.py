@@ -33,9 +33,11 @@ def export(checkpoint: Path, out: Path) -> Path:
     megatron_on_cpu.quieten()
     megatron_on_cpu.install()
     from pretrain.checkpoint import read_info
+    from pretrain.checkpoint.checksums import require_undamaged
     from pretrain.parallel import distributed
 
     info = read_info(checkpoint)
+    require_undamaged(checkpoint, info)
     fingerprint = read_tokenizer_manifest(checkpoint / "tokenizer")["fingerprint"]
     if fingerprint != info.tokenizer_fingerprint:
         raise NotemillError(

@@ -107,6 +107,13 @@ def test_base_file_is_merged_below(tmp_path):
     assert (config.train.steps, config.train.lr) == (9, 1e-4)
 
 
+def test_a_file_that_is_no_yaml_is_not_quoted(tmp_path):
+    (tmp_path / "notes.jsonl").write_text('{"text": "Okafor came."}\n{"text": "Priya: pain"}\n')
+    with pytest.raises(NotemillError, match=r"is not YAML: .* in line 2, column 1\.$") as error:
+        load_pretrain_config(tmp_path / "notes.jsonl", ())
+    assert "Okafor" not in str(error.value) and "Priya" not in str(error.value)
+
+
 def test_a_circle_of_bases_is_told(tmp_path):
     (tmp_path / "a.yaml").write_text("base: a.yaml\n")
     with pytest.raises(NotemillError, match="circle"):

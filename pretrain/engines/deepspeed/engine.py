@@ -11,7 +11,7 @@ from megatron.core import parallel_state
 
 from pretrain.config import PretrainConfig
 from pretrain.data.batch import Batch
-from pretrain.engines.base import Engine, StepLosses, Update
+from pretrain.engines.base import Engine, Saving, StepLosses, Update
 from pretrain.engines.deepspeed.library import import_deepspeed
 from pretrain.engines.deepspeed.mpu import ModelParallelUnit
 from pretrain.engines.deepspeed.optimizer import (
@@ -107,19 +107,15 @@ class DeepSpeedEngine(Engine):
             for of_source in sum_over_world(sums, (num_sources, VALIDATION_SUMS), self._device).tolist()
         ]
 
-    def save(self, folder: Path) -> None:
+    def begin_save(self, folder: Path) -> Saving:
         scaler = self.optimizer.loss_scaler if self._is_fp16 else None
-        writing = WritingState(
+        return WritingState(
             folder,
             self.parts,
             self._shapes,
             updates=updates_of(self.optimizer),
             loss_scaler=None if scaler is None else {key: getattr(scaler, key) for key in _LOSS_SCALER_STATE},
         )
-        writing.wait()
-        write_index = writing.complete()
-        if dist.get_rank() == 0:
-            write_index()
 
     def load(self, folder: Path) -> None:
         saved = load_state(folder, self.parts, self._shapes)
@@ -131,6 +127,7 @@ class DeepSpeedEngine(Engine):
 
     def load_weights(self, folder: Path) -> None:
         load_weights(folder, self.parts, build_model(self._in_fp32, self._vocab_size, torch.device("cpu"))[0])
+        set_updates(self.optimizer, 0)
         publish_masters(self.optimizer)
 
     @property

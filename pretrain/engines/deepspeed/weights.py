@@ -11,7 +11,6 @@ checkpoint, without converting first. Parameters are their masters, rounded, and
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -28,6 +27,7 @@ from safetensors.torch import save_file
 
 from data_pipeline.files import read_json, write_json
 from launch.errors import NotemillError
+from pretrain.engines.base import Saving
 from pretrain.engines.deepspeed.optimizer import MASTER, Part
 from pretrain.model.bert import MegatronBert
 from pretrain.model.initialise import sharded_dimension
@@ -65,8 +65,8 @@ class Run(TypedDict):
     length: int
 
 
-class WritingState:
-    """A save of what all ranks keep: copied when it begins, then written by a thread while training goes on."""
+class WritingState(Saving):
+    """A save of what all ranks keep into a folder that exists and is empty, in a thread of each rank."""
 
     def __init__(
         self,
@@ -77,17 +77,15 @@ class WritingState:
         updates: int,
         loss_scaler: dict[str, Any] | None,
     ) -> None:
-        """Begin to write into `folder`, which exists and is empty.
-
-        `updates` is AdamW's count of them, `loss_scaler` the state of fp16's.
-        """
+        """`updates` is AdamW's count of them, `loss_scaler` the state of fp16's."""
+        self._folder, self._shapes = folder, shapes
         tensor_rank = parallel_state.get_tensor_model_parallel_rank()
-        file = f"rank-{dist.get_rank():05d}.safetensors"
         # What all tensor ranks hold alike is written by the first.
         mine = [part for part in parts if tensor_rank == 0 or shapes[part.name].dimension is not None]
-        self._folder = folder
+        self._file = f"rank-{dist.get_rank():05d}.safetensors"
         self._runs = {
-            part.name: Run(file=file, tensor_rank=tensor_rank, start=part.start, length=part.length) for part in mine
+            part.name: Run(file=self._file, tensor_rank=tensor_rank, start=part.start, length=part.length)
+            for part in mine
         }
         self._index = {
             "version": _VERSION,
@@ -96,40 +94,32 @@ class WritingState:
             "loss_scaler": loss_scaler,
             "parameters": {name: asdict(shape) for name, shape in shapes.items()},
         }
-        copied = {
+        # Copied, as training goes on to change them.
+        copies = {
             f"{kind}/{part.name}": value.to("cpu", copy=True) for part in mine for kind, value in part.state.items()
         }
-        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
-        self._written = thread.submit(_write_file, folder / file, copied)
+        thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._written = thread.submit(self._write, copies)
         thread.shutdown(wait=False)
 
     def is_done(self) -> bool:
-        """Whether this rank has written its file or failed to."""
         return self._written.done()
 
     def wait(self) -> None:
-        """Block until it has. Raises OSError or RuntimeError when it failed."""
         self._written.result()
 
     def complete(self) -> Callable[[], object]:
-        """Called on all ranks when all have written: gathers who wrote what. Returns what is left to the main rank."""
         gathered: list[Any] | None = [None] * dist.get_world_size() if dist.get_rank() == 0 else None
         dist.gather_object(self._runs, gathered, dst=0)
-        return partial(self._write_index, gathered or [])
+        runs = {name: [each[name] for each in gathered or [] if name in each] for name in self._shapes}
+        return partial(write_json, self._folder / _INDEX, self._index | {"runs": runs})
 
-    def _write_index(self, runs_of_ranks: list[dict[str, Run]]) -> None:
-        runs = {name: [runs[name] for runs in runs_of_ranks if name in runs] for name in self._index["parameters"]}
-        write_json(self._folder / _INDEX, self._index | {"runs": runs})
-
-
-def _write_file(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    try:
-        save_file(tensors, path)
-    except SafetensorError as error:  # What it makes of a full disk.
-        raise OSError(str(error)) from None
-    path.chmod(0o600)
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())
+    def _write(self, copies: dict[str, torch.Tensor]) -> None:
+        try:
+            save_file(copies, self._folder / self._file)
+        except SafetensorError as error:  # Its way of telling that a disk is full.
+            raise OSError(str(error)) from None
+        (self._folder / self._file).chmod(0o600)
 
 
 def load_state(folder: Path, parts: Iterable[Part], shapes: dict[str, Shape]) -> SavedWeights:
@@ -150,7 +140,7 @@ def load_state(folder: Path, parts: Iterable[Part], shapes: dict[str, Shape]) ->
 
 
 def load_weights(folder: Path, parts: Iterable[Part], chunk: MegatronBert) -> None:
-    """Fill this rank's masters from an import, which is in megatron-core's form; the moments stay as they are.
+    """Fill this rank's masters from an import, which is in megatron-core's form; the moments are zero then.
 
     `chunk` is a model in fp32 on the CPU in this run's layout, to read into.
     """
@@ -160,6 +150,8 @@ def load_weights(folder: Path, parts: Iterable[Part], chunk: MegatronBert) -> No
     parameters = dict(chunk.named_parameters())
     with torch.no_grad():
         for part in parts:
+            for value in part.state.values():
+                value.zero_()
             part.state[MASTER].copy_(parameters[part.name].flatten()[part.start : part.start + part.length])
 
 
@@ -173,7 +165,7 @@ def load_model(folder: Path, chunk: MegatronBert) -> None:
 
 
 class SavedWeights:
-    """What `save_state` wrote, read run by run."""
+    """What `WritingState` wrote, read run by run."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

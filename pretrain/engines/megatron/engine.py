@@ -13,9 +13,9 @@ from megatron.core.pipeline_parallel import get_forward_backward_func
 
 from pretrain.config import PretrainConfig
 from pretrain.data.batch import Batch
-from pretrain.engines.base import Engine, StepLosses, Update
+from pretrain.engines.base import Engine, Saving, StepLosses, Update
 from pretrain.engines.megatron.optimizer import build_optimizer, clip_gradients, wrap_for_data_parallel
-from pretrain.engines.megatron.weights import load_state, load_weights, save_state
+from pretrain.engines.megatron.weights import begin_saving_state, load_state, load_weights
 from pretrain.losses import (
     VALIDATION_SUMS,
     Validation,
@@ -88,8 +88,8 @@ class MegatronEngine(Engine):
             for of_source in sum_over_world(sums, (num_sources, VALIDATION_SUMS), self._device).tolist()
         ]
 
-    def save(self, folder: Path) -> None:
-        save_state(folder, self.models, self.optimizer)
+    def begin_save(self, folder: Path) -> Saving:
+        return begin_saving_state(folder, self.models, self.optimizer)
 
     def load(self, folder: Path) -> None:
         load_state(folder, self.models, self.optimizer)

@@ -16,7 +16,7 @@ from pretrain.parallel.distributed import overlaps
 
 def wrap_for_data_parallel(chunks: list[MegatronBert], config: PretrainConfig) -> list[DistributedDataParallel]:
     """Gradient buffers, their fp32 reduction and the sharding that the distributed optimizer expects."""
-    from megatron.core.transformer.module import Float16Module
+    from pretrain.model.half_precision import HalfPrecisionModule
 
     ddp = DistributedDataParallelConfig(
         grad_reduce_in_fp32=True,
@@ -24,7 +24,9 @@ def wrap_for_data_parallel(chunks: list[MegatronBert], config: PretrainConfig) -
         overlap_grad_reduce=overlaps(config),
         overlap_param_gather=overlaps(config),
     )
-    modules = [Float16Module(chunk.config, chunk) if config.train.precision != "fp32" else chunk for chunk in chunks]
+    modules = [
+        HalfPrecisionModule(chunk.config, chunk) if config.train.precision != "fp32" else chunk for chunk in chunks
+    ]
     return [DistributedDataParallel(chunk.config, ddp, module) for chunk, module in zip(chunks, modules, strict=True)]
 
 
