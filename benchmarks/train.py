@@ -100,14 +100,15 @@ class Comparison:
             return [Layout(torch.cuda.device_count(), 1)]
         if side in self.runs:
             return [self.runs[side][-1].layout]
-        cores = self.arguments.cores
-        return [Layout(cores, 1), Layout(1, cores)] if cores > 1 else [Layout(1, 1)]
+        return [Layout(*map(int, text.split("x"))) for text in self.arguments.layouts]
 
     def _run(self, side: str, layout: Layout) -> Run:
         arguments, folder = self.arguments, self.work / "side"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         python = sys.executable if side in (OURS, "megatron") else arguments.peer_python
+        # Compiled code may be compiled once more in the second step.
+        warmup = arguments.warmup + side.endswith("compiled")
         several = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={layout.processes}"]
         settings = ("shape", "precision", "seq_len", "rows", "micro_rows", "dropout")
         command = [
@@ -115,18 +116,18 @@ class Comparison:
             *(several if layout.processes > 1 else []),
             *("-m", "benchmarks.trainers", side, "--tokens", self.tokens, "--out", folder),
             *(f"--{name.replace('_', '-')}={getattr(arguments, name)}" for name in settings),
-            f"--steps={arguments.warmup + arguments.steps}",
+            f"--steps={warmup + arguments.steps}",
             *(["--parts"] if side == OURS else []),
         ]
         use = run([str(word) for word in command], self.work / "log", is_watched=True)
         found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
-        by_step = list(zip(*(one["steps"][arguments.warmup :] for one in found if one["steps"]), strict=True))
+        by_step = list(zip(*(one["steps"][warmup:] for one in found if one["steps"]), strict=True))
         waits = [step["data_wait"] for (step, *_) in by_step if step["data_wait"] is not None]
         memory = [one["cuda_mb"] for one in found if one["cuda_mb"] is not None]
         one = Run(
             layout=layout,
             seconds=sum(max(step["seconds"] for step in steps) for steps in by_step),
-            cpu_seconds=sum(sum(one["cpu_seconds"][arguments.warmup :]) for one in found),
+            cpu_seconds=sum(sum(one["cpu_seconds"][warmup:]) for one in found),
             real_tokens=sum(step["real_tokens"] for steps in by_step for step in steps),
             positions=sum(step["positions"] for steps in by_step for step in steps),
             steps=len(by_step),
@@ -170,10 +171,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--micro-rows", type=int, default=8, help="rows a process works on at once")
     parser.add_argument("--dropout", type=float, default=0.1, help="on hidden states; attention has none")
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--layouts", nargs="+", metavar="PxT", help="processes x threads to try instead, on a CPU")
     parser.add_argument("--peer-python", default=sys.executable, help="Python with accelerate, for Hugging Face")
     parser.add_argument("--work", type=Path, help="folder for scratch")
     parser.add_argument("--results", type=Path, default=RESULTS)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    arguments.layouts = arguments.layouts or sorted({f"{arguments.cores}x1", f"1x{arguments.cores}"}, reverse=True)
+    return arguments
 
 
 def summary(comparison: Comparison) -> dict[str, Any]:
@@ -184,7 +188,10 @@ def summary(comparison: Comparison) -> dict[str, Any]:
         "device": device_name(torch.device("cuda" if torch.cuda.is_available() else "cpu")),
         "tokens": "a tokens folder" if arguments.tokens else "invented notes",
         "vocab_size": tokens.vocab_size,
-        **{name: getattr(arguments, name) for name in ("seq_len", "rows", "micro_rows", "dropout", "rounds", "steps")},
+        **{
+            name: getattr(arguments, name)
+            for name in ("seq_len", "rows", "micro_rows", "dropout", "rounds", "steps", "warmup", "layouts")
+        },
         "sides": sides,
     }
     if OURS in comparison.runs:
