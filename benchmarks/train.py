@@ -86,14 +86,13 @@ class Comparison:
     work: Path
     runs: dict[str, list[Run]] = field(default_factory=dict)
 
-    def play(self) -> None:
-        """Round after round, each beginning with another side."""
+    def play(self, number: int) -> None:
+        """A round, which begins with another side than the one before."""
         sides = self.arguments.sides
-        for number in range(self.arguments.rounds):
-            for place in range(len(sides)):
-                side = sides[(place + number) % len(sides)]
-                tried = [self._run(side, layout) for layout in self._layouts(side)]
-                self.runs.setdefault(side, []).append(max(tried, key=lambda one: one.rate))
+        for place in range(len(sides)):
+            side = sides[(place + number) % len(sides)]
+            tried = [self._run(side, layout) for layout in self._layouts(side)]
+            self.runs.setdefault(side, []).append(max(tried, key=lambda one: one.rate))
 
     def _layouts(self, side: str) -> list[Layout]:
         if torch.cuda.is_available():
@@ -141,20 +140,20 @@ class Comparison:
 
 
 def main() -> None:
-    """Measure and write the results."""
+    """Measure, and write the results after every round."""
     arguments = _arguments()
     torch.set_num_threads(1)
+    name = f"{arguments.shape} {arguments.precision} {'CUDA' if torch.cuda.is_available() else 'CPU'}"
+    about = machine(_PACKAGES, "train") | {"peer_packages": versions(arguments.peer_python, _PEER_PACKAGES)}
     try:
         with tempfile.TemporaryDirectory(dir=arguments.work, prefix="benchmark-") as folder:
             tokens = arguments.tokens or invented_tokens(Path(folder))
             comparison = Comparison(arguments, tokens, Path(folder))
-            comparison.play()
-            measured = summary(comparison)
+            for number in range(arguments.rounds):
+                comparison.play(number)
+                save_result(arguments.results, name, {"machine": about} | rounded(summary(comparison)))
     except NotemillError as error:
         sys.exit(f"error: {error}")
-    name = f"{arguments.shape} {arguments.precision} {'CUDA' if torch.cuda.is_available() else 'CPU'}"
-    about = machine(_PACKAGES, "train") | {"peer_packages": versions(arguments.peer_python, _PEER_PACKAGES)}
-    save_result(arguments.results, name, {"machine": about} | rounded(measured))
 
 
 def _arguments() -> argparse.Namespace:
@@ -190,8 +189,9 @@ def summary(comparison: Comparison) -> dict[str, Any]:
         "vocab_size": tokens.vocab_size,
         **{
             name: getattr(arguments, name)
-            for name in ("seq_len", "rows", "micro_rows", "dropout", "rounds", "steps", "warmup", "layouts")
+            for name in ("seq_len", "rows", "micro_rows", "dropout", "steps", "warmup", "layouts")
         },
+        "rounds": len(next(iter(comparison.runs.values()))),
         "sides": sides,
     }
     if OURS in comparison.runs:
