@@ -86,28 +86,28 @@ class Comparison:
     work: Path
     runs: dict[str, list[Run]] = field(default_factory=dict)
 
-    def play(self) -> None:
-        """Round after round, each beginning with another side."""
+    def play(self, number: int) -> None:
+        """A round, which begins with another side than the one before."""
         sides = self.arguments.sides
-        for number in range(self.arguments.rounds):
-            for place in range(len(sides)):
-                side = sides[(place + number) % len(sides)]
-                tried = [self._run(side, layout) for layout in self._layouts(side)]
-                self.runs.setdefault(side, []).append(max(tried, key=lambda one: one.rate))
+        for place in range(len(sides)):
+            side = sides[(place + number) % len(sides)]
+            tried = [self._run(side, layout) for layout in self._layouts(side)]
+            self.runs.setdefault(side, []).append(max(tried, key=lambda one: one.rate))
 
     def _layouts(self, side: str) -> list[Layout]:
         if torch.cuda.is_available():
             return [Layout(torch.cuda.device_count(), 1)]
         if side in self.runs:
             return [self.runs[side][-1].layout]
-        cores = self.arguments.cores
-        return [Layout(cores, 1), Layout(1, cores)] if cores > 1 else [Layout(1, 1)]
+        return [Layout(*map(int, text.split("x"))) for text in self.arguments.layouts]
 
     def _run(self, side: str, layout: Layout) -> Run:
         arguments, folder = self.arguments, self.work / "side"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         python = sys.executable if side in (OURS, "megatron") else arguments.peer_python
+        # Compiled code may be compiled once more in the second step.
+        warmup = arguments.warmup + side.endswith("compiled")
         several = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={layout.processes}"]
         settings = ("shape", "precision", "seq_len", "rows", "micro_rows", "dropout")
         command = [
@@ -115,18 +115,18 @@ class Comparison:
             *(several if layout.processes > 1 else []),
             *("-m", "benchmarks.trainers", side, "--tokens", self.tokens, "--out", folder),
             *(f"--{name.replace('_', '-')}={getattr(arguments, name)}" for name in settings),
-            f"--steps={arguments.warmup + arguments.steps}",
+            f"--steps={warmup + arguments.steps}",
             *(["--parts"] if side == OURS else []),
         ]
         use = run([str(word) for word in command], self.work / "log", is_watched=True)
         found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
-        by_step = list(zip(*(one["steps"][arguments.warmup :] for one in found if one["steps"]), strict=True))
+        by_step = list(zip(*(one["steps"][warmup:] for one in found if one["steps"]), strict=True))
         waits = [step["data_wait"] for (step, *_) in by_step if step["data_wait"] is not None]
         memory = [one["cuda_mb"] for one in found if one["cuda_mb"] is not None]
         one = Run(
             layout=layout,
             seconds=sum(max(step["seconds"] for step in steps) for steps in by_step),
-            cpu_seconds=sum(sum(one["cpu_seconds"][arguments.warmup :]) for one in found),
+            cpu_seconds=sum(sum(one["cpu_seconds"][warmup:]) for one in found),
             real_tokens=sum(step["real_tokens"] for steps in by_step for step in steps),
             positions=sum(step["positions"] for steps in by_step for step in steps),
             steps=len(by_step),
@@ -140,20 +140,20 @@ class Comparison:
 
 
 def main() -> None:
-    """Measure and write the results."""
+    """Measure, and write the results after every round."""
     arguments = _arguments()
     torch.set_num_threads(1)
+    name = f"{arguments.shape} {arguments.precision} {'CUDA' if torch.cuda.is_available() else 'CPU'}"
+    about = machine(_PACKAGES, "train") | {"peer_packages": versions(arguments.peer_python, _PEER_PACKAGES)}
     try:
         with tempfile.TemporaryDirectory(dir=arguments.work, prefix="benchmark-") as folder:
             tokens = arguments.tokens or invented_tokens(Path(folder))
             comparison = Comparison(arguments, tokens, Path(folder))
-            comparison.play()
-            measured = summary(comparison)
+            for number in range(arguments.rounds):
+                comparison.play(number)
+                save_result(arguments.results, name, {"machine": about} | rounded(summary(comparison)))
     except NotemillError as error:
         sys.exit(f"error: {error}")
-    name = f"{arguments.shape} {arguments.precision} {'CUDA' if torch.cuda.is_available() else 'CPU'}"
-    about = machine(_PACKAGES, "train") | {"peer_packages": versions(arguments.peer_python, _PEER_PACKAGES)}
-    save_result(arguments.results, name, {"machine": about} | rounded(measured))
 
 
 def _arguments() -> argparse.Namespace:
@@ -170,10 +170,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--micro-rows", type=int, default=8, help="rows a process works on at once")
     parser.add_argument("--dropout", type=float, default=0.1, help="on hidden states; attention has none")
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--layouts", nargs="+", metavar="PxT", help="processes x threads to try instead, on a CPU")
     parser.add_argument("--peer-python", default=sys.executable, help="Python with accelerate, for Hugging Face")
     parser.add_argument("--work", type=Path, help="folder for scratch")
     parser.add_argument("--results", type=Path, default=RESULTS)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    arguments.layouts = arguments.layouts or sorted({f"{arguments.cores}x1", f"1x{arguments.cores}"}, reverse=True)
+    return arguments
 
 
 def summary(comparison: Comparison) -> dict[str, Any]:
@@ -184,7 +187,11 @@ def summary(comparison: Comparison) -> dict[str, Any]:
         "device": device_name(torch.device("cuda" if torch.cuda.is_available() else "cpu")),
         "tokens": "a tokens folder" if arguments.tokens else "invented notes",
         "vocab_size": tokens.vocab_size,
-        **{name: getattr(arguments, name) for name in ("seq_len", "rows", "micro_rows", "dropout", "rounds", "steps")},
+        **{
+            name: getattr(arguments, name)
+            for name in ("seq_len", "rows", "micro_rows", "dropout", "steps", "warmup", "layouts")
+        },
+        "rounds": len(next(iter(comparison.runs.values()))),
         "sides": sides,
     }
     if OURS in comparison.runs:

@@ -65,7 +65,9 @@ class LastLayer(TransformerLayer):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         hidden_T1H, context = self._forward_attention(*args, **kwargs)
         positions_R = kwargs["packed_seq_params"].read_positions
-        return self._forward_mlp(hidden_T1H if positions_R is None else hidden_T1H[positions_R]), context
+        if positions_R is not None:
+            hidden_T1H = hidden_T1H.index_select(0, positions_R)
+        return self._forward_mlp(hidden_T1H), context
 
 
 class MegatronBert(LanguageModule):
@@ -141,17 +143,15 @@ class MegatronBert(LanguageModule):
             embedded = self.embedding(
                 input_ids=batch.input_ids, position_ids=batch.position_ids, tokentype_ids=batch.token_type_ids
             )
-        # Under sequence parallelism each rank holds other positions; the heads gather them all first.
-        read_positions = None
-        if self.post_process and not self.config.sequence_parallel:
-            read_positions = torch.cat((batch.sequence_starts, batch.masked_positions))
+        read_positions = torch.cat((batch.sequence_starts, batch.masked_positions))
         pieces = Pieces(
             qkv_format="thd",
             cu_seqlens_q=batch.cu_seqlens,
             cu_seqlens_kv=batch.cu_seqlens,
             max_seqlen_q=batch.max_seqlen,
             max_seqlen_kv=batch.max_seqlen,
-            read_positions=read_positions,
+            # Under sequence parallelism each rank holds other positions, and the heads gather them all first.
+            read_positions=None if self.config.sequence_parallel else read_positions,
         )
         hidden_T1H = self.encoder(hidden_states=embedded, attention_mask=None, packed_seq_params=pieces)
         if not self.post_process:
@@ -161,7 +161,7 @@ class MegatronBert(LanguageModule):
             hidden_T1H = tensor_parallel.gather_from_sequence_parallel_region(
                 hidden_T1H, tensor_parallel_output_grad=False
             )
-            hidden_T1H = hidden_T1H[torch.cat((batch.sequence_starts, batch.masked_positions))]
+            hidden_T1H = hidden_T1H.index_select(0, read_positions)
         starts_PH, masked_MH = hidden_T1H.squeeze(1).split((len(batch.sequence_starts), len(batch.masked_positions)))
         pooled_PH = torch.tanh(self.pooler(starts_PH))
         transformed_MH = self.lm_head(masked_MH)

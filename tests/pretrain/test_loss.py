@@ -45,3 +45,11 @@ def test_logits_stay_where_no_gradient_is_wanted():
     with torch.no_grad():
         masked_token_losses(logits, labels)
     assert torch.equal(logits, before)
+
+
+def test_no_masked_position_at_all():
+    logits = torch.zeros(0, 1000, requires_grad=True)
+    losses = masked_token_losses(logits * 1, torch.zeros(0, dtype=torch.int64))
+    losses.sum().backward()
+    assert losses.shape == (0,)
+    assert logits.grad.shape == (0, 1000)
