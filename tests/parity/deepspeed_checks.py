@@ -64,7 +64,7 @@ def check(config: PretrainConfig, ranks) -> None:
     from pretrain.loop import Trainer
 
     trainer, fresh = Trainer(config, ranks), Trainer(config, ranks)
-    first, second = trainer._load_rows(0, 0), trainer._load_rows(1, 8)
+    first, second = batches_from(trainer, 0), batches_from(trainer, config.train.global_batch_size)
     engine = trainer.engine
     start = state_of(engine)
 
@@ -90,6 +90,21 @@ def check(config: PretrainConfig, ranks) -> None:
     update = engine.update(1e-3)
     assert update.is_applied and update == fresh.engine.update(1e-3)
     assert state_of(engine) == state_of(fresh.engine) != start
+
+
+def batches_from(trainer, first_row: int) -> list:
+    """This rank's micro-batches of the step that begins at that row."""
+    train, ranks = trainer.config.train, trainer.ranks
+    return [
+        trainer.loader.micro_batch(
+            first_row,
+            micro,
+            micro_batch_size=train.micro_batch_size,
+            dp_rank=ranks.data_rank,
+            dp_size=ranks.data_size,
+        )
+        for micro in range(train.global_batch_size // (train.micro_batch_size * ranks.data_size))
+    ]
 
 
 def state_of(engine) -> list[bytes]:
