@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from launch.planner.cluster import Cluster
 from launch.planner.memory import Memory, worst_rank
@@ -14,6 +15,8 @@ from pretrain.config import PretrainConfig
 from pretrain.parallel.layout import Layout, layout_problems
 
 _MICRO_BATCHES = (1, 2, 4, 8, 16, 32, 64)
+_RECOMPUTE: tuple[Literal["none", "full"], ...] = ("none", "full")
+"""selective saves nothing on CUDA."""
 _MAX_VIRTUAL_STAGES = 8
 
 
@@ -87,7 +90,7 @@ def _variants(config: PretrainConfig, shape: Shape, cluster: Cluster) -> Iterato
                 virtuals if pipeline > 1 else [1],
                 [False, True] if tensor > 1 else [False],
                 _MICRO_BATCHES,
-                ("none", "full"),
+                _RECOMPUTE,
             ):
                 yield replace(
                     config,

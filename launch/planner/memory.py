@@ -1,7 +1,7 @@
 """Peak memory of a rank in training, by part.
 
-Weights are what the forward pass reads; gradients are fp32 throughout; the optimizer has fp32 masters (unless weights are
-fp32 themselves) and two moments, split over the data ranks. The peak of a step is one of three moments: the end of the
+Weights are what the forward pass reads; gradients are fp32 throughout; the optimizer has fp32 masters (unless weights
+are fp32 themselves) and two moments, split over the data ranks. The peak of a step is one of three moments: the end of the
 forward pass, when the logits are there; the backward pass of the heads; that of the last layer. On a CPU it may also be
 the reduction of the gradients.
 """
@@ -61,12 +61,13 @@ def rank_memory(
     layout = Layout.of(config, world_size)
     parameters = rank_parameters(shape, tensor=layout.tensor, pipeline=layout.pipeline, stage=stage)
     zero = config.engine.zero_stage
+    micro_batches = max(1, config.train.global_batch_size // (config.train.micro_batch_size * layout.data))
     kept, working = peak_activations(
         config,
         shape,
         rows or Rows.of(config),
         stage=stage,
-        num_micro_batches=_micro_batches(config, layout),
+        num_micro_batches=micro_batches,
         device=device,
     )
     if device == "cpu" and kept + working < 4 * parameters:
@@ -128,7 +129,3 @@ def chunks_in_flight(pipeline: int, virtual: int, stage: int, num_micro_batches:
     if virtual > 1:
         warmup = 2 * warmup + (virtual - 1) * pipeline
     return min(warmup + 1, num_micro_batches * virtual)
-
-
-def _micro_batches(config: PretrainConfig, layout: Layout) -> int:
-    return max(1, config.train.global_batch_size // (config.train.micro_batch_size * layout.data))

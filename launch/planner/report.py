@@ -18,12 +18,12 @@ from launch.planner.step_time import flops_per_token
 from pretrain.config import PretrainConfig
 
 GIB = 2**30
-_PLAIN_WIDTH = 160
+_PLAIN_WIDTH = 200
 
 
 def open_console() -> Console:
     """Standard output: rules on a terminal, plain columns that are never cut short elsewhere."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = Console(highlight=False, markup=False)
     return console if console.is_terminal else Console(highlight=False, markup=False, width=_PLAIN_WIDTH)
 
 
@@ -42,9 +42,9 @@ def print_run(console: Console, config: PretrainConfig, shape: Shape, cluster: C
         "parameters": f"{whole_model(shape):,}",
         "vocabulary": f"{shape.vocab_size:,} ({vocabulary})",
         "FLOPs a token": f"{flops_per_token(config, shape) / 1e9:,.3f}e9",
-        "tokens": f"{rows * train.seq_len / 1e9:,.2f}e9 in {train.steps:,} steps of {train.global_batch_size:,} rows of "
-        f"{train.seq_len}",
-        "checkpoint": f"{checkpoint / GIB:,.1f} GiB, at most {many} of them on disk: {many * checkpoint / GIB:,.1f} GiB",
+        "tokens": f"{rows * train.seq_len / 1e9:,.2f}e9 in {train.steps:,} steps of {train.global_batch_size:,} rows "
+        f"of {train.seq_len}",
+        "checkpoint": f"{checkpoint / GIB:,.1f} GiB; {many} on disk at most: {many * checkpoint / GIB:,.1f} GiB",
         "cluster": f"{cluster.nodes} x {cluster.gpus_per_node} {cluster.gpu.name}, "
         f"{cluster.gpu.memory_bytes / GIB:.1f} GiB each; speed from {speed}",
     }
@@ -54,21 +54,8 @@ def print_run(console: Console, config: PretrainConfig, shape: Shape, cluster: C
 
 def layout_table(console: Console, candidates: Sequence[Candidate]) -> Table:
     """One row a layout."""
-    columns = (
-        "TP",
-        "PP",
-        "VPP",
-        "SP",
-        "DP",
-        "micro-batch",
-        "recompute",
-        "GiB a GPU",
-        "step s",
-        "tokens/s",
-        "MFU",
-        "days",
-    )
-    table = _table(console, columns)
+    layout = ("TP", "PP", "VPP", "SP", "DP", "micro-batch", "recompute")
+    table = _table(console, (*layout, "GiB a GPU", "step s", "tokens/s", "MFU", "days"))
     for candidate in candidates:
         parallel, train = candidate.config.parallel, candidate.config.train
         table.add_row(
@@ -108,9 +95,9 @@ def what_does_not_fit(candidates: Iterable[Candidate]) -> list[str]:
         if place not in least or candidate.memory.total < least[place].memory.total:
             least[place] = candidate
     return [
-        f"TP {tensor}, PP {pipeline} does not fit: at least {needs(candidate.memory)} of "
-        f"{candidate.memory_limit / GIB:.1f} GiB (micro-batch {candidate.config.train.micro_batch_size}, recompute "
-        f"{candidate.config.train.recompute})"
+        f"TP {tensor}, PP {pipeline} does not fit in {candidate.memory_limit / GIB:.1f} GiB, even with micro-batch "
+        f"{candidate.config.train.micro_batch_size}, recompute {candidate.config.train.recompute}: "
+        f"{needs(candidate.memory)}"
         for (tensor, pipeline), candidate in sorted(least.items())
         if not candidate.fits
     ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pretrain.config import PretrainConfig
 
 _TEXT_SHARE = 0.97
-"""Of the tokens of a row; the others are special tokens and the padding that packing leaves, of which none is masked."""
+"""Of the tokens of a row; special tokens and the padding that packing leaves are never masked."""
 
 
 @dataclass(frozen=True)

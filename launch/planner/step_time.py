@@ -2,8 +2,8 @@
 
 A layer takes the time of its matrix products (at a share of the peak, or at memory bandwidth where they are too small),
 of attention, and of the pointwise kernels between them, which wait for memory; or that of starting its kernels, if that
-is longer. Its tensor ranks exchange activations, pipeline stages wait for one another (Narayanan et al. 2021, section 2.2),
-data ranks reduce gradients and gather weights behind the backward and forward pass of one micro-batch.
+is longer. Its tensor ranks exchange activations, pipeline stages wait for one another (Narayanan et al. 2021, section
+2.2), data ranks reduce gradients and gather weights behind the backward and forward pass of one micro-batch.
 
 Letters: T tokens of a micro-batch, M masked ones, H hidden size, F feed-forward size, V vocabulary.
 """
@@ -29,7 +29,7 @@ _HIDDEN_FORWARD, _HIDDEN_BACKWARD = 4 + 2 * 7.5, 6 + 6 + 7
 dropout with its mask, residual sum, each a kernel of its own. Backward the same, and two sums where the residual stream
 forks."""
 _QKV_FORWARD, _QKV_BACKWARD = 2, 3
-"""The same of [T, 3 H] behind the first matrix: its bias; backwards the bias's gradient and putting the three together."""
+"""The same of [T, 3 H] behind the first matrix: its bias; backwards its gradient, and putting the three together."""
 _INNER_FORWARD, _INNER_BACKWARD = 4, 4
 """The same of [T, F]: bias and GELU."""
 _BUCKET_PARAMETERS = 40_000_000
