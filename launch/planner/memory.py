@@ -2,8 +2,8 @@
 
 Weights are what the forward pass reads; gradients are fp32 throughout; the optimizer has fp32 masters (unless weights
 are fp32 themselves) and two moments, split over the data ranks. The peak of a step is one of three moments: the end of
-the forward pass, when the logits are there; the backward pass of the heads; that of the last layer. On a CPU it may also
-be the reduction of the gradients.
+the forward pass, when the logits are there; the backward pass of the heads; that of the last layer. On a CPU it may
+also be the reduction of the gradients.
 """
 
 from __future__ import annotations

@@ -62,6 +62,12 @@ def step_time(config: PretrainConfig, shape: Shape, cluster: Cluster) -> StepTim
     return _Step(config, shape, cluster).time()
 
 
+def layer_seconds(config: PretrainConfig, shape: Shape, cluster: Cluster) -> Passes:
+    """One transformer layer for one micro-batch, with what it waits for its tensor ranks."""
+    step = _Step(config, shape, cluster)
+    return step.layer_compute + step.layers_tensor()
+
+
 def mfu(config: PretrainConfig, shape: Shape, cluster: Cluster, seconds: float) -> float:
     """FLOPs a token as the trainer counts them, over the dense 16-bit peak of all GPUs."""
     tokens = config.train.global_batch_size * config.train.seq_len
