@@ -1,6 +1,7 @@
 """Peak memory of training processes beside the planner's arithmetic, layout by layout.
 
-    python -m benchmarks.memory --tokens TOKENS [--only tp2 pp2]     # results in benchmarks/results/memory.json
+    python -m benchmarks.memory --tokens TOKENS [--only "TP2, bf16"]     # results in benchmarks/results/memory.json
+    python -m benchmarks.memory --table                                  # of the results, for docs/scaling.md
 
 Each layout is a real run of two steps, in as many gloo processes as it needs. A rank's measured figure is the largest
 resident memory over these steps minus what it had after all imports, the start of the process groups and the reading of
@@ -79,7 +80,8 @@ CASES = {
 def main() -> None:
     """Measure the layouts, or be one rank of one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tokens", type=Path, required=True)
+    parser.add_argument("--tokens", type=Path)
+    parser.add_argument("--table", action="store_true", help="only print the results' table")
     parser.add_argument("--only", nargs="+", metavar="NAME", default=list(CASES), choices=list(CASES))
     parser.add_argument("--rank", metavar="NAME", choices=list(CASES), help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
@@ -88,12 +90,28 @@ def main() -> None:
         measure_rank(CASES[arguments.rank], arguments.tokens, arguments.out)
         return
     found = json.loads(RESULTS.read_text())["layouts"] if RESULTS.exists() else {}
+    if arguments.table:
+        print_table(found)
+        return
+    if arguments.tokens is None:
+        parser.error("--tokens is needed to measure")
     for name in arguments.only:
         found[name] = measure(name, arguments.tokens)
         for rank in found[name]["ranks"]:
             print(f"{name:40} {rank['measured_mib']:8.0f} MiB, predicted {rank['predicted_mib']:8.0f}", flush=True)
         save_result(RESULTS, "layouts", {name: found[name] for name in CASES if name in found})
     save_result(RESULTS, "machine", machine(("torch", "megatron-core"), "memory"))
+
+
+def print_table(layouts: dict[str, Any]) -> None:
+    """Markdown, a line a pipeline stage: that of its ranks which is farthest off."""
+    print("| layout | stage | measured MiB | planner MiB | planner / measured |\n|---|---|---|---|---|")
+    for name, layout in layouts.items():
+        for stage in sorted({rank["stage"] for rank in layout["ranks"]}):
+            of_stage = [rank for rank in layout["ranks"] if rank["stage"] == stage]
+            rank = max(of_stage, key=lambda rank: abs(rank["predicted_mib"] / rank["measured_mib"] - 1))
+            measured, predicted = rank["measured_mib"], rank["predicted_mib"]
+            print(f"| {name} | {stage} | {measured:,.0f} | {predicted:,.0f} | {predicted / measured:.3f} |")
 
 
 def measure(name: str, tokens: Path) -> dict[str, Any]:

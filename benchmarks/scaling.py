@@ -13,7 +13,7 @@ from launch.errors import NotemillError
 from launch.planner.cluster import GPUS, Cluster
 from launch.planner.layouts import Candidate, evaluate, rank_layouts
 from launch.planner.parameters import Shape
-from launch.planner.step_time import flops_per_token, layer_seconds, predicted_efficiency, step_time
+from launch.planner.step_time import calibrated, flops_per_token, layer_seconds, predicted_efficiency, step_time
 from pretrain.config import PretrainConfig, load_pretrain_config
 from pretrain.parallel.layout import layout_problems
 
@@ -104,10 +104,13 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gpu", choices=list(GPUS), help="only this type")
-    parser.add_argument("--efficiency", type=float, help="MFU measured on one GPU, for all models")
+    parser.add_argument("--efficiency", type=float, help="MFU measured on one GPU with micro-batch 4")
+    parser.add_argument("--model", choices=list(MODELS), default="345M", help="the model that it was measured with")
     arguments = parser.parse_args()
     for gpu in [arguments.gpu] if arguments.gpu else ["a100-80", "h100"]:
-        one = Cluster(GPUS[gpu], efficiency=arguments.efficiency)
+        one = Cluster(GPUS[gpu])
+        if arguments.efficiency is not None:
+            one = calibrated(one, *model(arguments.model), arguments.efficiency)
         print_efficiencies(one)
         for name in MODELS:
             print_scaling(name, one)
@@ -125,7 +128,7 @@ def print_efficiencies(cluster: Cluster) -> None:
         cells = [name, f"{flops_per_token(*model(name)) / 1e9:.2f}"]
         for micro in (4, 8, 16, 32):
             config, shape = model(name, f"train.micro_batch_size={micro}", "train.global_batch_size=3968")
-            share = cluster.efficiency or predicted_efficiency(config, shape, cluster)
+            share = predicted_efficiency(config, shape, cluster)
             speed = share * cluster.gpu.peak_16bit / flops_per_token(config, shape)
             cells.append(f"{share:.1%} ({speed:,.0f})")
         rows.append(cells)

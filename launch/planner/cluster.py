@@ -1,6 +1,6 @@
 """GPUs, nodes and links: figures on paper, and the share of them that programs reach.
 
-The shares are assumptions until somebody measures: `efficiency` takes a measured one (docs/scaling.md says how).
+The shares are assumptions until somebody measures (docs/scaling.md says how).
 """
 
 from __future__ import annotations
@@ -57,8 +57,9 @@ class Cluster:
     gpu: Gpu
     nodes: int = 1
     gpus_per_node: int = 8
-    efficiency: float | None = None
-    """MFU that this model was measured to reach on one such GPU; None takes the shares above."""
+    slowdown: float = 1.0
+    """How much longer computing takes than figures and shares say; `step_time.calibrated` derives it from a measured
+    speed."""
     memory_bandwidth_share: float = 0.85
     """Of memory bandwidth in pointwise kernels: copies within an H100 were measured at 2,903 of 3,350 GB/s."""
     nvlink_share: float = 0.75
@@ -112,7 +113,7 @@ class ClusterConfig:
     network_gbit_per_s: float | None = None
     """Bandwidth from a node to others in one direction, over all its cards, divided by its GPUs."""
     efficiency: float | None = None
-    """MFU measured on one GPU with this model, as metrics.jsonl tells it."""
+    """MFU measured on one GPU with this model and micro-batch, as metrics.jsonl tells it."""
 
     def validate(self) -> list[str]:
         """Values that no cluster has."""
@@ -123,13 +124,9 @@ class ClusterConfig:
         return problems
 
 
-def load_cluster(file: Path | None, overrides: list[str]) -> Cluster:
-    """A cluster from a YAML file and `key=value` settings over it. Raises NotemillError."""
-    return build_cluster(load_config(ClusterConfig, file, overrides))
-
-
-def build_cluster(config: ClusterConfig) -> Cluster:
-    """Raises NotemillError for a GPU type that is not built in."""
+def load_cluster(file: Path | None, overrides: list[str]) -> tuple[Cluster, float | None]:
+    """A cluster and a measured MFU, from a YAML file and `key=value` settings over it. Raises NotemillError."""
+    config = load_config(ClusterConfig, file, overrides)
     if config.gpu not in GPUS:
         raise NotemillError(
             f"'{config.gpu}' is no GPU type that is built in; take one of {', '.join(GPUS)}, or give the figures of "
@@ -143,9 +140,5 @@ def build_cluster(config: ClusterConfig) -> Cluster:
         "network": (config.network_gbit_per_s, 1e9 / 8),
     }
     figures: dict[str, Any] = {key: value * unit for key, (value, unit) in given.items() if value is not None}
-    return Cluster(
-        gpu=replace(GPUS[config.gpu], **figures),
-        nodes=config.nodes,
-        gpus_per_node=config.gpus_per_node,
-        efficiency=config.efficiency,
-    )
+    gpu = replace(GPUS[config.gpu], **figures)
+    return Cluster(gpu, nodes=config.nodes, gpus_per_node=config.gpus_per_node), config.efficiency

@@ -27,16 +27,24 @@ def open_console() -> Console:
     return console if console.is_terminal else Console(highlight=False, markup=False, width=_PLAIN_WIDTH)
 
 
-def print_run(console: Console, config: PretrainConfig, shape: Shape, cluster: Cluster, vocabulary: str) -> None:
-    """What holds for every layout."""
+def print_run(
+    console: Console,
+    config: PretrainConfig,
+    shape: Shape,
+    cluster: Cluster,
+    *,
+    vocabulary: str,
+    efficiency: float | None,
+) -> None:
+    """What holds for every layout. `vocabulary` says where its size is from, `efficiency` is a measured MFU."""
     train = config.train
     rows = num_full_steps(config) * train.global_batch_size
     checkpoint = checkpoint_bytes(config, shape)
     many = num_checkpoints(config)
     speed = (
         "data sheets and shares of them (docs/scaling.md)"
-        if cluster.efficiency is None
-        else f"a measured MFU of {cluster.efficiency} on one GPU"
+        if efficiency is None
+        else f"a measured MFU of {efficiency} on one GPU"
     )
     lines = {
         "parameters": f"{whole_model(shape):,}",

@@ -146,14 +146,7 @@ class _Step:
         if stage == self.layout.pipeline - 1:
             passes += self.heads_compute()
         passes += self.pointwise(0, self.accumulation(stage))
-        return passes.times(self.slowdown)
-
-    @cached_property
-    def slowdown(self) -> float:
-        """How much longer computing takes than the data sheet's shares say, where one GPU was measured."""
-        if self.cluster.efficiency is None:
-            return 1.0
-        return predicted_efficiency(self.config, self.shape, self.cluster) / self.cluster.efficiency
+        return passes.times(self.cluster.slowdown)
 
     @cached_property
     def layer_compute(self) -> Passes:
@@ -274,6 +267,13 @@ class _Step:
         return rank_parameters(self.shape, tensor=self.layout.tensor, pipeline=self.layout.pipeline, stage=stage)
 
 
+def calibrated(cluster: Cluster, config: PretrainConfig, shape: Shape, efficiency: float | None) -> Cluster:
+    """The cluster as slow as one of its GPUs was measured, in MFU, with this model and micro-batch and nothing split."""
+    if efficiency is None:
+        return cluster
+    return replace(cluster, slowdown=predicted_efficiency(config, shape, cluster) / efficiency)
+
+
 def predicted_efficiency(config: PretrainConfig, shape: Shape, cluster: Cluster) -> float:
     """MFU of the same model and micro-batch on one GPU of the cluster, if it had the memory."""
     alone = replace(
@@ -281,5 +281,5 @@ def predicted_efficiency(config: PretrainConfig, shape: Shape, cluster: Cluster)
         parallel=replace(config.parallel, tensor=1, pipeline=1, virtual_stages=1, sequence=False),
         train=replace(config.train, recompute="none"),
     )
-    one = replace(cluster, nodes=1, gpus_per_node=1, efficiency=None)
+    one = replace(cluster, nodes=1, gpus_per_node=1)
     return mfu(alone, shape, one, step_time(alone, shape, one).total)

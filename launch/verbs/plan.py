@@ -33,7 +33,8 @@ def plan(
         Path | None, typer.Option(help="YAML file with the cluster's own figures, see docs/scaling.md.", metavar="F")
     ] = None,
     efficiency: Annotated[
-        float | None, typer.Option(help="MFU that one GPU was measured to reach with this model.", metavar="SHARE")
+        float | None,
+        typer.Option(help="MFU that one GPU reaches with this configuration, if measured.", metavar="SHARE"),
     ] = None,
     vocab_size: Annotated[
         int | None, typer.Option(help="Pieces of the vocabulary; that of data.path when not given.", metavar="V")
@@ -54,6 +55,7 @@ def plan(
     from launch.planner.cluster import load_cluster
     from launch.planner.layouts import evaluate, rank_layouts
     from launch.planner.parameters import Shape
+    from launch.planner.step_time import calibrated
     from pretrain.config import load_pretrain_config
     from pretrain.parallel.layout import layout_problems
 
@@ -61,11 +63,12 @@ def plan(
         raise NotemillError(f"--write {write} exists; choose another name or remove it.")
     run = load_pretrain_config(str(config), overrides or [])
     flags = {"gpu": gpu, "nodes": nodes, "gpus_per_node": gpus_per_node, "efficiency": efficiency}
-    machines = load_cluster(cluster, [f"{key}={value}" for key, value in flags.items() if value is not None])
+    machines, measured = load_cluster(cluster, [f"{key}={value}" for key, value in flags.items() if value is not None])
     pieces, origin = _vocabulary(run.data.path, vocab_size)
     shape = Shape.of(run, pieces)
+    machines = calibrated(machines, run, shape, measured)
     console = report.open_console()
-    report.print_run(console, run, shape, machines, origin)
+    report.print_run(console, run, shape, machines, vocabulary=origin, efficiency=measured)
 
     problems = layout_problems(run, world_size=machines.num_gpus, vocab_size=pieces)
     if problems:
