@@ -268,7 +268,7 @@ class _Step:
 
 
 def calibrated(cluster: Cluster, config: PretrainConfig, shape: Shape, efficiency: float | None) -> Cluster:
-    """The cluster as slow as one of its GPUs was measured, in MFU, with this model and micro-batch and nothing split."""
+    """The cluster as slow as one of its GPUs was measured, in MFU, with this model and micro-batch, nothing split."""
     if efficiency is None:
         return cluster
     return replace(cluster, slowdown=predicted_efficiency(config, shape, cluster) / efficiency)
