@@ -1,8 +1,8 @@
 """Encoding notes into a token index beside Megatron's and datatrove's way of calling the same tokenizer.
 
-    python -m benchmarks.tokenizer --tokenizer tokenizer --mb 20 --data noteevents:NOTEEVENTS.csv.gz \
+    python -m benchmarks.tokenizer --tokenizer vocab --mb 20 --data noteevents:NOTEEVENTS.csv.gz \
         --peer-python peer/bin/python
-    python -m benchmarks.tokenizer --tokenizer tokenizer --memory --mb 5    # peak memory at 1, 4 and 16 times 5 MB
+    python -m benchmarks.tokenizer --tokenizer vocab --memory --mb 5    # peak memory at 1, 4 and 16 times 5 MB
 
 The ways are those of benchmarks/encoders.py, with one worker and with two. Each run is a process of its own; CPU
 seconds are those of it and all its children, from JSON lines to the finished index. The rate with the start amortised

@@ -224,6 +224,7 @@ def _finished_corpus(plan: BuildPlan) -> CorpusManifest | None:
     if out.exists() and not out.is_dir():
         raise NotemillError(f"--out {out} is a file; name a folder.")
     if not (out / MANIFEST_NAME).exists():
+        _require_no_loss(plan)
         if _adds_to_kept_pieces(plan):
             keys = [key for key in plan.work.keys_of_corpus() if plan.work.cut_input(key) is not None]
             _require_sound_pieces(plan, [item for item in plan.inputs if input_key(item) in keys])
@@ -241,6 +242,26 @@ def _finished_corpus(plan: BuildPlan) -> CorpusManifest | None:
     _require_same_settings(plan, manifest)
     _require_sound_pieces(plan, old, manifest)
     return None
+
+
+def _require_no_loss(plan: BuildPlan) -> None:
+    """Raise NotemillError where pieces of a corpus that lost its manifest would go: their inputs may be gone.
+
+    A corpus loses its manifest when it is killed while it grows.
+    """
+    if not plan.work.was_finished():
+        return
+    left_out = set(plan.work.keys_of_corpus()) - {input_key(item) for item in plan.inputs}
+    if plan.work.plan_identity() != plan.pieces_identity:
+        what = "was built with other settings, lists of people or keys"
+    elif left_out:
+        what = f"has inputs that are not named here ({len(left_out)})"
+    else:
+        return
+    raise NotemillError(
+        f"{plan.out} holds the pieces of a corpus that lost its manifest and {what}; they would be lost. Repeat the "
+        "command that it was built with, add inputs with --add, name another folder, or remove that one."
+    )
 
 
 def _adds_to_kept_pieces(plan: BuildPlan) -> bool:

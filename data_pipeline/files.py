@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,27 @@ def make_private_folder(path: Path) -> Path:
     except OSError as error:
         raise NotemillError(f"cannot make the folder {path}: {error.strerror}.") from None
     return path
+
+
+def make_own_folder(path: Path, names: re.Pattern[str], what: str) -> Path:
+    """`make_private_folder` for a stage's output, whose files match `names`.
+
+    Raises NotemillError, and changes nothing, where anything else lies in it; `what` it should hold is for the message.
+    """
+    if path.exists() and not path.is_dir():
+        raise NotemillError(f"--out {path} is a file; name a folder.")
+    try:
+        others = [entry.name for entry in path.iterdir() if not _is_ours(entry.name, names)] if path.exists() else []
+    except OSError as error:
+        raise NotemillError(f"cannot read the folder {path}: {error.strerror}.") from None
+    if others:
+        raise NotemillError(f"{path} is not empty and holds no {what}; name another folder with --out.")
+    return make_private_folder(path)
+
+
+def _is_ours(name: str, names: re.Pattern[str]) -> bool:
+    unfinished = name.startswith(".") and name.endswith(_TEMPORARY_SUFFIX)
+    return name == LOCK_NAME or names.fullmatch(name[1 : -len(_TEMPORARY_SUFFIX)] if unfinished else name) is not None
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from data_pipeline.gate.verifier import VERIFIER_VERSION
 from data_pipeline.manifest import CORPUS_VERSION
 from data_pipeline.patients import key_check
 from data_pipeline.pieces import PieceContext
-from data_pipeline.readers.inputs import Input, shown_settings
+from data_pipeline.readers.inputs import Input, files_of, shown_settings
 from data_pipeline.readers.locations import Location, local
 from data_pipeline.work_folder import WorkFolder
 from launch.config import load_config, to_yaml
@@ -159,8 +159,7 @@ def load_plan(out: Path) -> tuple[BuildPlan, Secrets]:
 
 def is_readable_anywhere(item: Input) -> bool:
     """Whether another process can read the input by its path: plain files, whose addresses hold no password."""
-    files = item.members if item.kind == "text" else (item.path,)
-    return item.kind != "sql" and all(file.filesystem is None and file.shown == file.address for file in files)
+    return item.kind != "sql" and all(file.filesystem is None and file.shown == file.address for file in files_of(item))
 
 
 def _as_json(item: Input) -> dict[str, Any]:

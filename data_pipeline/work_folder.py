@@ -2,6 +2,7 @@
 
     corpus/
       pieces/plan.json           what decides the pieces' bytes; written first, and the mark that the folder is ours
+      pieces/unfinished          while no corpus was made of the pieces yet
       pieces/order.json          the inputs of the corpus, in its order
       pieces/KEY/input.json      one input whose pieces are all there
       pieces/KEY/0000000.*       its pieces, see `pieces`
@@ -16,9 +17,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from data_pipeline.files import LOCK_NAME, make_private_folder, read_json, sha256_file, sha256_json, write_json
+from data_pipeline.files import (
+    LOCK_NAME,
+    make_private_folder,
+    read_json,
+    sha256_file,
+    sha256_json,
+    write_json,
+    write_text,
+)
 from data_pipeline.gate.review import EARLIER_REVIEWS_FOLDER, OUTCOMES_NAME, REVIEW_FOLDER, SAMPLE_NAME
-from data_pipeline.manifest import PIECES_FOLDER, QUARANTINE_FOLDER, REJECTED_FOLDER, SHARDS_FOLDER
+from data_pipeline.manifest import MANIFEST_NAME, PIECES_FOLDER, QUARANTINE_FOLDER, REJECTED_FOLDER, SHARDS_FOLDER
 from data_pipeline.pieces import PieceCounts, piece_stem
 from data_pipeline.readers.inputs import Input, shown_settings
 from data_pipeline.readers.locations import Location
@@ -27,7 +36,7 @@ from launch.console import say
 from launch.errors import NotemillError
 
 SCRATCH_FOLDER = ".build"
-_PLAN, _INPUT, _ORDER = "plan.json", "input.json", "order.json"
+_PLAN, _INPUT, _ORDER, _UNFINISHED = "plan.json", "input.json", "order.json", "unfinished"
 _KEY_HEX = 16
 
 
@@ -103,6 +112,10 @@ class WorkFolder:
         """Whether the pieces of a corpus are here, finished or killed while it was finished."""
         return (self.pieces / _ORDER).exists()
 
+    def was_finished(self) -> bool:
+        """Whether a corpus once stood here, so that inputs of its pieces may be gone."""
+        return self.has_inputs() and not (self.pieces / _UNFINISHED).exists()
+
     def keys_of_corpus(self) -> list[str]:
         """The keys of the corpus' inputs in its order; none where no corpus was made of the pieces."""
         return read_json(self.pieces / _ORDER, "list of inputs") if self.has_inputs() else []
@@ -152,6 +165,9 @@ class WorkFolder:
             discard(self.out)
             make_private_folder(self.pieces)
             write_json(self.pieces / _PLAN, {"pieces_identity": identity})
+            write_text(self.pieces / _UNFINISHED, "")
+        if (self.out / MANIFEST_NAME).exists():
+            (self.pieces / _UNFINISHED).unlink(missing_ok=True)
         shutil.rmtree(self.scratch, ignore_errors=True)
         make_private_folder(self.scratch)
 
@@ -161,7 +177,8 @@ class WorkFolder:
         return read_json(plan, "build plan").get("pieces_identity") if plan.exists() else None
 
     def close(self, keeps_pieces: bool = True) -> None:
-        """Remove what only a running build needs."""
+        """Remove what only a running build needs, once there is a corpus."""
+        (self.pieces / _UNFINISHED).unlink(missing_ok=True)
         shutil.rmtree(self.scratch, ignore_errors=True)
         if not keeps_pieces:
             shutil.rmtree(self.pieces, ignore_errors=True)

@@ -75,6 +75,13 @@ def _walk_keys(schema: type, prefix: str) -> Iterator[str]:
             yield prefix + field.name
 
 
+def _without_text(error: yaml.YAMLError) -> str:
+    """What is wrong and where; not the lines around it, which PyYAML adds: the file may be one of notes."""
+    problem = " ".join(str(getattr(error, "problem", None) or "it cannot be read").split())
+    mark = getattr(error, "problem_mark", None)
+    return problem if mark is None else f"{problem} in line {mark.line + 1}, column {mark.column + 1}"
+
+
 def _yaml_layers(path: Path, seen: tuple[Path, ...] = ()) -> Iterator[tuple[Path, dict[str, Any]]]:
     if path.resolve() in seen:
         raise NotemillError(f"{path} names itself as its base; remove the 'base:' line that closes the circle.")
@@ -82,8 +89,10 @@ def _yaml_layers(path: Path, seen: tuple[Path, ...] = ()) -> Iterator[tuple[Path
         layer = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as error:
         raise NotemillError(f"cannot read the configuration {path}: {error.strerror}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise NotemillError(f"{path} is not YAML: {' '.join(str(error).split())}.") from None
+    except UnicodeDecodeError as error:
+        raise NotemillError(f"{path} is not YAML: byte {error.start + 1} is not UTF-8.") from None
+    except yaml.YAMLError as error:
+        raise NotemillError(f"{path} is not YAML: {_without_text(error)}.") from None
     except RecursionError:
         raise NotemillError(f"{path} refers to itself; take the alias (*) out.") from None
     if layer is None:

@@ -56,6 +56,9 @@ class ModelConfig:
     outweighing all others."""
     init: Literal["normal", "local"] = "normal"
     """local starts with heads that look at neighbouring tokens, which spares a small model a long plateau."""
+    compile: bool | None = None
+    """Compile what stands between the matrices of a layer (torch.compile, a minute at the start); when not given, on
+    CUDA only, since a CPU gains little."""
     layernorm_epsilon: float = 1e-12
     """Added to variances; 1e-12 is what Hugging Face's megatron-bert assumes."""
 
@@ -115,6 +118,21 @@ class TrainConfig:
     """Steps between validations; the first and last step validate too. 0 turns validation off."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto takes CUDA when there is one."""
+    deterministic: bool = False
+    """Bitwise the same run on every repetition also on CUDA, where it is slower; on CPUs runs are so anyway."""
+    spike_deviations: float = 0.0
+    """A step whose loss is so many standard deviations above the mean of the last spike_window steps is left out; 0
+    leaves out only steps that are not finite. 6 or more is no chance; it is off because other data or settings may
+    raise the loss for good reason."""
+    spike_window: int = 128
+    """Steps that spikes are told by; until there are as many, none is."""
+    skip_limit: int = 3
+    """Steps left out in a row after which the run goes back to the newest checkpoint from before them."""
+    rollback_limit: int = 3
+    """How often it goes back before it gives up."""
+    hang_timeout_s: float = 600.0
+    """Seconds without progress on a rank after which all ranks end and the culprit is named; longer than loading, a
+    validation or a save takes."""
 
 
 @dataclass
@@ -136,7 +154,11 @@ class EngineConfig:
     name: Literal["megatron", "deepspeed"] = "megatron"
     """What drives the optimizer and the communication."""
     zero_stage: int = 1
-    """ZeRO stage under DeepSpeed; Megatron's distributed optimizer is stage 1."""
+    """What the data ranks share: 1 masters and moments, as Megatron's distributed optimizer does; under DeepSpeed also
+    2 gradients as well, 3 parameters as well."""
+    offload: Literal["none", "optimizer", "parameters"] = "none"
+    """Under DeepSpeed, what is kept and computed in the host's memory rather than the GPU's: masters and moments, or at
+    stage 3 the parameters as well."""
 
 
 @dataclass
@@ -145,8 +167,16 @@ class CheckpointConfig:
     """Steps between checkpoints; the last step is always saved. 0 saves only the last."""
     keep: int = 2
     """Newest checkpoints kept; 0 keeps all."""
+    keep_every: int = 0
+    """Checkpoints of steps that this divides are kept for ever; 0 keeps none for that."""
+    keep_best: bool = False
+    """Also keep the checkpoint with the lowest held-out loss; `checkpoints/best` names it."""
+    asynchronous: bool = True
+    """Write checkpoints beside training, from a copy in host memory; the last one is waited for."""
+    on_failure: Literal["continue", "stop"] = "continue"
+    """What a checkpoint that cannot be written, as on a full disk, does to the run; the last one always ends it."""
     resume: str = "auto"
-    """auto goes on from the newest complete checkpoint of run.dir, none starts anew, a path resumes from it."""
+    """auto goes on from the newest undamaged checkpoint of run.dir, none starts anew, a path resumes from it."""
 
 
 @dataclass
@@ -203,6 +233,8 @@ class PretrainConfig:
             "parallel.pipeline": parallel.pipeline,
             "parallel.virtual_stages": parallel.virtual_stages,
             "train.loss_scale_window": train.loss_scale_window,
+            "train.spike_window": train.spike_window,
+            "train.skip_limit": train.skip_limit,
         }
         if train.start_batch_size is not None:
             positive["train.start_batch_size"] = train.start_batch_size
@@ -221,11 +253,15 @@ class PretrainConfig:
             "data.valid_rows": self.data.valid_rows,
             "checkpoint.every": self.checkpoint.every,
             "checkpoint.keep": self.checkpoint.keep,
+            "checkpoint.keep_every": self.checkpoint.keep_every,
+            "train.spike_deviations": train.spike_deviations,
+            "train.rollback_limit": train.rollback_limit,
         }
         above_zero = {
             "train.lr": train.lr,
             "train.clip_grad": train.clip_grad,
             "train.initial_loss_scale": train.initial_loss_scale,
+            "train.hang_timeout_s": train.hang_timeout_s,
             "model.init_std": model.init_std,
             "model.embedding_std": model.init_std if model.embedding_std is None else model.embedding_std,
             "model.layernorm_epsilon": model.layernorm_epsilon,

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("torch", "megatron-core", "numpy", "tokenizers", "transformers", "transformer-engine")
+PACKAGES = ("torch", "megatron-core", "deepspeed", "numpy", "tokenizers", "transformers", "transformer-engine")
 
 
 def describe_environment(world_size: int, device: torch.device) -> dict[str, Any]:

@@ -15,9 +15,9 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from megatron.core import parallel_state
-from megatron.core.tensor_parallel import vocab_parallel_cross_entropy
 
 from pretrain.data.batch import Batch
+from pretrain.model.loss import masked_token_losses
 
 VALIDATION_SUMS = 6
 """MLM loss, masked positions, right pieces, order loss, ordered pieces, right orders."""
@@ -121,7 +121,7 @@ def sum_over_world(sums: Sequence[torch.Tensor], shape: tuple[int, ...], device:
 
 
 def _losses(batch: Batch, logits_M1V: torch.Tensor, order_logits_P2: torch.Tensor) -> tuple[Any, Any]:
-    mlm_M = vocab_parallel_cross_entropy(logits_M1V.float(), batch.masked_labels[:, None])[:, 0]
+    mlm_M = masked_token_losses(logits_M1V[:, 0], batch.masked_labels)
     return mlm_M, F.cross_entropy(order_logits_P2.float(), batch.sop_labels, reduction="none")
 
 

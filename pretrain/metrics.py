@@ -14,12 +14,21 @@ class MetricsLog:
     """Appends rows to RUN/metrics.jsonl and the same numbers to RUN/tensorboard. Only the main rank has one."""
 
     def __init__(self, run_dir: Path, resumed_step: int) -> None:
+        self._run_dir = run_dir
+        self._open(resumed_step)
+
+    def _open(self, resumed_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        path = run_dir / FILE
+        path = self._run_dir / FILE
         _drop_rows_after(path, resumed_step)
         self._stream = path.open("ab")
-        self._tensorboard = SummaryWriter(str(run_dir / "tensorboard"), purge_step=resumed_step + 1)
+        self._tensorboard = SummaryWriter(str(self._run_dir / "tensorboard"), purge_step=resumed_step + 1)
+
+    def go_back_to(self, step: int) -> None:
+        """Forget the rows after this step, which the run does again."""
+        self.close()
+        self._open(step)
 
     def write(self, row: dict[str, Any]) -> None:
         """Write one row; it is on its way to disk when this returns, so that a kill loses no logged step."""

@@ -33,8 +33,12 @@ def _build_tokens(folder: Path, *kinds: str) -> Path:
 
     notes = write_invented(folder / "invented", patients=40, seed=3)
     corpus, tokenizer, tokens = (str(folder / name) for name in ("corpus", "tokenizer", "tokens"))
+    # The same patients in each split at every run.
+    key = folder / "key"
+    key.write_bytes(b"a key for invented notes, no secret")
+    key.chmod(0o600)
     inputs = [argument for kind in kinds for argument in ("--input", f"{kind}:{notes[kind]}")]
-    notemill("corpus", "build", *inputs, "--out", corpus, "--key-file", str(folder / "key"))
+    notemill("corpus", "build", *inputs, "--out", corpus, "--key-file", str(key))
     notemill("tokenizer", "train", "--corpus", corpus, "--out", tokenizer, "vocab_size=1024")
     notemill("tokens", "build", "--corpus", corpus, "--tokenizer", tokenizer, "--out", tokens)
     return Path(tokens)

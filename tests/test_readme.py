@@ -1,5 +1,6 @@
-"""The README's map names every module, and no other."""
+"""The README's map names every module, and no other; its commands leave the checkout as it is."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,20 @@ def test_map_names_every_module(package):
     modules = {str(path.relative_to(ROOT / package)) for path in (ROOT / package).rglob("*.py")}
     named = {name for name in named if name.endswith(".py")}
     assert named == {module for module in modules if not module.endswith("__init__.py")}
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))])
+def test_no_command_writes_into_a_folder_of_the_checkout(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    written = {Path(name).parts[0] for name in re.findall(r"(?:--out |run\.dir=)([\w./-]+)", text)}
+    assert not written & {
+        "data_pipeline",
+        "tokenizer",
+        "pretrain",
+        "launch",
+        "eval",
+        "tests",
+        "configs",
+        "benchmarks",
+        "docs",
+    }

@@ -11,6 +11,7 @@
 The fingerprint is the SHA-256 of tokenizer.json; tokens and checkpoints carry it.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any, NotRequired, TypedDict
 
 from tokenizers import Tokenizer
 
-from data_pipeline.files import atomic_write, read_json, sha256_file, write_json, write_text
+from data_pipeline.files import atomic_write, make_own_folder, read_json, sha256_file, write_json, write_text
 from launch.console import say
 from launch.errors import NotemillError
 from tokenizer.fixed_pieces import ROLES
@@ -28,6 +29,11 @@ MANIFEST_NAME = "manifest.json"
 MODEL_NAME = "tokenizer.model"
 IMPORTED = "imported"
 """In place of the hash of a corpus."""
+
+
+_OUR_FILES = re.compile(
+    r"(?:tokenizer|tokenizer_config|special_tokens_map|report|manifest)\.json|vocab\.txt|tokenizer\.model|report\.html"
+)
 
 
 class TokenizerManifest(TypedDict):
@@ -130,6 +136,11 @@ def _holds_together(manifest: TokenizerManifest) -> bool:
     if not (isinstance(files, dict) and isinstance(size, int) and isinstance(config, dict)):
         return False
     return manifest["fingerprint"] == files.get("tokenizer.json") is not None
+
+
+def tokenizer_folder(out: Path) -> Path:
+    """`out`, made where it is not there. Raises NotemillError for a folder with files of someone else."""
+    return make_own_folder(out, _OUR_FILES, "tokenizer")
 
 
 def finished_tokenizer(

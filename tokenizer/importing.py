@@ -18,7 +18,7 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 
-from data_pipeline.files import make_private_folder, only_writer, read_json, sha256_file
+from data_pipeline.files import only_writer, read_json, sha256_file
 from launch.console import say
 from launch.errors import NotemillError
 from tokenizer.fixed_pieces import (
@@ -39,6 +39,7 @@ from tokenizer.folder import (
     TokenizerManifest,
     finished_tokenizer,
     read_tokenizer_json,
+    tokenizer_folder,
     write_tokenizer,
 )
 from tokenizer.kinds import CONTINUATION, kind_of
@@ -92,7 +93,8 @@ def import_tokenizer(source: Path, out: Path, config: ImportConfig) -> Tokenizer
     """
     file = _file_of(source)
     settings: dict[str, Any] = {**asdict(config), "source": file.name, "source_sha256": _hash(file)}
-    if (there := finished_tokenizer(out, IMPORTED, settings)) is not None:
+    given = dict(settings)
+    if (there := finished_tokenizer(out, IMPORTED, given)) is not None:
         return there
     if file.suffix == ".model":
         from tokenizer.sentencepiece_import import import_model
@@ -103,7 +105,10 @@ def import_tokenizer(source: Path, out: Path, config: ImportConfig) -> Tokenizer
         finished = _from_json(file, config)
     else:
         finished = _from_vocabulary(file, config)
-    with only_writer(make_private_folder(out)):
+    with only_writer(tokenizer_folder(out)):
+        # Another process may have written it since we looked.
+        if (there := finished_tokenizer(out, IMPORTED, given)) is not None:
+            return there
         return write_tokenizer(
             out, finished, corpus_manifest_sha256=IMPORTED, config=settings, model_max_length=config.model_max_length
         )

@@ -28,6 +28,7 @@ import numpy as np
 
 from data_pipeline.files import (
     atomic_write,
+    make_own_folder,
     make_private_folder,
     only_writer,
     read_json,
@@ -49,6 +50,7 @@ MAX_SENTENCE_TOKENS = 256
 TOKENIZER_FOLDER = "tokenizer"
 """The tokenizer's files are copied here, so that tokens are never without them."""
 _PARTS_FOLDER = ".parts"
+_OUR_FILES = re.compile(rf"manifest\.json|{TOKENIZER_FOLDER}|\{_PARTS_FOLDER}|(?:{'|'.join(SPLITS)})-.+\.(?:bin|idx)")
 _BATCH_NOTES = 256
 
 
@@ -115,8 +117,7 @@ def build_tokens(corpus_dir: Path, tokenizer_dir: Path, out: Path, num_workers: 
         )
     attestation = carried_attestation(corpus_dir, corpus)
     build = sha256_json([TOKENS_VERSION, corpus_sha256, tokenizer["fingerprint"], MAX_SENTENCE_TOKENS])
-    make_private_folder(out)
-    with only_writer(out):
+    with only_writer(make_own_folder(out, _OUR_FILES, "tokens")):
         if (out / MANIFEST_NAME).exists():
             there: TokensManifest = read_json(out / MANIFEST_NAME, "token manifest")
             if isinstance(there, dict) and there.get("build_sha256") == build:

@@ -13,10 +13,10 @@ the same each time.
 from dataclasses import asdict
 from pathlib import Path
 
-from data_pipeline.files import make_private_folder, only_writer, sha256_file
+from data_pipeline.files import only_writer, sha256_file
 from data_pipeline.manifest import MANIFEST_NAME, attested_corpus
 from launch.errors import NotemillError
-from tokenizer.folder import FinishedTokenizer, TokenizerManifest, finished_tokenizer, write_tokenizer
+from tokenizer.folder import FinishedTokenizer, TokenizerManifest, finished_tokenizer, tokenizer_folder, write_tokenizer
 from tokenizer.sample import draw_sample
 from tokenizer.settings import TextSource, TokenizerConfig
 
@@ -31,14 +31,25 @@ def train_tokenizer(corpus_dir: Path, out: Path, config: TokenizerConfig) -> Tok
     corpus_sha256 = sha256_file(corpus_dir / MANIFEST_NAME)
     settings = asdict(config)
     # A folder of before names no keys that were added since; it was made with what are their defaults now.
-    if (there := finished_tokenizer(out, corpus_sha256, settings, asdict(TokenizerConfig()))) is not None:
+    defaults = asdict(TokenizerConfig())
+    if (there := finished_tokenizer(out, corpus_sha256, settings, defaults)) is not None:
         return there
     if not any(shard["rows"] for shard in corpus["shards"] if shard["split"] == "train"):
-        raise NotemillError(f"the corpus {corpus_dir} has no notes in its train split; build it from more notes.")
-    with only_writer(make_private_folder(out)):
+        raise NotemillError(
+            f"the corpus {corpus_dir} has no notes in its train split: all are of patients whose notes are held out; "
+            "build it from the notes of more patients."
+        )
+    with only_writer(tokenizer_folder(out)):
+        # Another process may have written it since we looked.
+        if (there := finished_tokenizer(out, corpus_sha256, settings, defaults)) is not None:
+            return there
         sample = draw_sample(
             corpus_dir, budget_bytes=config.sample_bytes, smoothing=config.sample_smoothing, seed=config.seed
         )
+        if next(sample.texts(), None) is None:
+            raise NotemillError(
+                f"sample_bytes={config.sample_bytes} is so little that no note of {corpus_dir} was drawn; raise it."
+            )
         return write_tokenizer(
             out,
             learn_tokenizer(sample.texts, config),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_pipeline.config import DeidConfig
+from data_pipeline.deid.beside import grown, trimmed
 from data_pipeline.deid.note_titles import is_cut_short
 from data_pipeline.deid.other_scripts import find_other_scripts
 from data_pipeline.deid.patterns.find import find_by_pattern
@@ -70,13 +71,17 @@ def find_phi_in_all(
             [span for span in spans if not is_cut_short(plain, span)]
             for plain, spans in zip(plains, found, strict=True)
         ]
+    result = []
     for text, plain, patient_id, spans in zip(texts, plains, patient_ids, found, strict=True):
-        spans += find_other_scripts(text)
-        if roster is not None:
-            spans += roster.find(plain, patient_id)
+        listed = roster.find(plain, patient_id) if roster is not None else []
         for find in finders:
-            spans += find(text)
-    return [union(spans + repeated_names(plain, spans)) for plain, spans in zip(plains, found, strict=True)]
+            listed += find(text)
+        spans += find_other_scripts(text)
+        spans += grown(plain, spans + listed)
+        spans += repeated_names(plain, spans + listed)
+        # What a list or a model says is a name stays whole.
+        result.append(union([*trimmed(plain, union(spans)), *listed]))
+    return result
 
 
 def deidentify(text: str, patient_id: str = "", roster: Roster | None = None) -> Deidentified:

@@ -46,7 +46,8 @@ _THINGS = (
     r"|toxin|antigen|antibody"
     r"|antibodies|factor|gene|mutation|carrier|inheritance|trait|score|recurrent|protein|hump|neg|pos|negative"
     r"|positive|equivocal|absent|paralysis|weakness|tremor|gait|plan|insurance"
-    "|anesthesia|hook|flap|mesh|cautery|electrocautery|blue|red|(?-i:type )[A-Z0-9]{1,2}|(?-i:I{1,3}|IV|[A-D][1-4])"
+    "|bunionectomy|anesthesia|hook|flap|mesh|cautery|electrocautery|blue|red|(?-i:type )[A-Z0-9]{1,2}|(?-i:I{1,3}|IV"
+    "|[A-D][1-4])"
 )
 _TAIL = re.compile(
     # "Graves' disease", "Guillain-Barre syndrome", "Dandy Walker malformation", "Hill Sachs", "Duke B2"

@@ -5,6 +5,7 @@ a login. So the words of the names that were found are looked for in the rest of
 dictionary also has count only with a capital in the middle of a sentence.
 """
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 
@@ -18,10 +19,7 @@ _MAX_ABBREVIATION = 4
 _MAX_LETTERS = 3
 _MIDDLE_OF_SENTENCE = re.compile(r"[a-z0-9,;)\]][ \n]$")
 # "Dr. C", and a letter with four digits, by which veterans are called.
-_LETTER = re.compile(
-    r"\b(?:(?:Dr|Mr|Mrs|Ms|Miss|DR|MR|MRS|MS)\.? (?=[A-Z]\b(?!\.? [A-Z][a-z]|[-'.][A-Za-z]))"
-    r"|(?=[A-Z]\d{4}\b))([A-Z](?:\d{4})?)\b"
-)
+_TITLE_BEFORE = re.compile(r"\b(?:Dr|Mr|Mrs|Ms|Miss|DR|MR|MRS|MS)\.? $")
 # Published notes call people so.
 _ANYBODY = "ABXYZ"
 _LINE_BEFORE = re.compile(r"(?:^|[.,!\n>)/~-])[ \n]{0,2}$")
@@ -67,9 +65,20 @@ def repeated_names(plain: str, found: Iterable[PhiSpan]) -> list[PhiSpan]:
         ]
     if not letters:
         return spans
-    places = [PhiSpan(*match.span(1), "NAME") for match in _LETTER.finditer(plain) if match[1][0] in letters]
+    places = [
+        PhiSpan(*match.span(), "NAME")
+        for letter in sorted(letters)
+        for match in _letter_pattern(letter).finditer(plain)
+        if match.end() - match.start() > 1 or _TITLE_BEFORE.search(plain, max(0, match.start() - 7), match.start())
+    ]
     # A note that calls somebody by a letter throughout was written so that nobody should know.
     return spans + (places if len(places) <= _MAX_LETTERS else [])
+
+
+@functools.cache
+def _letter_pattern(letter: str) -> re.Pattern[str]:
+    """The letter alone, before no name, or with four digits. It comes first, since a letter is quick to look for."""
+    return re.compile(rf"{letter}(?<!\w{letter})(?:\d{{4}}\b|\b(?!\.? [A-Z][a-z]|[-'.][A-Za-z]))")
 
 
 def _initials(name: str, parts: list[str]) -> Iterator[str]:

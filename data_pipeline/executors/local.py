@@ -28,8 +28,8 @@ def make_pieces(plan: BuildPlan, context: PieceContext, num_workers: int) -> Non
     missing = [item for item in plan.inputs if plan.work.cut_input(input_key(item)) is None]
     with _workers(num_workers, context) as run:
         finished = _Finished(plan.work)
-        for item, piece in track(_cut_all(missing, plan), "pieces of notes"):
-            finished.add(item, run(piece) if piece is not None else None)
+        for item, piece in track(_pieces(missing, plan, finished), "pieces of notes"):
+            finished.add(item, run(piece))
             if finished.num_waiting >= 2 * num_workers:
                 finished.take()
         while finished.num_waiting:
@@ -42,15 +42,15 @@ def check_not_empty(item: Input, num_pieces: int) -> None:
         raise NotemillError(f"{item.path} holds no notes; leave it out or check that it is the right file.")
 
 
-def _cut_all(inputs: list[Input], plan: BuildPlan) -> Iterator[tuple[Input, Piece | None]]:
-    """Every piece with its input, and None after the last of each."""
+def _pieces(inputs: list[Input], plan: BuildPlan, finished: "_Finished") -> Iterator[tuple[Input, Piece]]:
+    """Every piece with its input; `finished` is told of the end of each input."""
     for item in inputs:
         num_pieces = 0
         for piece in cut_pieces(read_rows(item, plan.config), input_key(item), plan.config):
             num_pieces += 1
             yield item, piece
         check_not_empty(item, num_pieces)
-        yield item, None
+        finished.add(item, None)
 
 
 class _Finished:

@@ -116,7 +116,9 @@ def wait(work: WorkFolder) -> None:
             say(f"{made} pieces are made, {sum(1 for _ in waiting_pieces(work))} wait.")
     # The manifest may still be that of a corpus that was to grow; without a plan the last job was through before.
     if planned is not None and _build_sha256(work.out / MANIFEST_NAME) != planned:
-        told = first_error(work) or f"they left no word; their logs are in {work.scratch / 'slurm'}."
+        told = first_error(work) or (
+            f"they left no word; their logs are in {work.scratch / 'slurm'}; the same command goes on."
+        )
         raise UnfinishedError(f"the jobs {', '.join(jobs.values())} ended without a corpus: {told}")
 
 

@@ -32,7 +32,7 @@ Outcome = Literal["clean", "leak"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 CONFIDENCE = 0.95
 MIN_OF_A_TYPE = 5
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 MAX_TYPES = 50
 """Beyond the most frequent ones, note types are one stratum."""
 

@@ -6,10 +6,11 @@ password and the statement, and the manifest holds the hash of the rows that wer
 """
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -54,6 +55,9 @@ _NOTE_FILES = {
 }
 
 
+_BINARY_FILE = re.compile(r"binary(?:[._-]|\d)", re.IGNORECASE)
+
+
 @dataclass(frozen=True)
 class Input:
     """One file, query or set of text files to read."""
@@ -65,7 +69,7 @@ class Input:
     settings: Mapping[str, str] = field(default_factory=dict)
     """What followed the path: column roles and how to read."""
     members: tuple[Location, ...] = ()
-    """The files of a `text` input."""
+    """The files of a `text` input; of `fhir` the files of Binary resources beside it."""
     is_named: bool = True
     """False for one of several files of a folder or glob, which may hold no row."""
     sha256: str = ""
@@ -85,21 +89,28 @@ def parse_inputs(specs: list[str]) -> list[Input]:
     inputs = [item for spec in specs for item in _parse(spec)]
     seen: set[str] = set()
     for item in inputs:
-        for location in item.members or (item.path,):
+        for location in item.members if item.kind == "text" else (item.path,):
             if location.identity in seen:
                 raise NotemillError(f"{location} is named twice by --input; name every file once.")
             seen.add(location.identity)
     return inputs
 
 
+def files_of(item: Input) -> tuple[Location, ...]:
+    """All files that are read of an input that is none of a database."""
+    return item.members if item.kind == "text" else (item.path, *item.members)
+
+
 def hash_inputs(inputs: list[Input]) -> list[Input]:
     """The same inputs with their SHA-256."""
-    return [dataclasses.replace(item, stamps=_stamps(item), sha256=_hash(item)) for item in inputs]
+    # Many files of FHIR documents may have the same Binary files beside them.
+    hash_once = functools.lru_cache(maxsize=2)(_hash_files)
+    return [dataclasses.replace(item, stamps=_stamps(item), sha256=_hash(item, hash_once)) for item in inputs]
 
 
 def require_unchanged(item: Input) -> None:
     """Raise NotemillError where a local file was written to since it was hashed, as by an export that still goes on."""
-    for file, before, now in zip(item.members or (item.path,), item.stamps, _stamps(item), strict=False):
+    for file, before, now in zip(files_of(item), item.stamps, _stamps(item), strict=False):
         if before != now:
             raise NotemillError(
                 f"{file} changed while it was read; wait until it is written in full and run the same command again."
@@ -107,7 +118,7 @@ def require_unchanged(item: Input) -> None:
 
 
 def _stamps(item: Input) -> tuple[str, ...]:
-    return () if item.kind == "sql" else tuple(file.stamp() for file in item.members or (item.path,))
+    return () if item.kind == "sql" else tuple(file.stamp() for file in files_of(item))
 
 
 def shown_settings(item: Input) -> dict[str, str]:
@@ -144,12 +155,27 @@ def _parse(spec: str) -> list[Input]:
     if kind == "sql":
         return [_database(path, source, settings)]
     files, is_one_file = find(path)
+    binaries: tuple[Location, ...] = ()
+    if kind == "fhir":
+        files, binaries = _without_binaries(files, is_one_file)
     if not is_one_file:
         files = _of_kind(kind, path, files)
     if kind == "text":
         shown = without_secrets(path)
         return [Input(kind, Location(shown, path), source, settings, tuple(files))]
-    return [Input(kind, file, source, settings, is_named=is_one_file) for file in files]
+    return [Input(kind, file, source, settings, binaries, is_named=is_one_file) for file in files]
+
+
+def _without_binaries(files: list[Location], is_one_file: bool) -> tuple[list[Location], tuple[Location, ...]]:
+    """The files of documents, and those of Binary resources among them or beside the only one."""
+    beside = files
+    if is_one_file and files[0].filesystem is None:
+        beside, _ = find(str(Path(files[0].address).parent))
+    binaries = tuple(
+        file for file in beside if _BINARY_FILE.match(file.name) and file.name.endswith(KINDS["fhir"].endings)
+    )
+    documents = [file for file in files if is_one_file or not _BINARY_FILE.match(file.name)]
+    return documents, tuple(file for file in binaries if file not in documents)
 
 
 def _of_kind(kind: str, path: str, files: list[Location]) -> list[Location]:
@@ -209,9 +235,15 @@ def _check_settings(settings: Mapping[str, str]) -> None:
         raise NotemillError(f"quoting={settings['quoting']} must be minimal or none.")
 
 
-def _hash(item: Input) -> str:
+def _hash_files(files: tuple[Location, ...]) -> list[str]:
+    return [_hash_file(file) for file in files]
+
+
+def _hash(item: Input, hash_once: Callable[[tuple[Location, ...]], list[str]]) -> str:
     if item.kind == "sql":
         return sha256_json([item.path.shown, item.settings.get("query")])
+    if item.kind == "fhir" and item.members:
+        return sha256_json([_hash_file(item.path), hash_once(item.members)])
     if item.kind != "text":
         return _hash_file(item.path)
     digest = hashlib.sha256()

@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
         "verify",
         epilog=examples(
             "notemill corpus verify corpus",
-            "notemill corpus verify /data/corpus && notemill tokenizer train --corpus /data/corpus --out tokenizer",
+            "notemill corpus verify /data/corpus && notemill tokenizer train --corpus /data/corpus --out vocab",
             "notemill corpus verify corpus | jq .shards",
         ),
     )(verify)

@@ -20,25 +20,25 @@ def register(app: typer.Typer) -> None:
     group.command(
         "train",
         epilog=examples(
-            "notemill tokenizer train --corpus corpus --out tokenizer",
-            "notemill tokenizer train --corpus corpus --out tokenizer vocab_size=30080 max_digits=2",
-            "notemill tokenizer train --corpus corpus --out tokenizer kind=sentencepiece_unigram seed=7",
+            "notemill tokenizer train --corpus corpus --out vocab",
+            "notemill tokenizer train --corpus corpus --out vocab vocab_size=30080 max_digits=2",
+            "notemill tokenizer train --corpus corpus --out vocab kind=sentencepiece_unigram seed=7",
         ),
     )(train)
     group.command(
         "import",
         epilog=examples(
-            "notemill tokenizer import --from gatortron-base/vocab.txt --out tokenizer lower_case=false",
-            "notemill tokenizer import --from spm.model --out tokenizer add_missing=true",
-            "notemill tokenizer import --from roberta-base --out tokenizer placeholders=false vocab_multiple=1",
+            "notemill tokenizer import --from gatortron-base/vocab.txt --out vocab lower_case=false",
+            "notemill tokenizer import --from spm.model --out vocab add_missing=true",
+            "notemill tokenizer import --from roberta-base --out vocab placeholders=false vocab_multiple=1",
         ),
     )(import_)
     group.command(
         "report",
         epilog=examples(
-            "notemill tokenizer report --tokenizer tokenizer --corpus corpus",
-            "notemill tokenizer report --tokenizer tokenizer --corpus corpus --against bert-base-cased --against gpt2",
-            "notemill tokenizer report --tokenizer tokenizer --corpus corpus --terms formulary.txt --retrain",
+            "notemill tokenizer report --tokenizer vocab --corpus corpus",
+            "notemill tokenizer report --tokenizer vocab --corpus corpus --against bert-base-cased --against gpt2",
+            "notemill tokenizer report --tokenizer vocab --corpus corpus --terms formulary.txt --retrain",
         ),
     )(report)
     app.add_typer(group)

@@ -20,9 +20,9 @@ def register(app: typer.Typer) -> None:
     group.command(
         "build",
         epilog=examples(
-            "notemill tokens build --corpus corpus --tokenizer tokenizer --out tokens",
-            "notemill tokens build --corpus corpus --tokenizer tokenizer --out tokens --workers 16",
-            "notemill tokens build --corpus corpus --tokenizer tokenizer --out tokens | jq .tokens",
+            "notemill tokens build --corpus corpus --tokenizer vocab --out tokens",
+            "notemill tokens build --corpus corpus --tokenizer vocab --out tokens --workers 16",
+            "notemill tokens build --corpus corpus --tokenizer vocab --out tokens | jq .tokens",
         ),
     )(build)
     group.command(

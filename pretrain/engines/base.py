@@ -11,7 +11,7 @@ All ranks call the same methods in the same order and get the same numbers.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +48,23 @@ class Update:
     lower then."""
 
 
+class Saving(ABC):
+    """One rank's part of a save that goes on beside training."""
+
+    @abstractmethod
+    def is_done(self) -> bool:
+        """Whether this rank has written its part or failed to. Never blocks."""
+
+    @abstractmethod
+    def wait(self) -> None:
+        """Block until it has, as often as called. Raises OSError or RuntimeError when it failed."""
+
+    @abstractmethod
+    def complete(self) -> Callable[[], object]:
+        """Called on all ranks once all have written their parts; may communicate. Returns what is left to write for the
+        main rank, which calls it in a thread."""
+
+
 class Engine(ABC):
     """One rank's share of model and optimizer."""
 
@@ -68,12 +85,13 @@ class Engine(ABC):
         """Score this rank's held-out rows. Returns the result over all ranks for each of the sources."""
 
     @abstractmethod
-    def save(self, folder: Path) -> None:
-        """Write weights and optimizer state of all ranks into a folder that exists and is empty."""
+    def begin_save(self, folder: Path) -> Saving:
+        """Begin to write weights and optimizer state of all ranks, as they are now, into a folder that exists and is
+        empty; training may go on and change them as soon as this returns."""
 
     @abstractmethod
     def load(self, folder: Path) -> None:
-        """Read what `save` of this engine wrote, on any number of ranks in any layout. Raises NotemillError when it
+        """Read what a save of this engine wrote, on any number of ranks in any layout. Raises NotemillError when it
         is damaged or of another model."""
 
     @abstractmethod

@@ -12,7 +12,7 @@ from typing import Any
 from data_pipeline.files import make_private_folder, read_json, sha256_file, sha256_json, write_json, write_text
 from launch.console import say
 from launch.errors import NotemillError
-from pretrain.config import ParallelConfig, PretrainConfig, load_pretrain_config
+from pretrain.config import EngineConfig, ParallelConfig, PretrainConfig, load_pretrain_config
 from tokenizer.folder import load_tokenizer, read_tokenizer_manifest, special_ids
 
 PARITY = "parity.json"
@@ -33,9 +33,11 @@ def export(checkpoint: Path, out: Path) -> Path:
     megatron_on_cpu.quieten()
     megatron_on_cpu.install()
     from pretrain.checkpoint import read_info
+    from pretrain.checkpoint.checksums import require_undamaged
     from pretrain.parallel import distributed
 
     info = read_info(checkpoint)
+    require_undamaged(checkpoint, info)
     fingerprint = read_tokenizer_manifest(checkpoint / "tokenizer")["fingerprint"]
     if fingerprint != info.tokenizer_fingerprint:
         raise NotemillError(
@@ -48,7 +50,7 @@ def export(checkpoint: Path, out: Path) -> Path:
     try:
         shutil.rmtree(partial, ignore_errors=True)
         make_private_folder(partial)
-        parity = _write_folder(checkpoint, trained, info.vocab_size, partial)
+        parity = _write_folder(checkpoint, info.engine, trained, info.vocab_size, partial)
         write_json(partial / PARITY, {**parity, "weights_sha256": weights_sha256})
         from pretrain.huggingface.model_card import model_card
 
@@ -77,21 +79,24 @@ def _on_one_process(trained: PretrainConfig) -> PretrainConfig:
             batch_ramp_rows=0,
         ),
         parallel=ParallelConfig(),
+        engine=EngineConfig(),
     )
 
 
-def _write_folder(checkpoint: Path, trained: PretrainConfig, vocab_size: int, folder: Path) -> dict[str, float]:
+def _write_folder(
+    checkpoint: Path, engine: str, trained: PretrainConfig, vocab_size: int, folder: Path
+) -> dict[str, float]:
     import torch
     from transformers import MegatronBertForPreTraining
 
-    from pretrain.engines.megatron.weights import load_model
+    from pretrain.engines.build import load_model
     from pretrain.huggingface.parity import TOLERANCE, exported_model, measure_parity
     from pretrain.huggingface.weights import to_huggingface
     from pretrain.model.build import build_model
 
     config = _on_one_process(trained)
     chunk = build_model(config, vocab_size, torch.device("cpu"))[0]
-    load_model(checkpoint / "weights", chunk)
+    load_model(engine, checkpoint / "weights", chunk)
     weights = to_huggingface(
         dict(chunk.named_parameters()),
         num_layers=config.model.num_layers,

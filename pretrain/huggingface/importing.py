@@ -9,16 +9,17 @@
 `notemill train --config OUT/config.yaml data.path=TOKENS run.dir=RUN` goes on from it.
 """
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import yaml
 
+from data_pipeline.files import make_private_folder
 from launch.console import say
 from launch.errors import NotemillError
 from pretrain.config import ModelConfig, PretrainConfig, TrainConfig
@@ -139,7 +140,7 @@ def _tokenizers(hf: Path, chosen: Path | None, settings: ImportConfig) -> Iterat
 
 def _is_there(out: Path, sha256: str, fingerprint: str, positions: int) -> bool:
     """Whether `out` is this import, finished. Raises NotemillError where it is anything else."""
-    from pretrain.checkpoint import MARKER, read_info
+    from pretrain.checkpoint.info import MARKER, read_info
 
     if (out / MARKER).is_file():
         info = read_info(out)
@@ -200,7 +201,9 @@ def _grow(chunk: "MegatronBert", encoder: "Encoder", plan: "RowPlan", positions:
 def _save(
     out: Path, chunk: "MegatronBert", model: ModelConfig, origin: Origin, tokenizer: Path, vocab_size: int
 ) -> None:
-    from pretrain.checkpoint import VERSION, CheckpointInfo, write_weights
+    from pretrain.checkpoint import VERSION, CheckpointInfo
+    from pretrain.checkpoint.folder import partial_of
+    from pretrain.checkpoint.seal import seal
     from pretrain.engines.megatron.weights import save_model
 
     info = CheckpointInfo(
@@ -222,8 +225,15 @@ def _save(
     }
     if out.is_dir():
         out.rmdir()
-    as_yaml = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
-    write_weights(out, partial(save_model, chunk=chunk), info, as_yaml, tokenizer)
+    partial = partial_of(out)
+    shutil.rmtree(partial, ignore_errors=True)
+    make_private_folder(partial)
+    try:
+        (partial / "weights").mkdir()
+        save_model(partial / "weights", chunk)
+        seal(partial, out, info, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), tokenizer)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _fill(chunk: "MegatronBert", weights: "dict[str, torch.Tensor]") -> None:

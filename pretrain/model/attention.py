@@ -4,6 +4,7 @@ Shapes: T tokens of all rows one after another, N heads of this tensor rank, D t
 """
 
 import contextlib
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,7 +14,15 @@ from megatron.core.transformer.enums import AttnMaskType
 from megatron.core.transformer.module import MegatronModule
 from megatron.core.transformer.transformer_config import TransformerConfig
 
-from pretrain.model.dot_product import dot_product_attention
+from pretrain.model.dot_product import plain_attention
+
+
+@dataclass
+class Pieces(PackedSeqParams):
+    """Borders of the pieces, and what the heads read of them."""
+
+    read_positions: torch.Tensor | None = None
+    """[R] int64: where of T the heads look; behind the last attention only these go on. None: everywhere."""
 
 
 class PackedAttention(MegatronModule):
@@ -63,9 +72,9 @@ class PackedAttention(MegatronModule):
         random_numbers = tensor_parallel.get_cuda_rng_tracker().fork() if dropout else contextlib.nullcontext()
         with random_numbers:
             outputs_LND = [
-                dot_product_attention(
-                    q.transpose(0, 1), k.transpose(0, 1), v.transpose(0, 1), dropout_p=dropout
-                ).transpose(0, 1)
+                plain_attention(q.transpose(0, 1), k.transpose(0, 1), v.transpose(0, 1), dropout_p=dropout).transpose(
+                    0, 1
+                )
                 for q, k, v in zip(
                     query_TND.split(lengths), key_TND.split(lengths), value_TND.split(lengths), strict=True
                 )

@@ -4,21 +4,22 @@ megatron-core's own BertModel cannot be packed, computes the language-model head
 norm that refuses sequence parallelism; the same modules are put together here without those three limits.
 
 Shapes: T tokens of all rows one after another, H hidden size, V this rank's share of the vocabulary, M masked
-positions, P pieces that have a sentence order.
+positions, P pieces that have a sentence order, R = P + M positions that the heads read.
 """
+
+from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from megatron.core import tensor_parallel
-from megatron.core.fusions.fused_bias_dropout import get_bias_dropout_add
 from megatron.core.models.common.embeddings.language_model_embedding import LanguageModelEmbedding
 from megatron.core.models.common.language_module.language_module import LanguageModule
-from megatron.core.packed_seq_params import PackedSeqParams
 from megatron.core.tensor_parallel.layers import ColumnParallelLinear, RowParallelLinear
 from megatron.core.transformer.attention import SelfAttention, SelfAttentionSubmodules
 from megatron.core.transformer.enums import AttnMaskType, ModelType
 from megatron.core.transformer.identity_op import IdentityOp
-from megatron.core.transformer.mlp import MLP, MLPSubmodules
+from megatron.core.transformer.mlp import MLPSubmodules
 from megatron.core.transformer.spec_utils import ModuleSpec
 from megatron.core.transformer.transformer_block import (
     TransformerBlock,
@@ -29,7 +30,8 @@ from megatron.core.transformer.transformer_config import TransformerConfig
 from megatron.core.transformer.transformer_layer import TransformerLayer, TransformerLayerSubmodules
 
 from pretrain.data.batch import Batch
-from pretrain.model.attention import PackedAttention
+from pretrain.model.attention import PackedAttention, Pieces
+from pretrain.model.pointwise import Dropout, FeedForward, get_bias_dropout_add
 
 NUM_TOKEN_TYPES = 2
 
@@ -55,6 +57,17 @@ class MlmTransform(torch.nn.Module):
 
     def forward(self, hidden_MH: torch.Tensor) -> torch.Tensor:
         return self.layer_norm(F.gelu(self.dense(hidden_MH)))
+
+
+class LastLayer(TransformerLayer):
+    """The last layer, whose feed-forward block sees only positions that the heads read: no other leads to the loss."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        hidden_T1H, context = self._forward_attention(*args, **kwargs)
+        positions_R = kwargs["packed_seq_params"].read_positions
+        if positions_R is not None:
+            hidden_T1H = hidden_T1H.index_select(0, positions_R)
+        return self._forward_mlp(hidden_T1H), context
 
 
 class MegatronBert(LanguageModule):
@@ -88,9 +101,10 @@ class MegatronBert(LanguageModule):
                 position_embedding_type="learned_absolute",
                 num_tokentypes=NUM_TOKEN_TYPES,
             )
+            self.embedding.embedding_dropout = Dropout(config.hidden_dropout)
         self.encoder = TransformerBlock(
             config=config,
-            spec=_block_submodules(config, vp_stage),
+            spec=_block_submodules(config, vp_stage, has_heads=post_process),
             pre_process=pre_process,
             post_process=post_process,
             vp_stage=vp_stage,
@@ -108,7 +122,8 @@ class MegatronBert(LanguageModule):
             config=config,
             init_method=config.init_method,
             bias=True,
-            skip_bias_add=False,
+            # The logits are the largest tensor of all; added in there, the bias would make a copy of them.
+            skip_bias_add=True,
             gather_output=False,
             skip_weight_param_allocation=self.pre_process,
         )
@@ -128,12 +143,15 @@ class MegatronBert(LanguageModule):
             embedded = self.embedding(
                 input_ids=batch.input_ids, position_ids=batch.position_ids, tokentype_ids=batch.token_type_ids
             )
-        pieces = PackedSeqParams(
+        read_positions = torch.cat((batch.sequence_starts, batch.masked_positions))
+        pieces = Pieces(
             qkv_format="thd",
             cu_seqlens_q=batch.cu_seqlens,
             cu_seqlens_kv=batch.cu_seqlens,
             max_seqlen_q=batch.max_seqlen,
             max_seqlen_kv=batch.max_seqlen,
+            # Under sequence parallelism each rank holds other positions, and the heads gather them all first.
+            read_positions=None if self.config.sequence_parallel else read_positions,
         )
         hidden_T1H = self.encoder(hidden_states=embedded, attention_mask=None, packed_seq_params=pieces)
         if not self.post_process:
@@ -143,14 +161,19 @@ class MegatronBert(LanguageModule):
             hidden_T1H = tensor_parallel.gather_from_sequence_parallel_region(
                 hidden_T1H, tensor_parallel_output_grad=False
             )
-        hidden_TH = hidden_T1H.squeeze(1)
-        pooled_PH = torch.tanh(self.pooler(hidden_TH[batch.sequence_starts]))
-        transformed_MH = self.lm_head(hidden_TH[batch.masked_positions])
-        logits_M1V, _ = self.output_layer(transformed_MH.unsqueeze(1), weight=self.shared_embedding_or_output_weight())
-        return logits_M1V, self.binary_head(pooled_PH)
+            hidden_T1H = hidden_T1H.index_select(0, read_positions)
+        starts_PH, masked_MH = hidden_T1H.squeeze(1).split((len(batch.sequence_starts), len(batch.masked_positions)))
+        pooled_PH = torch.tanh(self.pooler(starts_PH))
+        transformed_MH = self.lm_head(masked_MH)
+        logits_M1V, bias_V = self.output_layer(
+            transformed_MH.unsqueeze(1), weight=self.shared_embedding_or_output_weight()
+        )
+        return logits_M1V.add_(bias_V), self.binary_head(pooled_PH)
 
 
-def _block_submodules(config: TransformerConfig, vp_stage: int | None) -> TransformerBlockSubmodules:
+def _block_submodules(
+    config: TransformerConfig, vp_stage: int | None, *, has_heads: bool
+) -> TransformerBlockSubmodules:
     layer = ModuleSpec(
         module=TransformerLayer,
         submodules=TransformerLayerSubmodules(
@@ -169,11 +192,13 @@ def _block_submodules(config: TransformerConfig, vp_stage: int | None) -> Transf
             self_attn_bda=get_bias_dropout_add,
             pre_mlp_layernorm=LayerNorm,
             mlp=ModuleSpec(
-                module=MLP,
+                module=FeedForward,
                 submodules=MLPSubmodules(linear_fc1=ColumnParallelLinear, linear_fc2=RowParallelLinear),
             ),
             mlp_bda=get_bias_dropout_add,
         ),
     )
     layers = [layer] * get_num_layers_to_build(config, vp_stage)
+    if has_heads:
+        layers[-1] = replace(layer, module=LastLayer)
     return TransformerBlockSubmodules(layer_specs=layers, layer_norm=LayerNorm)

@@ -42,7 +42,7 @@ def transformer_config(config: PretrainConfig) -> TransformerConfig:
         activation_func=F.gelu,
         # Fused, the layers' GELU would be the tanh form while the head keeps erf: no Hugging Face model matches that.
         bias_activation_fusion=False,
-        bias_dropout_fusion=False,
+        bias_dropout_fusion=torch.cuda.is_available() if model.compile is None else model.compile,
         masked_softmax_fusion=False,
         gradient_accumulation_fusion=False,
         persist_layer_norm=False,

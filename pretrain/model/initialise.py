@@ -59,7 +59,7 @@ def initialise(chunk: MegatronBert, config: PretrainConfig) -> None:
             parameter.fill_(initial_value(name, config.model))
             continue
         shape = list(parameter.shape)
-        dimension = _sharded_dimension(parameter) if tensor_size > 1 else None
+        dimension = sharded_dimension(parameter) if tensor_size > 1 else None
         if dimension is not None:
             shape[dimension] *= tensor_size
         whole = initial_matrix(name, shape, config.model, config.train.seed)
@@ -140,7 +140,8 @@ def _frequencies(width: int) -> torch.Tensor:
     return torch.logspace(0, math.log10(_SLOWEST), width // 2)
 
 
-def _sharded_dimension(parameter: Any) -> int | None:
+def sharded_dimension(parameter: Any) -> int | None:
+    """Along which dimension tensor ranks share a parameter; None where each holds all of it."""
     return parameter.partition_dim if getattr(parameter, "tensor_model_parallel", False) else None
 
 

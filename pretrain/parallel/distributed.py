@@ -4,6 +4,8 @@ import datetime
 import hashlib
 import os
 import socket
+import time
+import uuid
 from dataclasses import dataclass
 
 import torch
@@ -11,9 +13,11 @@ import torch.distributed as dist
 
 from launch.errors import NotemillError
 from pretrain.config import PretrainConfig
+from pretrain.memory import keep_freed_memory
 from pretrain.parallel.layout import layout_problems
 
-_TIMEOUT = datetime.timedelta(minutes=10)
+_LEAST_TIMEOUT_S = 600.0
+_POLL_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,8 @@ class Ranks:
     data_rank: int
     data_size: int
     device: torch.device
+    store: dist.Store
+    """Where the ranks met; for a thread, `clone` makes a connection of its own."""
 
     @property
     def is_main(self) -> bool:
@@ -51,21 +57,43 @@ def choose_device(config: PretrainConfig) -> torch.device:
     return torch.device("cpu")
 
 
+def overlaps(config: PretrainConfig) -> bool:
+    """Whether gradients are reduced during the backward and weights gathered during the forward pass."""
+    if config.parallel.overlap is not None:
+        return config.parallel.overlap
+    return torch.cuda.is_available()
+
+
 def start(config: PretrainConfig, vocab_size: int) -> Ranks:
     """Join the process group and split it into tensor, pipeline and data ranks.
 
     Raises NotemillError when model, vocabulary, batch, layout and world size do not fit together, with all reasons.
     """
     device = choose_device(config)
+    if config.train.deterministic:
+        # cuBLAS reads it when its first handle is made.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     problems = layout_problems(config, world_size=world_size, vocab_size=vocab_size)
     if problems:
         raise NotemillError("the layout does not fit: " + "; ".join(problems) + ".")
     if world_size == 1 and "MASTER_ADDR" not in os.environ:
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(_free_port()), RANK="0", WORLD_SIZE="1")
+        # DeepSpeed asks for it.
+        os.environ.setdefault("LOCAL_RANK", "0")
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
+    else:
+        keep_freed_memory()
+    # Beyond the watchdog's patience: it names the rank that hangs, which a collective that gives up does not.
+    timeout = datetime.timedelta(seconds=max(_LEAST_TIMEOUT_S, 2 * config.train.hang_timeout_s))
+    store, rank, world_size = next(dist.rendezvous("env://", timeout=timeout))
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        store = _of_this_life(store, rank, world_size)
+    dist.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo", store=store, rank=rank, world_size=world_size, timeout=timeout
+    )
 
     from megatron.core import parallel_state
 
@@ -82,6 +110,7 @@ def start(config: PretrainConfig, vocab_size: int) -> Ranks:
         data_rank=parallel_state.get_data_parallel_rank(),
         data_size=parallel_state.get_data_parallel_world_size(),
         device=device,
+        store=store,
     )
 
 
@@ -94,6 +123,13 @@ def stop() -> None:
         dist.destroy_process_group()
 
 
+def first_problem(problem: str | None) -> str | None:
+    """The problem of the lowest rank that has one, told to all ranks; None when none has. All ranks call it."""
+    found: list[str | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, problem)
+    return next((told for told in found if told is not None), None)
+
+
 def seed_dropout(seed: int, step: int) -> None:
     """Make this step's dropout a function of (seed, step, ranks): nothing to save, so nothing to restore."""
     from megatron.core import parallel_state, tensor_parallel
@@ -101,6 +137,30 @@ def seed_dropout(seed: int, step: int) -> None:
     place = (parallel_state.get_data_parallel_rank(), parallel_state.get_pipeline_model_parallel_rank())
     digest = hashlib.sha256(repr((seed, step, place)).encode()).digest()
     tensor_parallel.model_parallel_cuda_manual_seed(int.from_bytes(digest[:4], "big"))
+
+
+def _of_this_life(store: dist.Store, rank: int, world_size: int) -> dist.Store:
+    """The part of torchrun's store that belongs to this start of the ranks.
+
+    torchrun keeps its store when it starts ranks again, and they would find the addresses of dead ones in it
+    (https://github.com/pytorch/pytorch/issues/135712). Its counts of restarts differ between nodes, so rank 0 numbers
+    the lives and tells each rank that asks in this one.
+    """
+    store = dist.PrefixStore("notemill", store)
+    if rank:
+        asked = uuid.uuid4().hex
+        store.set(f"asked/{rank}", asked)
+        life = int(store.get(f"answer/{asked}"))
+        store.add(f"joined/{life}", 1)
+    else:
+        life = store.add("lives", 1)
+        while store.add(f"joined/{life}", 0) < world_size - 1:
+            # What a dead rank asked is answered as well, until the living one asks.
+            for other in range(1, world_size):
+                if store.check([f"asked/{other}"]):
+                    store.set(f"answer/{store.get(f'asked/{other}').decode()}", str(life))
+            time.sleep(_POLL_S)
+    return dist.PrefixStore(f"life-{life}", store)
 
 
 def _free_port() -> int:

@@ -115,15 +115,37 @@ def _schedule_problems(config: PretrainConfig) -> list[str]:
 
 
 def _engine_problems(config: PretrainConfig) -> list[str]:
-    engine = config.engine
-    if engine.name == "deepspeed":
-        return [
-            "engine.name=deepspeed cannot run yet; use engine.name=megatron, whose distributed optimizer shards as "
-            "ZeRO-1 does"
+    engine, pipeline = config.engine, config.parallel.pipeline
+    if engine.name == "megatron":
+        checks = [
+            (
+                engine.zero_stage == 1,
+                f"engine.zero_stage {engine.zero_stage} needs engine.name=deepspeed; Megatron's distributed optimizer "
+                "is stage 1",
+            ),
+            (
+                engine.offload == "none",
+                f"engine.offload={engine.offload} needs engine.name=deepspeed; Megatron keeps all on the GPU",
+            ),
         ]
-    if engine.zero_stage != 1:
-        return [f"engine.zero_stage {engine.zero_stage} cannot run; Megatron's distributed optimizer is stage 1"]
-    return []
+    else:
+        checks = [
+            (
+                engine.zero_stage in (1, 2, 3),
+                f"engine.zero_stage {engine.zero_stage} is no stage of ZeRO; set 1, 2 or 3",
+            ),
+            (
+                pipeline == 1,
+                f"parallel.pipeline {pipeline} cannot run under engine.name=deepspeed, which would need another model "
+                "and no more than ZeRO-1 for it; set engine.name=megatron or parallel.pipeline=1",
+            ),
+            (
+                engine.offload != "parameters" or engine.zero_stage == 3,
+                f"engine.offload=parameters needs engine.zero_stage=3, not {engine.zero_stage}; or set "
+                "engine.offload=optimizer",
+            ),
+        ]
+    return [problem for holds, problem in checks if not holds]
 
 
 def _process_problems(config: PretrainConfig, world_size: int) -> list[str]:

@@ -7,7 +7,11 @@ import time
 
 import pytest
 
+from launch.errors import NotemillError
+from pretrain.checkpoint import choose, complete_checkpoints, folder_of, read_info
 from tests.pretrain.launching import TINY, command, environment, losses, rows, train, validations
+
+MORE = pytest.mark.skipif(os.environ.get("NOTEMILL_DEEPSPEED") != "all", reason="needs NOTEMILL_DEEPSPEED=all")
 
 # Dropout is on: its masks must come back as they were, too.
 SETTINGS = ("train.steps=14", "checkpoint.every=4", "model.hidden_dropout=0.1", "model.attention_dropout=0.1")
@@ -37,7 +41,22 @@ def kill_after_step(tokens, run_dir, step, *overrides, processes, number=signal.
 
 
 @pytest.mark.parametrize(
-    ("processes", "layout"), [(1, []), (2, ["parallel.tensor=2"]), (2, [])], ids=["one process", "TP2", "DP2"]
+    ("processes", "layout"),
+    [
+        pytest.param(1, [], id="one process"),
+        pytest.param(2, ["parallel.tensor=2"], id="TP2"),
+        pytest.param(2, [], id="DP2"),
+        pytest.param(2, ["engine.name=deepspeed", "engine.zero_stage=2"], id="ZeRO-2"),
+        pytest.param(
+            2, ["engine.name=deepspeed", "engine.zero_stage=3", "train.precision=bf16"], id="ZeRO-3 bf16", marks=MORE
+        ),
+        pytest.param(
+            2, ["engine.name=deepspeed", "train.precision=fp16", "train.initial_loss_scale=1e6"], id="fp16", marks=MORE
+        ),
+        pytest.param(
+            2, ["engine.name=deepspeed", "engine.zero_stage=3", "engine.offload=parameters"], id="offload", marks=MORE
+        ),
+    ],
 )
 def test_kill_and_resume_is_bitwise(processes, layout, tokens_dir, tmp_path):
     straight = train(tokens_dir, tmp_path / "straight", *SETTINGS, *layout, processes=processes)
@@ -55,8 +74,7 @@ def test_sigterm_saves_and_ends_in_good_order(tokens_dir, tmp_path):
     settings = ("train.steps=4000", "checkpoint.every=0")
     assert kill_after_step(tokens_dir, run_dir, 3, *settings, processes=1, number=signal.SIGTERM) == 0
     last = rows(run_dir)[-1]["step"]
-    saved = sorted((run_dir / "checkpoints").iterdir())
-    assert [path.name for path in saved] == [f"step-{last:08d}"]
+    assert complete_checkpoints(run_dir) == [folder_of(run_dir, last)]
 
 
 def test_checkpoint_loads_into_another_layout(tokens_dir, tmp_path):
@@ -73,8 +91,6 @@ def test_checkpoint_loads_into_another_layout(tokens_dir, tmp_path):
 
 
 def test_a_larger_batch_goes_on_with_the_next_row(tokens_dir, tmp_path):
-    from pretrain.checkpoint import complete_checkpoints, read_info
-
     run_dir = tmp_path / "run"
     train(tokens_dir, run_dir, "train.steps=3", "train.global_batch_size=4")
     train(tokens_dir, run_dir, "train.steps=5", "train.global_batch_size=8")
@@ -82,9 +98,6 @@ def test_a_larger_batch_goes_on_with_the_next_row(tokens_dir, tmp_path):
 
 
 def test_a_run_from_a_path_goes_on_from_its_own_checkpoint_and_overwrites_none(tokens_dir, tmp_path):
-    from launch.errors import NotemillError
-    from pretrain.checkpoint import choose, folder_of
-
     first, second = tmp_path / "first", tmp_path / "second"
     train(tokens_dir, first, "train.steps=4", "checkpoint.every=2")
     start = folder_of(first, 2)

@@ -131,6 +131,23 @@ def test_a_corpus_that_was_killed_while_it_grew_keeps_its_pieces(tmp_path: Path,
     assert folder_hashes(out) == folder_hashes(tmp_path / "whole")
 
 
+def test_a_corpus_that_lost_its_manifest_loses_no_piece_to_another_build(tmp_path: Path, specs: list[str]) -> None:
+    out = tmp_path / "corpus"
+    build(out, *specs[:2])
+    (out / "manifest.json").unlink()
+    there = folder_hashes(out)
+    Path(specs[0].partition(":")[2]).rename(tmp_path / "gone.csv.gz")
+    with pytest.raises(NotemillError, match=r"has inputs that are not named here \(1\); they would be lost"):
+        build(out, specs[1])
+    with pytest.raises(NotemillError, match="was built with other settings, lists of people or keys; they would be"):
+        build(out, specs[1], settings=["shards.piece_rows=11"])
+    assert folder_hashes(out) == there
+    build(out, specs[2], adds=True)
+    (tmp_path / "gone.csv.gz").rename(Path(specs[0].partition(":")[2]))
+    build(tmp_path / "whole", *specs)
+    assert folder_hashes(out) == folder_hashes(tmp_path / "whole")
+
+
 @pytest.mark.parametrize("adds", [True, False])
 def test_pieces_without_a_manifest_are_checked_before_an_addition(tmp_path: Path, specs: list[str], adds: bool) -> None:
     out = tmp_path / "corpus"

@@ -78,6 +78,7 @@ def published_losses(published, tokens_dir):
         pytest.param(2, ["parallel.pipeline=2"], id="PP2"),
         pytest.param(2, ["parallel.pipeline=2", "parallel.virtual_stages=2"], id="PP2+VPP2"),
         pytest.param(2, [], id="DP2"),
+        pytest.param(2, ["engine.name=deepspeed", "engine.zero_stage=3"], id="ZeRO-3"),
     ],
 )
 def test_every_layout_goes_on_as_one_process_does(processes, overrides, one_process, start, tokens_dir, tmp_path):

@@ -29,8 +29,12 @@ TINY = (
 def command(processes: int, overrides: list[str]) -> list[str]:
     if processes == 1:
         return [sys.executable, "-m", "launch.main", "train", *overrides]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    return [*torchrun, "-m", "pretrain.train", *overrides]
+    return [*torchrun(processes), "pretrain.train", *overrides]
+
+
+def torchrun(processes: int) -> list[str]:
+    """The command up to the module that each process runs."""
+    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
 
 
 def environment() -> dict[str, str]:
@@ -45,6 +49,24 @@ def train(tokens: Path, run_dir: Path, *overrides: str, processes: int = 1) -> l
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return rows(run_dir)
+
+
+def train_many(tokens: Path, folder: Path, runs: dict[str, list[str]], processes: int = 1) -> dict[str, list[dict]]:
+    """Run all to the end in one start of the processes, each in `folder / name`; the rows of metrics.jsonl by name."""
+    settings = [
+        orjson.dumps([*TINY, f"data.path={tokens}", f"run.dir={folder / name}", *overrides]).decode()
+        for name, overrides in runs.items()
+    ]
+    done = subprocess.run(
+        [*torchrun(processes), "tests.pretrain.many_runs", *settings],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return {name: rows(folder / name) for name in runs}
 
 
 def rows(run_dir: Path) -> list[dict]:

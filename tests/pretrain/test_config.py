@@ -30,8 +30,8 @@ def test_resolved_config_reads_back_equal(tmp_path):
         ("model.hidden_size=100", "no multiple of model.num_attention_heads 16"),
         ("parallel.tensor=3", "does not divide"),
         ("parallel.sequence=true", "needs parallel.tensor of at least 2"),
-        ("engine.name=deepspeed", "engine.name=megatron"),
-        ("engine.zero_stage=3", "zero_stage 3 cannot run"),
+        ("engine.zero_stage=3", "zero_stage 3 needs engine.name=deepspeed"),
+        ("engine.offload=optimizer", "offload=optimizer needs engine.name=deepspeed"),
         ("train.clip_grad=0", "clip_grad is 0.0 and must be above 0"),
         ("train.steps=0", "at least 1"),
         ("train.lr=.inf", "train.lr is inf"),
@@ -57,6 +57,20 @@ def test_all_problems_are_listed_at_once():
         load_pretrain_config(None, ["model.num_layers=3", "parallel.pipeline=2", "parallel.sequence=true"])
     assert "num_layers 3" in str(told.value)
     assert "parallel.sequence" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["parallel.pipeline=2"], "parallel.pipeline 2 cannot run under engine.name=deepspeed"),
+        (["engine.zero_stage=0"], "zero_stage 0 is no stage"),
+        (["engine.zero_stage=4"], "set 1, 2 or 3"),
+        (["engine.zero_stage=2", "engine.offload=parameters"], "needs engine.zero_stage=3, not 2"),
+    ],
+)
+def test_what_deepspeed_cannot_do_is_told(overrides, said):
+    with pytest.raises(NotemillError, match=said):
+        load_pretrain_config(None, ["engine.name=deepspeed", *overrides])
 
 
 def test_layout_must_fit_the_processes_the_batch_and_the_vocabulary():
@@ -91,6 +105,13 @@ def test_base_file_is_merged_below(tmp_path):
     (tmp_path / "child.yaml").write_text("base: parent.yaml\ntrain: {steps: 9}\n")
     config = load_pretrain_config(str(tmp_path / "child.yaml"), [])
     assert (config.train.steps, config.train.lr) == (9, 1e-4)
+
+
+def test_a_file_that_is_no_yaml_is_not_quoted(tmp_path):
+    (tmp_path / "notes.jsonl").write_text('{"text": "Okafor came."}\n{"text": "Priya: pain"}\n')
+    with pytest.raises(NotemillError, match=r"is not YAML: .* in line 2, column 1\.$") as error:
+        load_pretrain_config(tmp_path / "notes.jsonl", ())
+    assert "Okafor" not in str(error.value) and "Priya" not in str(error.value)
 
 
 def test_a_circle_of_bases_is_told(tmp_path):

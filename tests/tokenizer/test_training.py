@@ -185,6 +185,8 @@ def test_user_mistakes(corpus, tmp_path):
         train_tokenizer(corpus, tmp_path / "a", replace(SETTINGS, vocab_size=300))
     with pytest.raises(NotemillError, match="no corpus manifest"):
         train_tokenizer(tmp_path / "nothing", tmp_path / "b", SETTINGS)
+    with pytest.raises(NotemillError, match=r"sample_bytes=1 is so little that no note of .* was drawn"):
+        train_tokenizer(corpus, tmp_path / "d", replace(SETTINGS, sample_bytes=1))
     for wrong, message in (("vocab_sise=1000", "did you mean 'vocab_size'"), ("max_digits=9", "max_digits is 9")):
         done = notemill("tokenizer", "train", "--corpus", str(corpus), "--out", str(tmp_path / "c"), wrong)
         assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr

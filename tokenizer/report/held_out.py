@@ -53,5 +53,8 @@ def choose_held_out(corpus_dir: Path, budget_bytes: int, seed: int) -> HeldOut:
             notes += batch.num_rows
             size += pc.sum(pc.binary_length(batch.column("text"))).as_py() or 0
     if not size:
-        raise NotemillError(f"the corpus {corpus_dir} has no held-out notes; build it with split.valid above 0.")
+        raise NotemillError(
+            f"the corpus {corpus_dir} has no held-out notes: all are of patients in the train split; "
+            "build it from the notes of more patients, or with larger shares in split.valid and split.test."
+        )
     return HeldOut(corpus_dir, seed, budget_bytes, notes, size, min(1.0, budget_bytes / size))

@@ -18,7 +18,8 @@ _WORD = r"[A-Z][A-Za-z'-]+"
 _TOKEN = re.compile(r"[A-Za-z][A-Za-z'-]*")
 
 _QUOTED = (
-    r"(?:\(\"|\('|\")[A-Z][a-z]+(?: [A-Z][a-z]+)?[,.]?(?:\"|'\))|\b(?i:called|nickname|nicknamed|goes by|known as"
+    r"(?:\(\"|\('|\")[A-Z][a-z]*(?:-[A-Z])?[a-z]+(?: [A-Z][a-z]+)?[,.]?(?:\"|'\))|\b(?i:called|nickname|nicknamed"
+    r"|goes by|known as"
     r"|prefers|aka|a\.k\.a\.|name)[a-z ]{0,15} [\"'][A-Za-z-]+[,.]?[\"']"
 )
 _QUOTED_NAME = re.compile(r"[A-Za-z][A-Za-z -]*(?=[,.]?[\"']\)?$)")
@@ -67,9 +68,9 @@ _LETTERS = (
     r"|verified by|reviewed by"
     r"|checked by|done by|given by|drawn by|called to|typed by|prepared by|sent by|entered by"
     r"|review):? (?:[A-Z]\. ?){2,3}"
-    r"|\b(?i:typed|transcribed|sent|entered|prepared|dictated|checked|drawn|given|verified|reviewed|scribed|keyed|witnessed|initialed|initialled|charted|done)"
+    r"|\b(?i:typed|transcribed|sent|entered|prepared|dictated|checked|drawn|given|verified|reviewed|scribed|keyed|witnessed|initialed|initialled|charted|done|grossed|called|read)"
     r"(?i: by):? {0,2}[A-Za-z]{2,3}\b|\b(?i:initials?|init|trans|typist|scribe|dict|tech|operator"
-    r"|[td]):[ ]{0,3}[a-z]{2,3}\b|\b(?i:initials?|init|typist|trans|scribe):[ ]{0,3}[A-Z]{2,3}\b"
+    r"|[td]):[ ]{0,3}[a-z]{2,3}\b|\b(?i:initials?|init|typist|trans|scribe):?[ ]{1,3}[A-Z]{2,3}\b"
     r"|\b(?i:d/w|paged|signed out to|s/o to|handoff to|cosigned|review:|reviewed by) [A-Z][A-Za-z]?[A-Z]\b"
 )
 # "Bed 14: Lee 55F", "Ramirez 72M CHF"
@@ -77,7 +78,8 @@ _AGED = r"\b[A-Z][A-Za-z'-]+,? {1,2}\d{1,2} ?(?:[MF]\b|[yY]\.?/?[oO]\b)"
 _LETTERS_TAIL = re.compile(r"(?:(?:[A-Z]\. ?){2,3}|[A-Za-z]{2,3})$")
 _LETTERS_ONLY = re.compile(r"[A-Za-z]+")
 _SLASHED = (
-    r"(?:^|[\s.;])(?:[A-Z]{2,4}[/:][a-z]{2,3}|[A-Z][a-z]{2,}/[a-z]{2,3}|/[a-z]{2,3}|[A-Z]{3}/[A-Z]{2,3})[ \t]*(?:\n|$)"
+    r"(?:^|[\s.;])(?:[A-Z]{2,4}[/:][a-z]{2,3}|[a-z]{3}/[a-z]{2,3}"
+    r"|[A-Z][a-z]{2,}/[a-z]{2,3}|/[a-z]{2,3}|[A-Z]{3}/[A-Z]{2,3})[ \t]*(?:\n|$)"
 )
 _FORM = r"\b[A-Z][A-Z'-]+,[A-Z][A-Z'-]+(?: [A-Z][A-Z'-]*){0,2}\b|\b[A-Z][a-z'-]+,[A-Z][a-z'-]+(?: [A-Z]\b)?"
 _LABELLED = (

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from data_pipeline.deid.lexicon import what_is_known
 from data_pipeline.deid.patterns.detector import Detector, whole
+from data_pipeline.deid.patterns.numbers import HOURS
 from data_pipeline.deid.spans import PhiSpan
 from data_pipeline.deid.words import Known
 
@@ -21,9 +22,10 @@ _CUES = (
     r"|warrant|intake|run|invoice|confirmation|conf|authorization|auth|referral|tracking|asset|device|transmitter|sensor|meter|model|pump|kit"
     r"|pack|monitor|implant|record|hospital|patient|pt|provider|employee|staff|student|service|session|workstation"
     r"|dictation|document|doc|voucher|cert(?:ificate)?|insurance|ins|health card|health|beneficiary|mbi|npi|dea|upin"
-    r"|uhid|nhs|ohip|phn|hcn|chi|crn|mpi|epi|emr|ehr|id|barcode|locker|slip|strips?|vial|booking|board|form"
+    r"|uhid|nhs|ohip|phn|hcn|chi|crn|mpi|epi|emr|ehr|dni|nie|nhc|rut|cpf|curp|nss|bsn|pesel|nric|aadhaar|pan|abha|cnic|ppsn?|hkid|hetu"
+    r"|subj|screening|randomi[sz]ation|iwrs|ivrs|id|barcode|locker|slip|strips?|vial|booking|board|form"
 )
-_MARK = r"(?: (?:numbers?|nos?\b\.?|nrs?\b\.?|num\b\.?|id\b)| ?#)"
+_MARK = r"(?:\.? (?:numbers?|nos?\b\.?|nrs?\b\.?|num\b\.?|id\b)| ?#)"
 _LINK = rf"(?i:{_MARK}{{0,2}}(?: is| was|:| -|=| ?\.{{2,}}:?| of| reset to| changed to){{0,2}})[ :#|]{{0,3}}"
 _GROUP = r"[A-Za-z0-9]{1,16}"
 _VALUE = rf"(?:[A-Za-z]{{1,6}}[-/.]?){{0,3}}\d[A-Za-z0-9]{{0,16}}(?:[-/.]{_GROUP}){{0,5}}"
@@ -39,17 +41,20 @@ _WEAK = re.compile(
     r"|intake|protocol|ins|id|chi|conf|referral|encounter|incident|implant|donor|provider|session|doc|document)",
     re.I,
 )
+_SURE = re.compile(r"badge|passport|docket|dni|nie|curp|aadhaar|pesel|nric|cnic", re.I)
 
 # "SH/2207/448190", "KTX-2209-118", "B-25-0618"; "9A41C7", "HUFR0713", "42190B"; "20-118834"; "7f3ac9e2-51b0"
 _JOINED = r"\b[A-Z]{1,6}(?:[-/.:][A-Z0-9]{1,8}){1,4}\b"
 _MIXED = (
-    r"\b[A-Z]{2,6}\d{4,}[A-Z]{0,3}\b|\b\d{1,3}[A-Z]{2,4}\d{3,}\b|\b\d[A-Z]\d{4,}\b|\b\d{6,}[A-Z]{1,3}\b"
+    r"\b[A-Z]{2,6}\d{4,}[A-Z]{0,3}\b|\b\d{1,3}[A-Z]{2,4}\d{3,}\b|\b\d{1,3}[A-Z]\d{4,}\b|\b[A-Z]{1,3}\d{3,6} \d{4,}\b"
+    r"|\b\d{6,}[A-Z]{1,3}\b"
     r"|\b[A-Z]{1,4}\d{2}[-/]\d{4,}\b|\b\d{2}:[A-Z]{1,3}\d{4,}\b"
 )
 _HYPHENED = (
     r"\b\d{1,6}(?:-\d{2,6}){2,5}\b|\b\d{2}-\d{5,}\b|\b\d{5,}-\d{1,4}\b|\b\d{2,4}-[A-Z]{1,3}-\d{3,}\b"
-    r"|\b\d{3,}-\d{2}-[A-Z]{2}\b"
+    r"|\b\d{3,}-\d{2}-[A-Z]{1,2}\b|\b[A-Z]{1,2}\d{2,4}(?:-\d{3,5}){1,3}\b"
 )
+_JOINED_CUE = r"\b(?:SN|MRN|ID|ACCT|REF|LOT|MR)\d{3,}(?:-\d+)*\b"
 _HEX = r"\b[0-9a-f]{8}-[0-9a-f]{4}(?:-[0-9a-f]{4,12}){0,3}\b"
 _MEDICARE = r"\b[1-9][A-Za-z][A-Za-z0-9]\d-?[A-Za-z][A-Za-z0-9]\d-?[A-Za-z]{2}\d\d\b"
 # "GMC 7718840", "CPSO 77190": who is registered with whom.
@@ -58,9 +63,12 @@ _REGISTER = (
     r"|\b[A-Z]{2,5} (?i:reg(?:istration|n)?|licen[cs]e|lic|member)\.?(?i: no\.?)?[: ]{1,3}\d{4,}\b"
 )
 _BARE = r"\b\d{6}\b"
-_HASHED = r"(?:#|\b[Nn]os?\.) ?[A-Za-z]{1,5}-?\d{3,}\b"
+_HASHED = r"(?:#|\b[Nn]os?\.) ?(?:[A-Za-z]{1,5}-?\d{3,}|\d{2,6}-\d{3,})\b"
+# "IMG_20190814_0033.jpg"
+_FILE = r"\b[A-Za-z]{2,12}_\d{4,}(?:_\w+)?\b"
 _ENDS_IN = (
-    r"\b(?i:ends|ending|end) (?i:in|with) \d{3,4}\b|\b[xX*]{3}[- ]?[xX*]{2}[- ]?\d{4}\b|\b(?:[xX*]{4}[- ]){1,3}\d{4}\b"
+    r"\b(?i:ends|ending|end) (?i:in|with) \d{3,4}\b|\b(?i:card|account|acct|mrn|ssn|policy)[ -](?i:ending) \d{3,4}\b"
+    r"|[xX*]{3}[- ]?[xX*]{2}[- ]?\d{4}\b|\b(?:[xX*]{4}[- ]){1,3}\d{4}\b"
     r"|\b(?i:last (?:4|four))(?i: digits?| of (?:ssn|social|card)| is|:| are| ssn)* {1,2}\d{4}\b"
 )
 _LOGIN = (
@@ -105,10 +113,11 @@ def _judge_cued(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     if digits < 2 or digits + letters < 4 or letters > 2 * digits + 2 or _is_measure(plain, value.start(), end):
         return
     marked = _MARKED.search(plain[cue.end() if cue else start : value.start()])
-    if not marked and (digits < 3 or (digits < 5 and not letters)):
+    if not marked and (digits < 3 or (digits < 5 and not letters and not (cue and _SURE.fullmatch(cue[0])))):
         return
     inside = re.search(r"\d[A-Za-z]+\d", value[0])
-    if not marked and cue and _WEAK.fullmatch(cue[0]) and not inside and (digits < 5 or not (letters or digits > 5)):
+    is_code = inside or re.fullmatch(r"[A-Z]{2,4}-?\d{3,}", value[0])
+    if not marked and cue and _WEAK.fullmatch(cue[0]) and not is_code and (digits < 5 or not (letters or digits > 5)):
         return
     # "unit: 1200", "case: 2019" and "order: 25mg" are a strength or a year.
     if marked and not letters and digits < (4 if cue is None or not _WEAK.fullmatch(cue[0]) else 5):
@@ -167,9 +176,18 @@ def _judge_bare(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
 
 
 def _judge_hashed(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
-    value = re.search(r"[A-Za-z]+-?\d+$", plain[start:end])
+    value = re.search(r"[A-Za-z0-9]+-?\d+$", plain[start:end])
     if value:
         yield PhiSpan(start + value.start(), end, "ID")
+
+
+def _judge_file(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
+    yield PhiSpan(start + plain[start:end].index("_") + 1, end, "ID")
+
+
+def _judge_thrice(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
+    if not HOURS.fullmatch(plain, start, end):
+        yield PhiSpan(start, end, "ID")
 
 
 def _judge_ends_in(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
@@ -196,7 +214,12 @@ def _judge_login(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
 
 def _judge_spaced(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     value = _SPACED_VALUE.search(plain, start, end)
-    if value and sum(char.isdigit() for char in value[0]) > 5 and not _is_measure(plain, value.start(), end):
+    if (
+        value
+        and not HOURS.fullmatch(value[0])
+        and sum(char.isdigit() for char in value[0]) > 5
+        and not _is_measure(plain, value.start(), end)
+    ):
         yield PhiSpan(value.start(), end, "ID")
 
 
@@ -208,12 +231,14 @@ def _is_measure(plain: str, start: int, end: int) -> bool:
 DETECTORS = (
     Detector(_CUED, _judge_cued),
     Detector(_NUMBERED, _judge_numbered),
-    Detector("|".join((_JOINED, _MIXED, _HYPHENED)), _judge_code),
+    Detector("|".join((_JOINED, _MIXED, _HYPHENED, _JOINED_CUE)), _judge_code),
     Detector(_HEX, whole("ID")),
     Detector(_MEDICARE, whole("ID")),
     Detector(_REGISTER, _judge_register),
     Detector(_BARE, _judge_bare),
     Detector(_HASHED, _judge_hashed),
+    Detector(_FILE, _judge_file),
+    Detector(r"\b\d{4}[ -]\d{4}[ -]\d{4}\b", _judge_thrice),
     Detector(_ENDS_IN, _judge_ends_in),
     Detector(_LOGIN, _judge_login),
     Detector(_SPACED, _judge_spaced),

@@ -29,7 +29,7 @@ from data_pipeline.deid.patterns.pattern_set import PatternSet, Search, searcher
 from data_pipeline.deid.spans import PhiSpan
 from data_pipeline.deid.view import byte_view, unwrapped
 
-PATTERNS_VERSION = 5
+PATTERNS_VERSION = 6
 """Changes with every change of what patterns and lexicons find; it is part of a corpus' identity."""
 
 _FIRST_WORD = re.compile(r"\w+")

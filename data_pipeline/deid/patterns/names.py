@@ -55,7 +55,7 @@ _WEAK_CUE = re.compile(r"(?:to|from|re|contact|assistants?|nurse|physician|provi
 
 _CREDENTIAL = (
     r"(?:M\.? ?D\.?|D\.O\.?|DO|R\.?N\.?|N\.?P\.?|P\.?A\.?(?:-C)?|Ph\.? ?D\.?|LCSW|CRNA|D\.?D\.?S\.?|FACS|FACC|Pharm\.?D"
-    r"|D\.?P\.?M\.?|FNP(?:-C)?|ARNP|APRN|LPN|RPh|CNM|MSW|O\.D\.|D\.C\.|M\.?B\.?B\.?S\.?|Esq)"
+    r"|D\.?P\.?M\.?|FNP(?:-C)?|ARNP|APRN|LPN|RPh|CNM|MSW|O\.D\.|D\.C\.|DPT|LADC|LMFT|PGY-?\d|RPSGT|SpR|RRT|CCC-SLP|OTR(?:/L)?|M\.?B\.?B\.?S\.?|Esq)"
 )
 _CREDENTIALED = rf"\b(?:{_INITIAL} ){{0,2}}(?:{_WORD},? {{1,2}}(?:{_INITIAL} )?){{1,4}}{_CREDENTIAL}(?:\b|[ ,;:\n]|$)"
 _CREDENTIAL_TAIL = re.compile(rf"(,?) {{1,2}}{_CREDENTIAL}[ ,;:\n]?$")

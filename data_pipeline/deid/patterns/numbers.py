@@ -27,7 +27,9 @@ _IP = (
 _EXTENSION = r"(?:,? ?(?i:x|ext\.?|extension) ?\d{1,6}\b|\b)"
 _PHONE = "|".join(
     (
-        rf"(?:\+?\b(?:001|1)[-. ])?(?:\(\d{{3}}\)[ \n-]{{0,2}}|\b\d{{3}}[-. /])\d{{3}}[-. /]\d{{4}}{_EXTENSION}",
+        rf"(?:\+?\b(?:001|1)[-. ]?)?(?:\(\d{{3}}\)[ \n-]{{0,2}}|\b\d{{3}}[-. /])\d{{3}}[-. /]\d{{4}}{_EXTENSION}",
+        rf"\(\d{{3}}\) ?\d{{7}}{_EXTENSION}",
+        r"\b(?:[pcwhtf]|[PCWHTF]|ph|pg)[:.)]? \d{1,2}-\d{4}\b|\bp\d{4,5}\b",
         rf"\b\d{{3}}-\d{{4}}{_EXTENSION}",
         r"\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,5}\b",
         r"\b0\d{1,4}[ .-]\d{2,4}(?:[ .-]\d{2,4}){1,3}\b",
@@ -50,6 +52,10 @@ _RANGE_BEFORE_NUMBER = re.compile(
 )
 
 
+HOURS = re.compile(r"(?:(?:[01]\d|2[0-3])[0-5]\d[ ,]?){2,6}")
+"""Hours of a day in a row, as drugs and rounds have them."""
+
+
 def _judge_url(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     # The full stop of a sentence is no part of the address that ends it.
     yield PhiSpan(start, start + len(plain[start:end].rstrip(".,;:")), "URL")
@@ -65,6 +71,8 @@ def _judge_phone(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     number = re.search(r"[+(]?\d", candidate)
     is_extension = re.match(r"(?:ext|option)", candidate, re.I)
     if number is None or sum(char.isdigit() for char in candidate) < (2 if is_extension else 4):
+        return
+    if HOURS.fullmatch(candidate):
         return
     # "white cell 5.31" is a count though "cell" announces a telephone, "range 411-1248" one of a laboratory.
     if re.search(r" \d+\.\d+$", candidate) or _RANGE_BEFORE_NUMBER.search(plain[max(0, start - 20) : start]):
@@ -98,7 +106,7 @@ _ID = "|".join(
         r"#\s?(?:[A-Z]{1,4}-?)?\d{5,}\b",
         r"\b\d{2}-\d{2}-\d{2}(?:-\d{1,2})?\b",
         # Accession and pathology numbers: S19-12345, CT-31-77196.
-        r"\b[A-Z]{1,4}-?\d{2}-\d{4,8}\b",
+        r"\b[A-Z]{1,4}-?\d{2}-\d{4,8}(?:-\d{1,3})?\b",
     )
 )
 _ID_CUE_CLASSES = [(cls, re.compile(rf"(?:{cues})(?![a-z])", re.I)) for cls, cues in _ID_CUES.items()]
@@ -151,7 +159,7 @@ def _judge_id(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
 
 _SPELLED_OUT = "|".join(
     (
-        r"\b(?i:plate|tag|rego|reg|registration|vehicle|car)s?(?i: number| no\.?| is|:"
+        r"\b(?i:plate|tag|rego|reg|registration|vehicle|car|lic)s?(?i: number| no\.?| is|:"
         r"|#){0,2} (?:[A-Z]{2} )?[A-Z0-9]{1,4}[ -][A-Z0-9]{2,5}\b",
         r"\b(?i:ssn|social security)[^.\n\d]{0,20}(?i:ending|last (?:4|four))[^\d\n]{0,14}\d{4}\b",
         (

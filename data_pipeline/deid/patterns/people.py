@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from data_pipeline.deid.eponyms import thing_follows
-from data_pipeline.deid.lexicon import what_is_known
+from data_pipeline.deid.lexicon import is_strong, what_is_known
 from data_pipeline.deid.patterns.detector import Detector
 from data_pipeline.deid.spans import PhiSpan
 from data_pipeline.deid.words import NAME, Known, not_names, word_set
@@ -51,7 +51,8 @@ _DONE_TO_PEOPLE = (
     r"|known as|aka|a\.k\.a\.|prefers|preferred name|his name is|her name is|my name is|name was|name is|dear|hi|hello"
     r"|regards,|sincerely,"
     r"|thanks,|thank you,|signed:?|surgeon|co-surgeon|assistants?|anesthesiologist|attending|resident|fellow|pcp"
-    r"|hospitalist"
+    r"|hospitalist|family of|estate of|copy to|copies to|c/o|s/o|d/o|grossed by|staffed with|staffed by|coordinator"
+    r"|facilitators?|told"
 )
 _ALSO_TO_THINGS = r"per|by|with|from|via|called|contacted|and|cc:?|re:?|-{1,2}|for"
 _LINK = r"(?:,|:| is| was)?[ \n]\(?"
@@ -60,12 +61,32 @@ _ADDRESSED_HEAD = re.compile(rf"-?(?:{_DONE_TO_PEOPLE}){_LINK}", re.I)
 _BESIDE_THINGS = rf"(?:\b|-)(?i:{_ALSO_TO_THINGS}){_LINK}{_NAME}"
 _BESIDE_THINGS_HEAD = re.compile(rf"-?(?:{_ALSO_TO_THINGS}){_LINK}", re.I)
 
+# A form's field of which a person is the value.
+_FIELDS = (
+    r"(?:student|client|resident|employee|veteran|member|subject|insured|subscriber|claimant|applicant|donor|recipient"
+    r"|homeroom|teacher|preparer|tech(?:nologist)?|ref(?:erred)?(?: by)?|referring|ordering|requesting|requested by"
+    r"|consultant"
+    r"|hyg(?:ienist)?|dds|scribe|supervisor|instructor|interp(?:reter)?|vol(?:unteer)?|chaplain|case ?manager"
+    r"|supervisor"
+    r"|respondent|rph|pharmacist|alt(?:ernate)?|nok|poa|hcp|emergency|decedent|informant|submitting|parent|mother"
+    r"|father|carer|seen with|staff|prescriber|reporter|reviewer|driver)"
+    r"(?: (?:md|rn|by|name|provider|physician|dr|doctor)){0,2}"
+)
+_FIELD_LINK = r"[ ]{0,3}\.{0,16}:[ \t]{0,6}"
+_FIELD = rf"\b(?i:{_FIELDS}){_FIELD_LINK}{_NAME}"
+_FIELD_HEAD = re.compile(rf"(?:{_FIELDS}){_FIELD_LINK}", re.I)
+_FAMILY = r"\b[Tt]he [A-Z][a-z]{3,}s\b"
+# "Reviewed by: kkowalski"
+_LOGIN = r"\b(?i:by|rn|md|np|pa|author|user|scribe|provider|nurse): ?[a-z]{5,16}\b"
+_SAID_WHO = r"\b(?i:hi|hello|hey|morning|evening|afternoon)[,!. ]{1,3}(?i:this is|its|it's|i am|i'm|im) [a-z]{4,}\b"
+
 _SPEAKS = (
     r"says|said|saying|states|stated|reports|reported|denies|denied|endorses|endorsed|complains|complained|agrees"
     r"|agreed|asks|asked|wants"
     r"|wanted|thinks|thought|feels|felt|told|tells|called|calls|phoned|visited|visits|arrived|came|comes|lives|lived"
     r"|works|worked|drove"
-    r"|is here|was here|here (?:w/|with|today)|will (?:call|bring|return|come|pick|visit|see|be)|has been|is an? \d"
+    r"|(?:was|is|has been) (?:under|in) (?:my|our) care|is (?:a|my) patient|may return|is cleared|was seen|is here"
+    r"|was here|here (?:w/|with|today)|will (?:call|bring|return|come|pick|visit|see|be)|has been|is an? \d"
     r"|was born|died"
     r"|updated|notified|understands|verbalized|tolerated|requests|requested|declined|refuses|refused|remains|continues"
     r"|present\b|aware\b|ate|slept|went|took|walked|sat|stood|played|smiled|laughed|cried|woke|drank|gave|helped|brought"
@@ -132,6 +153,10 @@ def detectors() -> tuple[Detector, ...]:
         Detector(_ADDRESSED, _judge_addressed),
         Detector(_BESIDE_THINGS, _judge_beside_things),
         Detector(_SPEAKER, _judge_speaker),
+        Detector(_FIELD, _judge_field),
+        Detector(_SAID_WHO, _judge_said_who),
+        Detector(_LOGIN, _judge_login),
+        Detector(_FAMILY, _judge_family),
         Detector(_OWNER, _judge_owner),
         Detector(_APPOSED, _judge_apposed),
         Detector(_LOWER_TITLED, _judge_lower_titled),
@@ -237,6 +262,31 @@ def _is_common_name(word: str) -> bool:
     known = what_is_known(word)
     is_frequent = bool(known & Known.FREQUENT) and word.istitle() and len(word) > 2
     return is_frequent and word.lower() not in not_names() and word.lower() not in _ROLES_OF_A_WARD
+
+
+def _judge_field(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
+    head = _FIELD_HEAD.match(plain, start, end)
+    yield from _names(plain, head.end() if head else start, end, unlisted=True)
+
+
+def _judge_family(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
+    """ "the Lindgrens" are the family Lindgren."""
+    known = what_is_known(plain[start + 4 : end - 1])
+    is_family = is_strong(known) and known & Known.FREQUENT and what_is_known(plain[start + 4 : end]) == 0
+    if is_family and not thing_follows(plain, end):
+        yield PhiSpan(start + 4, end, "NAME")
+
+
+def _judge_login(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
+    word = re.search(r"[a-z]+$", plain[start:end])
+    if word and not what_is_known(word[0]) and not re.match(r" [a-z]", plain[end : end + 2]):
+        yield PhiSpan(start + word.start(), end, "NAME")
+
+
+def _judge_said_who(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
+    word = re.search(r"[a-z]+$", plain[start:end])
+    if word and not what_is_known(word[0]) & (Known.ORDINARY | Known.STAYS | Known.EPONYM):
+        yield PhiSpan(start + word.start(), end, "NAME")
 
 
 def _judge_beside_things(plain: str, start: int, end: int) -> Iterator[PhiSpan]:

@@ -149,7 +149,8 @@ _COMPASS = (
 )
 _IN_PLACE = rf"\b(?i:in|from|near|outside|outside of) (?:the )?{_COMPASS}{_TOWN}(?: {_TOWN})?"
 _TO_PLACE = (
-    rf"\b(?i:from|moved|relocated|flew|drove|travell?ed|transferred|returned|went)(?: [A-Za-z'-]+){{0,3}} to "
+    rf"\b(?i:from|moved|moving|relocated|flew|flying|drove|travell?(?:ed|ing)|travel|trip|flight|transferred|returned|went)"
+    rf"(?: [A-Za-z'-]+){{0,3}} to "
     rf"{_COMPASS}{_TOWN}(?: {_TOWN})?"
 )
 _TO_PLACE_HEAD = re.compile(r".* to ", re.I)

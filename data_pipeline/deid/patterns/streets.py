@@ -67,6 +67,17 @@ _NUMBERED = (
     r"|\b(?:US-\d{1,3}|I-\d{1,2})\b|\b(?i:mile ?(?:marker|post)) \d{1,4}(?:\.\d)?\b|\b[Bb]ox \d{1,5}\b"
     r"|\b(?:[MA]\d{1,3}) (?:motorway|northbound|southbound)\b"
 )
+# "Lindenstrasse 14, 79110 Freiburg", "C/ Pelayo 41, 3o izda, 39770 Laredo", "4417 N Kedzie #2R", "Palakkad Dt. 679101".
+_ABROAD = (
+    r"\b[A-Z][a-z]+(?:stras?se|str\.|weg|platz|gasse|allee|ufer|straat|laan|plein|gracht|gatan|vagen|vej|gade|utca)"
+    r" \d{1,4} ?[a-z]?\b(?:,? (?:[A-Z]{1,2}-)?\d{4,5} [A-Z][a-z-]+)?"
+    rf"|\bC/ ?{_WORD}(?: {_WORD})?,? \d{{1,4}}\b(?:, \d{{1,2}}[^\s,]{{0,2}} [a-z]{{2,5}}\.?)?(?:,? \d{{5}} {_WORD})?"
+    rf"|\b{_WORD},? (?:\(PO\)|P\.O\.(?:$|[,; \n])|\(?(?:Dt|Dist|Taluk|Tehsil|Mandal)\b\.?\)?)(?:,? \d{{3}} ?\d{{3}}\b)?"
+)
+_PLAIN_HOUSE = (
+    rf"\b\d{{1,5}} {_WORD}(?: {_WORD})?, (?i:unit|apt|apartment|suite|flat|#) ?\w{{1,4}}\b"
+    rf"|\b\d{{2,5}} [NSEW]\.? {_WORD}\b(?:,? (?:#|apt|unit) ?\w{{1,5}})?"
+)
 _CROSSING = (
     r"\b(?i:at|on|near|off|by|corner of|intersection of) (?:[A-Za-z'.]+ ){1,2}(?:&|and|@|/) (?:\d{1,3}(?i:st|nd|rd"
     r"|th)|[A-Z][a-z]+ (?:St|Ave|Rd|Blvd))\b"
@@ -144,6 +155,12 @@ def _with_town(plain: str, end: int) -> int:
     return town.end() if town and not what_is_known(town[1].split()[0]) & (Known.ORDINARY | Known.STAYS) else end
 
 
+def _judge_plain_house(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
+    word = re.search(r"[A-Z][A-Za-z'.-]{2,}", plain[start:end])
+    if word and not what_is_known(word[0]) & (Known.ORDINARY | Known.STAYS):
+        yield PhiSpan(start, end, "LOCATION")
+
+
 def _judge_crossing(plain: str, start: int, end: int) -> Iterator[PhiSpan]:
     head = _CROSSING_HEAD.match(plain, start, end)
     begin = head.end() if head else start
@@ -192,6 +209,8 @@ DETECTORS = (
     Detector(_STREET, _judge_street),
     Detector(_NAMED, _judge_named),
     Detector(_NUMBERED, whole("LOCATION")),
+    Detector(_ABROAD, whole("LOCATION")),
+    Detector(_PLAIN_HOUSE, _judge_plain_house),
     Detector(_CROSSING, _judge_crossing),
     Detector(_POSTCODE, _judge_postcode),
     Detector(_ADDRESS_LINE, _judge_address_line),

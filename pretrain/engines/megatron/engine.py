@@ -13,9 +13,9 @@ from megatron.core.pipeline_parallel import get_forward_backward_func
 
 from pretrain.config import PretrainConfig
 from pretrain.data.batch import Batch
-from pretrain.engines.base import Engine, StepLosses, Update
+from pretrain.engines.base import Engine, Saving, StepLosses, Update
 from pretrain.engines.megatron.optimizer import build_optimizer, clip_gradients, wrap_for_data_parallel
-from pretrain.engines.megatron.weights import load_state, load_weights, save_state
+from pretrain.engines.megatron.weights import begin_saving_state, load_state, load_weights
 from pretrain.losses import (
     VALIDATION_SUMS,
     Validation,
@@ -31,7 +31,7 @@ class MegatronEngine(Engine):
     """TP, SP, PP with or without virtual stages, and DP with the optimizer's state split over the data ranks."""
 
     def __init__(self, config: PretrainConfig, vocab_size: int, device: torch.device) -> None:
-        self._device = device
+        self._device, self._weight_decay = device, config.train.weight_decay
         self.models = wrap_for_data_parallel(build_model(config, vocab_size, device), config)
         self.optimizer = build_optimizer(self.models, config)
         megatron = self.models[0].config
@@ -57,6 +57,8 @@ class MegatronEngine(Engine):
     def update(self, lr: float) -> Update:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
+            # megatron-core leaves it to its own scheduler to spare biases and norms, whose wd_mult is 0.
+            group["weight_decay"] = self._weight_decay * group["wd_mult"]
         # With fp16 this also lowers the loss scale when it finds an overflow.
         if self.optimizer.prepare_grads():
             return Update(math.inf, is_applied=False)
@@ -86,8 +88,8 @@ class MegatronEngine(Engine):
             for of_source in sum_over_world(sums, (num_sources, VALIDATION_SUMS), self._device).tolist()
         ]
 
-    def save(self, folder: Path) -> None:
-        save_state(folder, self.models, self.optimizer)
+    def begin_save(self, folder: Path) -> Saving:
+        return begin_saving_state(folder, self.models, self.optimizer)
 
     def load(self, folder: Path) -> None:
         load_state(folder, self.models, self.optimizer)

@@ -11,11 +11,12 @@ from megatron.core.optimizer.distrib_optimizer import HAVE_APEX_OR_TE, Distribut
 from pretrain.config import PretrainConfig
 from pretrain.model.bert import MegatronBert
 from pretrain.model.build import DTYPES
+from pretrain.parallel.distributed import overlaps
 
 
 def wrap_for_data_parallel(chunks: list[MegatronBert], config: PretrainConfig) -> list[DistributedDataParallel]:
     """Gradient buffers, their fp32 reduction and the sharding that the distributed optimizer expects."""
-    from megatron.core.transformer.module import Float16Module
+    from pretrain.model.half_precision import HalfPrecisionModule
 
     ddp = DistributedDataParallelConfig(
         grad_reduce_in_fp32=True,
@@ -23,7 +24,9 @@ def wrap_for_data_parallel(chunks: list[MegatronBert], config: PretrainConfig) -
         overlap_grad_reduce=overlaps(config),
         overlap_param_gather=overlaps(config),
     )
-    modules = [Float16Module(chunk.config, chunk) if config.train.precision != "fp32" else chunk for chunk in chunks]
+    modules = [
+        HalfPrecisionModule(chunk.config, chunk) if config.train.precision != "fp32" else chunk for chunk in chunks
+    ]
     return [DistributedDataParallel(chunk.config, ddp, module) for chunk, module in zip(chunks, modules, strict=True)]
 
 
@@ -64,13 +67,6 @@ def clip_gradients(optimizer: Any, grad_norm: float) -> None:
     for part in optimizer.chained_optimizers:
         if not part.is_stub_optimizer and part.get_parameters():
             clip_grad_by_total_norm_fp32(part.get_parameters(), part.config.clip_grad, grad_norm)
-
-
-def overlaps(config: PretrainConfig) -> bool:
-    """Whether gradients are reduced during the backward and weights gathered during the forward pass."""
-    if config.parallel.overlap is not None:
-        return config.parallel.overlap
-    return torch.cuda.is_available()
 
 
 def _make_checkpoints_loadable() -> None:

@@ -10,15 +10,21 @@ from megatron.core.distributed import DistributedDataParallel
 from megatron.core.optimizer import MegatronOptimizer
 
 from launch.errors import NotemillError
+from pretrain.checkpoint.pickles import require_harmless_index, weights_only
+from pretrain.engines.megatron.shards import WritingShards
 from pretrain.model.bert import MegatronBert
 
 
-def save_state(folder: Path, models: list[DistributedDataParallel], optimizer: MegatronOptimizer) -> None:
-    """Write what all ranks hold into `folder`, which exists and is empty."""
+def begin_saving_state(
+    folder: Path, models: list[DistributedDataParallel], optimizer: MegatronOptimizer
+) -> WritingShards:
+    """Begin to write what all ranks hold into `folder`, which exists and is empty."""
     metadata = _sharding_metadata()
     state = _sharded_state(models, optimizer, metadata, is_loading=False)
     del metadata["dp_cp_group"]
-    dist_checkpointing.save(state, str(folder), content_metadata=metadata)
+    chunks = [_unwrap(model) for model in models]
+    live = [tensor for chunk in chunks for tensor in (*chunk.parameters(), *chunk.buffers())]
+    return WritingShards(state | {"content_metadata": metadata}, live, folder)
 
 
 def load_state(folder: Path, models: list[DistributedDataParallel], optimizer: MegatronOptimizer) -> None:
@@ -31,7 +37,7 @@ def load_state(folder: Path, models: list[DistributedDataParallel], optimizer: M
 
 
 def load_weights(folder: Path, models: list[DistributedDataParallel], optimizer: MegatronOptimizer) -> None:
-    """Fill model and fp32 masters from a save of the model alone, of any layout; the moments stay as they are.
+    """Fill model and fp32 masters from a save of the model alone, of any layout; there are no moments then.
 
     The masters take the weights as they were saved, not what bf16 leaves of them.
     """
@@ -45,6 +51,8 @@ def load_weights(folder: Path, models: list[DistributedDataParallel], optimizer:
     for key, model in zip(_model_keys(models), models, strict=True):
         _unwrap(model).load_state_dict(loaded[key])
     optimizer.reload_model_params(loaded)
+    for part in optimizer.chained_optimizers:
+        part.optimizer.state.clear()
 
 
 def save_model(folder: Path, chunk: MegatronBert) -> None:
@@ -69,8 +77,10 @@ def _unwrap(model: torch.nn.Module) -> MegatronBert:
 
 
 def _load_shards(state: dict[str, Any], folder: Path) -> dict[str, Any]:
+    require_harmless_index(folder / ".metadata")
     try:
-        return dist_checkpointing.load(state, str(folder))
+        with weights_only():
+            return dist_checkpointing.load(state, str(folder))
     except Exception as error:  # What a damaged file raises is for torch's readers to say: EOFError, AssertionError, …
         reason = " ".join(str(error).split())[:300]
         raise NotemillError(

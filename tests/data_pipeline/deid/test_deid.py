@@ -99,6 +99,7 @@ def test_odd_unicode_never_breaks_the_detectors(odd: str, known: tuple[str, str]
         assert all(left.end <= right.start for left, right in itertools.pairwise(spans))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 8), st.sampled_from(PLACEHOLDER_CLASSES)), max_size=8))
 def test_union_covers_exactly_what_its_spans_cover(parts: list[tuple[int, int, str]]) -> None:
     spans = [PhiSpan(start, start + length, cls) for start, length, cls in parts]  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """The rules behind odd styles, one short line each; identifiers are marked as {{…}} and must go, the rest must stay."""
 
 import re
+import time
 
 import pytest
 
@@ -32,6 +33,23 @@ from {{Baton Rouge}}, near {{Elberton}}, in {{Cook County}} and at {{St. Casimir
 Patient goes by "{{Skip}}"; abuelita {{Chayo}}; Smt. {{Lakshmamma}}; TROOPER {{KOWALCZYK}}; caller: {{Priyanka}}
 AUTHOR: {{MAGSAYSAY,ROWENA C}}. Sent by: {{lk}}. Bed 14: {{Lee}} 55F COPD.
 thx so much, {{aditi}}
+Seen {{Tues 19th}}; next {{11/OCT/2020}} and {{3-4 NOV 20}}; onset {{2017-03}}; stay {{4.-9.6.2019}}; {{Easter Monday}}
+WBC 9.4 ({{5/6}}), glucose 110. Admitted {{3/19}}, drain out {{3/4}}. Shift {{12/31}} 2300-{{1/1}} 0700.
+Kontrolle on {{24.9.}} bei uns; born {{4 März 1951}}; DOB: {{Fifth/06/2010}}
+Mrs. {{Quenby}}, {{94}}, fell; her mother ({{96}} y) and aunt d. {{98}}.
+Call {{(605)5550138}} or p {{44-8812}}. CLIA {{19D0662431}}, licence {{T654-4412-0918}}
+badge {{2217}}, SSN {{***-**-8817}}.
+Aadhaar {{4417 8823 9901}}; rounds at 0800 1200 1600 daily; image IMG_{{20190814_0033}}. Card ending {{4471}}.
+DNI {{48.552.901-K}}
+{{Lindenstraße 14, 79110 Freiburg}}; sent to {{4417 N Kedzie #2R}}; ship to {{77 Larkspur, Unit B}}
+Hospital Course: treated at {{Hospital Comarcal de Laredo}}, then {{Swedish Covenant}} and {{Good Samaritan}}.
+From {{Coeur d'Alene}} by bus; now at {{Sunrise of Bethesda}}.
+Seen by {{E. Kilbane}} and {{Anneke de Vries-Boateng}}, then {{Landry}}/{{Fontenot}}; sisters {{Chaya}} and {{Tzipora}}.
+Reviewed by: {{kkowalski}}. The {{Lindgrens}} brought him in. {{Wanda Eads}} RN gave it.
+Tech.......: {{A.J. Mbeki}}
+Dear {{Len}},
+Signed by {{Dear, John}} and Rev. {{Hilliard}}, MSc.
+Fax {{4l4-555-Ol67}} of {{O2/l4/2Ol9}}
 """
 
 
@@ -43,6 +61,17 @@ def split_marks(line: str) -> tuple[str, list[tuple[int, int]]]:
             spans.append((len(text), len(text) + len(value)))
         text += value
     return text, spans
+
+
+@pytest.mark.parametrize("part", ["2/3 a ", "1/3 seen\n", "Pain. (2/3) "])
+def test_a_long_note_of_days_takes_linear_time(part: str) -> None:
+    def seconds(times: int) -> float:
+        begin = time.process_time()
+        find_phi(part * times)
+        return time.process_time() - begin
+
+    # Reading the whole note again for each candidate would take 64 times as long.
+    assert seconds(8_000) < 24 * max(seconds(1_000), 0.02)
 
 
 def left_and_lost(text: str, marked: list[tuple[int, int]]) -> tuple[list[str], list[str]]:

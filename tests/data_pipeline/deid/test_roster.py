@@ -61,6 +61,14 @@ def test_only_whole_words(roster: Roster, text: str) -> None:
     assert roster.find(text, "70001") == []
 
 
+def test_a_listed_name_stays_whole_though_it_is_a_title(tmp_path: Path) -> None:
+    roster = Roster(
+        write_roster(tmp_path / "r.csv", [["70004", "Captain", "Okonkwo", "", "", "", "", "F", ""]], HEADER)
+    )
+    text = deidentify("Seen by Captain Okonkwo, OKONKWO, CAPTAIN and Captain Hilliard.", "1", roster).text
+    assert text == "Seen by [**NAME**] and [**NAME**] [**NAME**]."
+
+
 def test_an_ordinary_word_counts_with_a_capital_or_in_the_own_note(roster: Roster) -> None:
     assert deidentify("uses a walker", "70001", roster).text == "uses a walker"
     assert deidentify("uses Walker method", "70001", roster).text == "uses [**NAME**] method"

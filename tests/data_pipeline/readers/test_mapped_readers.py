@@ -7,6 +7,8 @@ import gzip
 import io
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import fsspec
@@ -171,6 +173,101 @@ def test_fhir_documents_become_notes_or_reasons(tmp_path: Path) -> None:
     assert reasons(rows) == expected
     with pytest.raises(NotemillError, match="holds no DocumentReference in its first 1 lines, but Patient"):
         read(f"fhir:{folder}/Patient.000.ndjson")
+
+
+def binary(name: str, text: str, kind: str = "text/plain") -> dict:
+    return {"resourceType": "Binary", "id": name, **attachment(text, kind)["attachment"]}
+
+
+def pointing_to(url: str, kind: str = "") -> dict:
+    return {"attachment": {"url": url, **({"contentType": kind} if kind else {})}}
+
+
+def test_fhir_attachments_in_binary_resources_among_the_files(tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    folder.mkdir()
+    documents = [
+        document(id="d1", content=[pointing_to("Binary/before", "text/plain")]),
+        document(id="d2", content=[pointing_to("https://ehr.example/fhir/Binary/beside-2/_history/3")]),
+        document(id="d3", content=[pointing_to("Binary/page"), pointing_to("Binary/pdf")]),
+        document(id="d4", content=[pointing_to("Binary/pdf", "text/plain")]),
+        document(id="d5", content=[pointing_to("Binary/none")]),
+        document(id="d6", content=[attachment("%PDF-1.4", "application/pdf"), pointing_to("Binary/behind")]),
+        document(id="d7", content=[pointing_to("https://files.example/note.txt")]),
+    ]
+    path = write_jsonl(
+        folder / "DocumentReference.ndjson", [binary("before", "Before."), *documents, binary("behind", "Behind.")]
+    )
+    beside = [binary("pdf", "%PDF", "application/pdf"), binary("page", "<p>On a <b>page</b>.", "text/html")]
+    write_jsonl(folder / "Binary.000.ndjson", [*beside, {"resourceType": "Binary"}, binary("before", "Another.")])
+    (folder / "Binary.001.ndjson.gz").write_bytes(gzip.compress(json.dumps(binary("beside-2", "Beside.")).encode()))
+    write_jsonl(folder / "binary_notes.txt", [])
+    for spec in (f"fhir:{folder}", f"fhir:{path}", f"fhir:{folder}/*.ndjson*"):
+        rows = read(spec)
+        found = {note.note_id: note.text for note in notes(rows)}
+        assert found == {"d1": "Before.", "d2": "Beside.", "d3": "On a page.", "d6": "Behind."}
+        expected = {"note": 4, "attachment_type": 1, "attachment_elsewhere": 2, "other_resource": 2}
+        assert reasons(rows) == expected
+    # What the notes are made of decides the hash, and whose files are watched.
+    (before,) = hash_inputs(parse_inputs([f"fhir:{folder}"]))
+    write_jsonl(folder / "Binary.000.ndjson", beside)
+    (after,) = hash_inputs(parse_inputs([f"fhir:{folder}"]))
+    assert before.sha256 != after.sha256 and len(after.stamps) == 3
+    # The same from files that hold resources by the hundred before the first document.
+    write_jsonl(
+        path, [*(binary(f"b{n}", f"Text {n}.") for n in range(150)), document(content=[pointing_to("Binary/b7")])]
+    )
+    assert [note.text for note in notes(read(f"fhir:{path}"))] == ["Text 7."]
+
+
+def test_fhir_binary_resources_take_no_memory(tmp_path: Path) -> None:
+    def peak(number: int) -> int:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        text = "Chest pain and cough since the morning. " * 500
+        with (folder / "Binary.ndjson").open("w") as stream:
+            for n in range(number):
+                stream.write(json.dumps(binary(f"b{n}", f"{n} {text}")) + "\n")
+        write_jsonl(
+            folder / "DocumentReference.ndjson",
+            [document(id=f"d{n}", content=[pointing_to(f"Binary/b{n}")]) for n in range(number)],
+        )
+        code = (
+            "import resource, sys; from data_pipeline.config import CorpusConfig; "
+            "from data_pipeline.readers import read_rows; from data_pipeline.readers.inputs import parse_inputs; "
+            "rows = sum(1 for i in parse_inputs(sys.argv[1:]) for row in read_rows(i, CorpusConfig()) if row.text); "
+            "print(rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        )
+        told = subprocess.run(
+            [sys.executable, "-c", code, f"fhir:{folder}"], capture_output=True, text=True, check=True
+        )
+        rows, memory = map(int, told.stdout.split())
+        assert rows == number
+        return memory
+
+    # 80 MB of text against 2 MB: the table's cache of 16 MB may fill.
+    assert peak(4000) - peak(100) < 30_000
+
+
+def test_fhir_attachments_in_rtf(tmp_path: Path) -> None:
+    pytest.importorskip("striprtf", reason="needs striprtf; pip install striprtf")
+    head = r"{\rtf1\ansi\ansicpg1252{\fonttbl{\f0\fcharset0 Arial;}}{\pict 0a0b0c}"
+    note = head + r"\b HPI:\b0\par Caf\'e9 au lait spot, 37\u176?C.\par\trowd Na\cell 140\cell\row}"
+    # A link's pattern with nested repeats would take minutes here.
+    fields = head + r"{\field{\*\fldinst{HYPERLINK " * 400 + '"x' * 4000 + r"\par Done.}"
+    resources = [
+        document(id="d1", content=[attachment(note, "text/rtf"), attachment("%PDF", "application/pdf")]),
+        document(id="d2", content=[attachment(note, "")]),
+        document(id="d3", content=[attachment("Not RTF at all.", "application/rtf")]),
+        document(id="d4", content=[attachment(note, "text/rtf"), attachment("<p>Page.", "text/html")]),
+        document(id="d5", content=[attachment(fields, "text/rtf")]),
+        document(id="d6", content=[attachment(r"{\rtf1\uc \u99999999 \f", "text/rtf")]),
+    ]
+    rows = read(f"fhir:{write_jsonl(tmp_path / 'DocumentReference.ndjson', resources)}")
+    found = {note.note_id: note.text for note in notes(rows)}
+    assert found["d1"] == found["d2"] and "HPI:\nCafé au lait spot, 37°C.\nNa|140|" in found["d1"]
+    assert found["d3"] == "Not RTF at all." and found["d4"] == "Page."
+    assert reasons(rows)["attachment_type"] >= 1
 
 
 def test_globs_folders_and_addresses(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from launch.errors import NotemillError
 from pretrain.data.batch import Batch
 from pretrain.data.loader import PackedLoader
 from pretrain.data.plan import RowPlan, WindowStart
-from tests.pretrain.data.conftest import FIRST_TEXT_ID, LAST_TEXT_ID
+from tests.pretrain.invented_tokens import FIRST_TEXT_ID, LAST_TEXT_ID
 
 SEQ_LEN = 64
 SOURCES = ("notes", "letters", "faxes")
