@@ -1,0 +1,143 @@
+"""Bytes that the modules of the model keep for the backward pass, and what they need on top while they work.
+
+Module by module as `pretrain/model/bert.py` builds them, after Korthikanti et al. 2022 ("Reducing Activation
+Recomputation in Large Transformer Models", section 4), whose 34 bytes a token and unit of width of a layer in 16 bits
+come out here too, where the kernel keeps no attention weights.
+
+Letters: T tokens of a micro-batch, M masked ones, H hidden size, F feed-forward size, V vocabulary, N heads; matrices,
+heads and vocabulary are split over `tensor` ranks, and what stands between matrices as well under sequence parallelism.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from launch.planner.parameters import Shape
+from launch.planner.rows import Rows
+from pretrain.config import PretrainConfig
+
+Device = Literal["cuda", "cpu"]
+"""A CPU keeps attention weights and dropout masks in full precision of the activations, and gloo copies what it
+reduces."""
+
+BYTES = {"bf16": 2, "fp16": 2, "fp32": 4}
+"""Of a parameter or an activation, by `train.precision`."""
+
+
+class Activations:
+    """The modules of one rank, for one micro-batch; all figures in bytes."""
+
+    def __init__(self, config: PretrainConfig, shape: Shape, rows: Rows, device: Device) -> None:
+        self._rows, self._shape, self._device = rows, shape, device
+        self._precision = config.train.precision
+        self._tensor = config.parallel.tensor
+        self._recompute = config.train.recompute
+        self._has_dropout = config.model.hidden_dropout > 0
+        self._is_half = self._precision != "fp32"
+        self.bytes = BYTES[self._precision]
+        self._sequence_ranks = self._tensor if config.parallel.sequence else 1
+
+    # ---- sizes of tensors ------------------------------------------------------------------------------------------
+
+    @property
+    def hidden(self) -> float:
+        """[T, H] as it passes between layers and pipeline stages."""
+        return self.whole_hidden / self._sequence_ranks
+
+    @property
+    def whole_hidden(self) -> float:
+        """[T, H] of all tokens, as matrices see it."""
+        return self._rows.tokens * self._shape.hidden_size * self.bytes
+
+    @property
+    def _inner(self) -> float:
+        """[T, F] of this tensor rank."""
+        return self._rows.tokens * self._shape.ffn_hidden_size * self.bytes / self._tensor
+
+    @property
+    def _dropout_mask(self) -> float:
+        """A byte an element on CUDA; on a CPU the factors themselves."""
+        if not self._has_dropout:
+            return 0
+        return self.hidden if self._device == "cpu" else self.hidden / self.bytes
+
+    @property
+    def _logits(self) -> float:
+        """Elements of [M, V] of this tensor rank."""
+        return self._rows.masked * self._shape.vocab_size / self._tensor
+
+    # ---- kept for the backward pass --------------------------------------------------------------------------------
+
+    def layer(self) -> dict[str, float]:
+        """What one transformer layer keeps without recomputation, by module."""
+        return {
+            "input norm": self.hidden,
+            "qkv matrix": self.hidden,
+            "attention": self._attention(),
+            "attention matrix": self.whole_hidden / self._tensor,
+            "dropout and residual": self._dropout_mask,
+            "feed-forward norm": self.hidden,
+            "first matrix": self.hidden,
+            "gelu": self._inner,
+            "second matrix": self._inner,
+            "second dropout and residual": self._dropout_mask,
+        }
+
+    def _attention(self) -> float:
+        """Query, key and value, which are parts of one tensor, and what the kernel keeps besides its output."""
+        qkv = 3 * self.whole_hidden / self._tensor
+        heads = self._shape.num_attention_heads / self._tensor
+        if self._device == "cuda":
+            return qkv + heads * self._rows.tokens * 4  # log-sum of each row
+        if self._recompute == "selective":
+            return qkv
+        # Plain products in half precision scale the query; torch's own in fp32 scale query and key.
+        scaled = (1 if self._is_half else 2) * self.whole_hidden / self._tensor
+        return qkv + scaled + heads * self._rows.squared_lengths * self.bytes
+
+    def kept_by_layer(self) -> float:
+        """What a layer keeps between its forward and its backward pass."""
+        return self.hidden if self._recompute == "full" else sum(self.layer().values())
+
+    def embeddings(self) -> float:
+        return self._dropout_mask
+
+    def heads(self) -> dict[str, float]:
+        """What the last stage keeps beyond its layers, by module."""
+        masked_hidden = self._rows.masked * self._shape.hidden_size * self.bytes
+        return {
+            "final norm": self.hidden,
+            "transform: dense, gelu, norm": 3 * masked_hidden,
+            "decoder": masked_hidden,
+            # The softmax, in fp32; written over the fp32 logits.
+            "loss": 4 * self._logits,
+        }
+
+    # ---- needed for a while ----------------------------------------------------------------------------------------
+
+    def working_in_loss(self) -> float:
+        """Beyond what the heads keep, at the end of the forward pass: logits without bias and, in 16 bits, with it
+        beside the fp32 copy."""
+        copies = self.bytes * self._logits
+        return copies + self._gathered_hidden()
+
+    def working_in_heads_backward(self, decoder: float) -> float:
+        """In the backward pass of the decoder, when the loss is no longer kept: beyond what the heads keep.
+
+        `decoder`: bytes of this rank's gradient of the decoder's matrix.
+        """
+        logits_gradient = self.bytes * self._logits
+        in_cast = logits_gradient if self._is_half else 0
+        return max(in_cast, logits_gradient + decoder - 4 * self._logits)
+
+    def working_in_layer_backward(self) -> float:
+        """In the second matrix of a layer: the residual's gradient, its own output's and input's, and its weights'."""
+        weight = self._shape.ffn_hidden_size * self._shape.hidden_size * self.bytes / self._tensor
+        gradients = 2 * self.hidden + self._inner + weight + self._gathered_hidden()
+        if self._recompute == "full":
+            return gradients + sum(self.layer().values())
+        return gradients
+
+    def _gathered_hidden(self) -> float:
+        """Under sequence parallelism the tensor that was gathered from all tensor ranks."""
+        return self.whole_hidden if self._sequence_ranks > 1 else 0
