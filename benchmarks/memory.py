@@ -37,7 +37,7 @@ MODEL = (
 """34 million parameters with a vocabulary of 16,384, and activations of about as many bytes."""
 STEPS = 2
 """The moments are there from the end of the first on."""
-_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD, _M_MMAP_MAX = -3, -1, -4
+_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -3, -1, -2, -4
 _MIB = 2**20
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -177,6 +177,7 @@ def measure_rank(case: Case, tokens: Path, out: Path) -> None:
     rows = Rows(
         tokens=batches[0].input_ids.numel(),
         masked=max(batch.masked_positions.numel() for batch in batches),
+        ordered=max(batch.sequence_starts.numel() for batch in batches),
         squared_lengths=max(int(batch.cu_seqlens.diff().long().square().sum()) for batch in batches),
     )
     memory = rank_memory(
@@ -195,8 +196,9 @@ def measure_rank(case: Case, tokens: Path, out: Path) -> None:
 
 
 def give_freed_memory_back() -> None:
-    """Every block from 64 KiB on is mapped by itself and unmapped when it is freed."""
+    """Every block from 64 KiB on is mapped by itself and unmapped when it is freed, which training itself turns off."""
     libc = ctypes.CDLL(None)
+    libc.mallopt(_M_TOP_PAD, 0)
     libc.mallopt(_M_MMAP_MAX, 2**20)
     libc.mallopt(_M_MMAP_THRESHOLD, 2**16)
     libc.mallopt(_M_TRIM_THRESHOLD, 2**16)

@@ -43,7 +43,7 @@ def gpt(layers: int, hidden: int, heads: int, tensor: int, pipeline: int, batch:
         f"model.num_layers={layers}", f"model.hidden_size={hidden}", f"model.num_attention_heads={heads}",
         f"parallel.tensor={tensor}", f"parallel.pipeline={pipeline}", f"train.global_batch_size={batch}",
         f"train.micro_batch_size={4 if tensor > 1 else 8}", "train.seq_len=2048", "train.precision=fp16",
-        "train.recompute=full", _LOGITS_EVERYWHERE,
+        "train.recompute=full", "model.compile=false", _LOGITS_EVERYWHERE,
     )  # fmt: skip
 
 
@@ -67,7 +67,7 @@ GATORTRON = Published(
     "8.9B, TP4, 992 A100-80GB",
     (
         "train.precision=fp16", "train.recompute=full", "parallel.sequence=false", "parallel.overlap=false",
-        _LOGITS_EVERYWHERE,
+        "model.compile=false", _LOGITS_EVERYWHERE,
     ),
     VOCABULARY,
     124,

@@ -4,8 +4,9 @@ Module by module as `pretrain/model/bert.py` builds them, after Korthikanti et a
 Recomputation in Large Transformer Models", section 4), whose 34 bytes a token and unit of width of a layer in 16 bits
 come out here too, where the kernel keeps no attention weights.
 
-Letters: T tokens of a micro-batch, M masked ones, H hidden size, F feed-forward size, V vocabulary, N heads; matrices,
-heads and vocabulary are split over `tensor` ranks, and what stands between matrices as well under sequence parallelism.
+Letters: T tokens of a micro-batch, R those that the heads read, M masked ones, H hidden size, F feed-forward size, V
+vocabulary, N heads; matrices, heads and vocabulary are split over `tensor` ranks, and what stands between matrices as
+well under sequence parallelism.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ reduces."""
 BYTES = {"bf16": 2, "fp16": 2, "fp32": 4}
 """Of a parameter or an activation, by `train.precision`."""
 
+_LOSS_BYTES_AT_ONCE = {"cuda": 2**28, "cpu": 2**22}
+"""fp32 logits that `pretrain/model/loss.py` works on at once."""
+
 
 class Activations:
     """The modules of one rank, for one micro-batch; all figures in bytes."""
@@ -34,6 +38,8 @@ class Activations:
         self._recompute = config.train.recompute
         self._has_dropout = config.model.hidden_dropout > 0
         self._is_half = self._precision != "fp32"
+        # `pretrain/model/loss.py` leaves the others to megatron-core's function.
+        self._has_own_loss = self._tensor == 1 and self._precision != "fp16"
         self.bytes = BYTES[self._precision]
         self._sequence_ranks = self._tensor if config.parallel.sequence else 1
 
@@ -55,6 +61,11 @@ class Activations:
         return self._rows.tokens * self._shape.ffn_hidden_size * self.bytes / self._tensor
 
     @property
+    def _read_share(self) -> float:
+        """R / T: what goes on behind the last attention. Under sequence parallelism that is everything."""
+        return 1.0 if self._sequence_ranks > 1 else self._rows.read / self._rows.tokens
+
+    @property
     def _dropout_mask(self) -> float:
         """A byte an element on CUDA; on a CPU the factors themselves."""
         if not self._has_dropout:
@@ -68,19 +79,24 @@ class Activations:
 
     # ---- kept for the backward pass --------------------------------------------------------------------------------
 
-    def layer(self) -> dict[str, float]:
-        """What one transformer layer keeps without recomputation, by module."""
+    def attention_block(self) -> dict[str, float]:
+        """What the first half of a layer keeps without recomputation, by module."""
         return {
-            "input norm": self.hidden,
+            "norm": self.hidden,
             "qkv matrix": self.hidden,
             "attention": self._attention(),
-            "attention matrix": self.whole_hidden / self._tensor,
+            "output matrix": self.whole_hidden / self._tensor,
             "dropout and residual": self._dropout_mask,
-            "feed-forward norm": self.hidden,
+        }
+
+    def feed_forward_block(self) -> dict[str, float]:
+        """What the second half keeps."""
+        return {
+            "norm": self.hidden,
             "first matrix": self.hidden,
             "gelu": self._inner,
             "second matrix": self._inner,
-            "second dropout and residual": self._dropout_mask,
+            "dropout and residual": self._dropout_mask,
         }
 
     def _attention(self) -> float:
@@ -91,13 +107,22 @@ class Activations:
             return qkv + heads * self._rows.tokens * 4  # log-sum of each row
         if self._recompute == "selective":
             return qkv
-        # Plain products in half precision scale the query; torch's own in fp32 scale query and key.
-        scaled = (1 if self._is_half else 2) * self.whole_hidden / self._tensor
-        return qkv + scaled + heads * self._rows.squared_lengths * self.bytes
+        # Plain products, with a scaled copy of the query.
+        return qkv + self.whole_hidden / self._tensor + heads * self._rows.squared_lengths * self.bytes
 
-    def kept_by_layer(self) -> float:
+    def layer(self) -> float:
         """What a layer keeps between its forward and its backward pass."""
-        return self.hidden if self._recompute == "full" else sum(self.layer().values())
+        return self.hidden if self._recompute == "full" else self._whole_layer()
+
+    def last_layer(self) -> float:
+        """The same of the model's last layer, whose feed-forward block sees only what the heads read."""
+        if self._recompute == "full":
+            return self.hidden
+        feed_forward = sum(self.feed_forward_block().values())
+        return sum(self.attention_block().values()) + self._read_share * feed_forward
+
+    def _whole_layer(self) -> float:
+        return sum(self.attention_block().values()) + sum(self.feed_forward_block().values())
 
     def embeddings(self) -> float:
         return self._dropout_mask
@@ -105,38 +130,48 @@ class Activations:
     def heads(self) -> dict[str, float]:
         """What the last stage keeps beyond its layers, by module."""
         masked_hidden = self._rows.masked * self._shape.hidden_size * self.bytes
+        read_hidden = self._rows.read * self._shape.hidden_size * self.bytes
         return {
-            "final norm": self.hidden,
-            "transform: dense, gelu, norm": 3 * masked_hidden,
+            "final norm": self._read_share * self.hidden,
+            "read positions": read_hidden,
+            "transform: gelu, norm": 2 * masked_hidden,
             "decoder": masked_hidden,
-            # The softmax, in fp32; written over the fp32 logits.
-            "loss": 4 * self._logits,
+            # The gradient, written over the logits, or the softmax in fp32.
+            "loss": (self.bytes if self._has_own_loss else 4) * self._logits,
         }
 
     # ---- needed for a while ----------------------------------------------------------------------------------------
 
     def working_in_loss(self) -> float:
-        """Beyond what the heads keep, at the end of the forward pass: logits without bias and, in 16 bits, with it
-        beside the fp32 copy."""
-        copies = self.bytes * self._logits
-        return copies + self._gathered_hidden()
+        """Beyond what the heads keep, at the end of the forward pass: fp32 copies of some logits, or the 16-bit ones
+        beside the copy of all."""
+        if self._has_own_loss:
+            return 2 * min(_LOSS_BYTES_AT_ONCE[self._device], 4 * self._logits) + self._gathered_hidden()
+        return (self.bytes * self._logits if self._is_half else 0) + self._gathered_hidden()
 
     def working_in_heads_backward(self, decoder: float) -> float:
-        """In the backward pass of the decoder, when the loss is no longer kept: beyond what the heads keep.
+        """In the backward pass of the decoder: beyond what the heads keep.
 
         `decoder`: bytes of this rank's gradient of the decoder's matrix.
         """
-        logits_gradient = self.bytes * self._logits
-        in_cast = logits_gradient if self._is_half else 0
-        return max(in_cast, logits_gradient + decoder - 4 * self._logits)
+        if self._has_own_loss or not self._is_half:
+            return decoder
+        # The fp32 gradient is gone once it is cast.
+        gradient = self.bytes * self._logits
+        return max(gradient, gradient + decoder - 4 * self._logits)
 
-    def working_in_layer_backward(self) -> float:
+    def working_in_attention_backward(self) -> float:
+        """In the attention of a layer: gradients of the residual, the output, query, key and value, and these three put
+        together."""
+        split = self.whole_hidden / self._tensor
+        gradients = self.hidden + 7 * split + self._gathered_hidden()
+        return gradients + (self._whole_layer() if self._recompute == "full" else 0)
+
+    def working_in_feed_forward_backward(self) -> float:
         """In the second matrix of a layer: the residual's gradient, its own output's and input's, and its weights'."""
         weight = self._shape.ffn_hidden_size * self._shape.hidden_size * self.bytes / self._tensor
         gradients = 2 * self.hidden + self._inner + weight + self._gathered_hidden()
-        if self._recompute == "full":
-            return gradients + sum(self.layer().values())
-        return gradients
+        return gradients + (self._whole_layer() if self._recompute == "full" else 0)
 
     def _gathered_hidden(self) -> float:
         """Under sequence parallelism the tensor that was gathered from all tensor ranks."""

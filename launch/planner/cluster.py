@@ -72,12 +72,19 @@ class Cluster:
     """Seconds a hop between nodes."""
     launch_seconds: float = 5e-6
     """Host time to start one kernel; small micro-batches wait for it."""
-    reserved_bytes: float = 3.0 * _GIB
-    """Taken by the CUDA context, cuBLAS and NCCL, and lost between blocks of the allocator."""
+    runtime_bytes: float = 2.0 * _GIB
+    """Of a GPU's memory, for the CUDA context, cuBLAS and NCCL."""
+    spare_share: float = 0.05
+    """Of a GPU's memory, lost between blocks of the allocator or missed by the arithmetic."""
 
     @property
     def num_gpus(self) -> int:
         return self.nodes * self.gpus_per_node
+
+    @property
+    def reserved_bytes(self) -> float:
+        """What a rank's tensors cannot have."""
+        return self.runtime_bytes + self.spare_share * self.gpu.memory_bytes
 
     def link(self, group_size: int, stride: int) -> tuple[float, float]:
         """Bytes a second into one GPU, and seconds a hop, of a ring over every `stride`-th GPU.

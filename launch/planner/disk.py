@@ -17,6 +17,9 @@ def checkpoint_bytes(config: PretrainConfig, shape: Shape) -> int:
 
 def num_checkpoints(config: PretrainConfig) -> int:
     """Checkpoints on disk at most: those kept, and one that is being written."""
-    every, keep = config.checkpoint.every, config.checkpoint.keep
-    saved = -(-config.train.steps // every) if every else 1
-    return min(saved, keep + 1) if keep else saved
+    checkpoint, steps = config.checkpoint, config.train.steps
+    saved = -(-steps // checkpoint.every) if checkpoint.every else 1
+    if not checkpoint.keep:
+        return saved
+    for_ever = steps // checkpoint.keep_every if checkpoint.keep_every else 0
+    return min(saved, checkpoint.keep + for_ever + checkpoint.keep_best + 1)

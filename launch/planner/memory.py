@@ -1,9 +1,9 @@
 """Peak memory of a rank in training, by part.
 
 Weights are what the forward pass reads; gradients are fp32 throughout; the optimizer has fp32 masters (unless weights
-are fp32 themselves) and two moments, split over the data ranks. The peak of a step is one of three moments: the end of
-the forward pass, when the logits are there; the backward pass of the heads; that of the last layer. On a CPU it may
-also be the reduction of the gradients.
+are fp32 themselves) and two moments, split over the data ranks. The peak of a step is one of a few moments: the end of
+the forward pass, when the logits are there; the backward pass of the heads, or of the last layers. On a CPU it may also
+be the reduction of the gradients.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Memory:
     activations: float
     """Kept for the backward pass."""
     buffers: float
-    """Tensors that are there for a while, copies of the communication library, and what the GPU's runtime takes."""
+    """Tensors that are there for a while, copies of the communication library, and what a GPU's runtime takes."""
 
     @property
     def total(self) -> float:
@@ -73,10 +73,12 @@ def rank_memory(
     if device == "cpu" and kept + working < 4 * parameters:
         # By then no activation is left.
         kept, working = 0, 4 * parameters
+    offload = config.engine.offload
+    weights = parameters * BYTES[config.train.precision] / (layout.data if zero == 3 else 1)
     return Memory(
-        weights=parameters * BYTES[config.train.precision] / (layout.data if zero == 3 else 1),
+        weights=0 if offload == "parameters" else weights,
         gradients=parameters * 4 / (layout.data if zero >= 2 else 1),
-        optimizer=parameters * optimizer_bytes(config) / layout.data,
+        optimizer=0 if offload != "none" else parameters * optimizer_bytes(config) / layout.data,
         activations=kept,
         buffers=working + reserved,
     )
@@ -96,7 +98,7 @@ def peak_activations(
     is_first, is_last = stage == 0, stage == pipeline - 1
     chunks = chunks_in_flight(pipeline, virtual, stage, num_micro_batches)
     layers = chunks * shape.num_layers / (pipeline * virtual)
-    kept = layers * modules.kept_by_layer()
+    kept = layers * modules.layer()
     if is_first:
         # Micro-batches whose first chunk is in flight.
         kept += min(chunks, num_micro_batches, pipeline * 2 - 1 if virtual > 1 else pipeline) * modules.embeddings()
@@ -108,13 +110,19 @@ def peak_activations(
     decoder = word_embeddings(shape, config.parallel.tensor) * modules.bytes
     # In a single stage the decoder's gradient waits for that of the embeddings, with which it is tied.
     waiting = decoder if is_first and is_last else 0.0
-    moments = [(kept, waiting + passed_on + modules.working_in_layer_backward())]
-    if is_last:
-        with_heads = kept + sum(modules.heads().values())
-        moments += [
-            (with_heads, passed_on + modules.working_in_loss()),
-            (with_heads, passed_on + modules.working_in_heads_backward(decoder)),
-        ]
+    waiting += passed_on
+    feed_forward = modules.working_in_feed_forward_backward()
+    if not is_last:
+        return kept, waiting + feed_forward
+    before_last = kept - modules.layer()
+    with_last = before_last + modules.last_layer()
+    with_heads = with_last + sum(modules.heads().values())
+    moments = [
+        (with_heads, passed_on + modules.working_in_loss()),
+        (with_heads, passed_on + modules.working_in_heads_backward(decoder)),
+        (with_last, waiting + modules.working_in_attention_backward()),
+        (before_last, waiting + feed_forward),
+    ]
     return max(moments, key=sum)
 
 

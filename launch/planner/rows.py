@@ -18,6 +18,8 @@ class Rows:
     """T, with padding."""
     masked: int
     """M, positions that the language-model head sees."""
+    ordered: int
+    """P, pieces that have a sentence order; with the masked positions all that the heads read."""
     squared_lengths: int
     """Sum over pieces of length squared: attention weights a head, where the kernel keeps them."""
 
@@ -26,4 +28,10 @@ class Rows:
         """What to expect without looking at data: each row one piece, masked at the higher of the run's two rates."""
         tokens = config.train.micro_batch_size * config.train.seq_len
         rate = max(config.data.mask_probability, config.final_mask_probability)
-        return cls(tokens, round(tokens * rate * _TEXT_SHARE), tokens * config.train.seq_len)
+        pieces = config.train.micro_batch_size if config.train.sentence_order else 0
+        return cls(tokens, round(tokens * rate * _TEXT_SHARE), pieces, tokens * config.train.seq_len)
+
+    @property
+    def read(self) -> int:
+        """R, positions that the heads read."""
+        return self.masked + self.ordered

@@ -11,7 +11,6 @@ Letters: T tokens of a micro-batch, M masked ones, H hidden size, F feed-forward
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from launch.planner.activations import BYTES
 from launch.planner.cluster import Cluster
@@ -22,16 +21,25 @@ from pretrain.config import PretrainConfig
 from pretrain.flops import train_flops_per_token
 from pretrain.parallel.layout import Layout
 
-_KERNELS_FORWARD, _KERNELS_BACKWARD = 25, 50
-"""Kernels of a layer, without fusion."""
-_HIDDEN_FORWARD, _HIDDEN_BACKWARD = 4 + 2 * 7.5, 6 + 6 + 7
-"""Times that a layer's pointwise kernels read or write [T, H] between matrices. Forward: two norms; two times bias,
-dropout with its mask, residual sum, each a kernel of its own. Backward the same, and two sums where the residual stream
-forks."""
-_QKV_FORWARD, _QKV_BACKWARD = 2, 3
-"""The same of [T, 3 H] behind the first matrix: its bias; backwards its gradient, and putting the three together."""
-_INNER_FORWARD, _INNER_BACKWARD = 4, 4
-"""The same of [T, F]: bias and GELU."""
+
+@dataclass(frozen=True)
+class Kernels:
+    """Pointwise kernels of a layer, and what they read and write."""
+
+    number: tuple[int, int]
+    """Kernels of the whole layer, forward and backward."""
+    hidden: tuple[float, float]
+    """Times that [T, H] between matrices is read or written. Forward: two norms; two times bias, dropout with its mask
+    and residual sum. Backward the same, and two sums where the residual stream forks."""
+    qkv: tuple[float, float] = (2, 3)
+    """The same of [T, 3 H]: the first matrix's bias; backwards its gradient, and putting the three together."""
+    inner: tuple[float, float] = (4, 4)
+    """The same of [T, F]: bias and GELU."""
+
+
+SEPARATE = Kernels(number=(25, 50), hidden=(4 + 2 * 7.5, 6 + 6 + 7))
+COMPILED = Kernels(number=(15, 40), hidden=(4 + 2 * 3.5, 6 + 6 + 6), inner=(2, 4))
+"""With `model.compile`, the default on CUDA, bias, dropout and residual sum are one, as are bias and GELU."""
 _BUCKET_PARAMETERS = 40_000_000
 """Parameters whose gradients megatron-core reduces together, or a million a data rank if that is more."""
 _OPTIMIZER_TRAFFIC = 28
@@ -65,7 +73,7 @@ def step_time(config: PretrainConfig, shape: Shape, cluster: Cluster) -> StepTim
 def layer_seconds(config: PretrainConfig, shape: Shape, cluster: Cluster) -> Passes:
     """One transformer layer for one micro-batch, with what it waits for its tensor ranks."""
     step = _Step(config, shape, cluster)
-    return step.layer_compute + step.layers_tensor()
+    return step.layer_compute(step.rows.tokens) + step.layers_tensor()
 
 
 def mfu(config: PretrainConfig, shape: Shape, cluster: Cluster, seconds: float) -> float:
@@ -114,13 +122,16 @@ class _Step:
         self.sequence_ranks = config.parallel.tensor if config.parallel.sequence else 1
         self.whole_hidden = self.rows.tokens * shape.hidden_size * self.bytes
         self.hidden = self.whole_hidden / self.sequence_ranks
+        self.kernels = SEPARATE if config.model.compile is False else COMPILED
         peak = self.gpu.peak_fp32 if config.train.precision == "fp32" else self.gpu.peak_16bit
         self.matmul_speed, self.attention_speed = peak * self.gpu.matmul_share, peak * self.gpu.attention_share
         self.memory_speed = self.gpu.memory_bandwidth * cluster.memory_bandwidth_share
 
     def time(self) -> StepTime:
         pipeline, virtual = self.layout.pipeline, self.config.parallel.virtual_stages
-        compute = [self.stage_compute(stage) for stage in range(pipeline)]
+        # All between the first and the last stage are alike.
+        middle = [self.stage_compute(1)] * (pipeline - 2) if pipeline > 2 else []
+        compute = [self.stage_compute(0), *middle, *([self.stage_compute(pipeline - 1)] if pipeline > 1 else [])]
         waiting = self.layers_tensor().times(self.shape.num_layers / pipeline)
         slowest = max(compute, key=lambda passes: passes.total)
         per_stage = [passes.total + waiting.total for passes in compute]
@@ -138,7 +149,10 @@ class _Step:
     def stage_compute(self, stage: int) -> Passes:
         """All that a stage computes for one micro-batch."""
         layers = self.shape.num_layers / self.layout.pipeline
-        passes = self.layer_compute.times(layers)
+        passes = self.layer_compute(self.rows.tokens).times(layers)
+        if stage == self.layout.pipeline - 1 and self.sequence_ranks == 1:
+            # The last feed-forward block sees only what the heads read; under sequence parallelism it sees all.
+            passes += self.layer_compute(self.rows.read) + self.layer_compute(self.rows.tokens).times(-1)
         if self.config.train.recompute == "full":
             passes += Passes(0, passes.forward)
         if stage == 0:
@@ -148,36 +162,39 @@ class _Step:
         passes += self.pointwise(0, self.accumulation(stage))
         return passes.times(self.cluster.slowdown)
 
-    @cached_property
-    def layer_compute(self) -> Passes:
+    def layer_compute(self, in_feed_forward: int) -> Passes:
+        """A layer whose feed-forward block sees so many tokens."""
         tokens, hidden, inner = self.rows.tokens, self.shape.hidden_size, self.shape.ffn_hidden_size
-        tensor = self.layout.tensor
+        tensor, share = self.layout.tensor, in_feed_forward / self.rows.tokens
         matrices = (
             self.matrix(tokens, hidden, 3 * hidden // tensor)
             + self.matrix(tokens, hidden // tensor, hidden)
-            + self.matrix(tokens, hidden, inner // tensor)
-            + self.matrix(tokens, inner // tensor, hidden)
+            + self.matrix(in_feed_forward, hidden, inner // tensor)
+            + self.matrix(in_feed_forward, inner // tensor, hidden)
         )
         attention_flops = 4 * self.config.train.seq_len * tokens * hidden / tensor
         # FlashAttention computes the scores again in the backward pass.
         attention = Passes(attention_flops / self.attention_speed, 2.5 * attention_flops / self.attention_speed)
-        qkv, wide = 3 * self.whole_hidden / tensor, tokens * inner * self.bytes / tensor
-        between = self.pointwise(
-            _HIDDEN_FORWARD * self.hidden + _QKV_FORWARD * qkv + _INNER_FORWARD * wide,
-            _HIDDEN_BACKWARD * self.hidden + _QKV_BACKWARD * qkv + _INNER_BACKWARD * wide,
-        )
-        gpu = matrices + attention + between
-        launch = self.cluster.launch_seconds
-        return Passes(
-            max(gpu.forward, _KERNELS_FORWARD * launch),
-            max(gpu.backward, _KERNELS_BACKWARD * launch),
-        )
+        qkv, wide = 3 * self.whole_hidden / tensor, in_feed_forward * inner * self.bytes / tensor
+        traffic = [
+            self.kernels.hidden[way] * self.hidden * (1 + share) / 2
+            + self.kernels.qkv[way] * qkv
+            + self.kernels.inner[way] * wide
+            for way in (0, 1)
+        ]
+        gpu = matrices + attention + self.pointwise(*traffic)
+        started = [number * self.cluster.launch_seconds for number in self.kernels.number]
+        return Passes(max(gpu.forward, started[0]), max(gpu.backward, started[1]))
 
     def heads_compute(self) -> Passes:
         masked, hidden, vocab = self.rows.masked, self.shape.hidden_size, self.shape.vocab_size // self.layout.tensor
         logits = masked * vocab
-        # Logits with bias, their fp32 copy, maximum, exponential, sum, division; and backwards.
-        losses = self.pointwise(logits * (3 * self.bytes + 4 * 7), logits * (4 * 2 + 3 * self.bytes))
+        if self.layout.tensor == 1 and self.config.train.precision != "fp16":
+            # Bias; fp32 copy, softmax, two maxima, gradient in the place of the logits; and its factor.
+            losses = self.pointwise(logits * (4 * self.bytes + 24), logits * 2 * self.bytes)
+        else:
+            # Bias; fp32 copy, maximum, exponential, sum, division; and backwards.
+            losses = self.pointwise(logits * (3 * self.bytes + 4 * 7), logits * (4 * 2 + 3 * self.bytes))
         return self.matrix(masked, hidden, hidden) + self.matrix(masked, hidden, vocab) + losses
 
     def matrix(self, rows: int, inner: int, columns: int) -> Passes:

@@ -21,8 +21,17 @@ def test_a_saved_checkpoint_is_as_large(tokens_dir: Path, tmp_path: Path, precis
 
 
 @pytest.mark.parametrize(
-    ("every", "keep", "most"), [(100, 2, 3), (100, 0, 10), (0, 2, 1), (600, 3, 2), (1000, 5, 1), (1, 2, 3)]
+    ("settings", "most"),
+    [
+        (["every=100", "keep=2"], 3),
+        (["every=100", "keep=0"], 10),
+        (["every=0", "keep=2"], 1),
+        (["every=600", "keep=3"], 2),
+        (["every=1000", "keep=5"], 1),
+        (["every=10", "keep=2", "keep_every=250"], 7),
+        (["every=10", "keep=2", "keep_best=true"], 4),
+    ],
 )
-def test_checkpoints_on_disk_at_most(every: int, keep: int, most: int) -> None:
-    settings = ["train.steps=1000", f"checkpoint.every={every}", f"checkpoint.keep={keep}"]
-    assert num_checkpoints(load_pretrain_config(None, settings)) == most
+def test_checkpoints_on_disk_at_most(settings: list[str], most: int) -> None:
+    config = load_pretrain_config(None, ["train.steps=1000", *(f"checkpoint.{setting}" for setting in settings)])
+    assert num_checkpoints(config) == most

@@ -65,5 +65,5 @@ def test_a_growing_batch_counts_the_rows_that_the_trainer_takes() -> None:
 
 def test_reserved_memory_counts() -> None:
     with_reserve = evaluate(LARGE, SHAPE, NODE).memory.total
-    without = evaluate(LARGE, SHAPE, replace(NODE, reserved_bytes=0)).memory.total
-    assert with_reserve - without == NODE.reserved_bytes
+    without = evaluate(LARGE, SHAPE, replace(NODE, runtime_bytes=0, spare_share=0)).memory.total
+    assert with_reserve - without == pytest.approx(NODE.reserved_bytes) == 2 * 2**30 + 0.05 * 39.4 * 2**30

@@ -34,7 +34,7 @@ def _layer_bytes_a_token(*settings: str) -> float:
     """Bytes a token and unit of width that a layer keeps on CUDA, without attention's log-sums."""
     config = load_pretrain_config("configs/gatortron-base.yaml", ["train.precision=bf16", *settings])
     shape, rows = Shape.of(config, 50176), Rows.of(config)
-    kept = Activations(config, shape, rows, "cuda").kept_by_layer()
+    kept = Activations(config, shape, rows, "cuda").layer()
     if config.train.recompute != "full":
         kept -= 4 * rows.tokens * shape.num_attention_heads / config.parallel.tensor
     return kept / (rows.tokens * shape.hidden_size)

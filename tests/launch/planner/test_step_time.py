@@ -40,8 +40,8 @@ def test_a_perfect_gpu_takes_the_flops_that_the_trainer_counts() -> None:
     # The fused kernel computes the scores twice in the backward pass, which MFU does not count.
     again = 0.5 * 4 * 512 * shape.hidden_size * shape.num_layers
     counted = flops_per_token(config, shape) + again
-    assert seconds * alone.gpu.peak_16bit == pytest.approx(4096 * 512 * counted, rel=0.03)
-    assert mfu(config, shape, alone, seconds) == pytest.approx(flops_per_token(config, shape) / counted, rel=0.03)
+    assert seconds * alone.gpu.peak_16bit == pytest.approx(4096 * 512 * counted, rel=0.01)
+    assert mfu(config, shape, alone, seconds) == pytest.approx(flops_per_token(config, shape) / counted, rel=0.01)
 
 
 @pytest.mark.parametrize("settings", [("parallel.tensor=8",), ("parallel.tensor=4", "parallel.sequence=true"), ()])
@@ -49,17 +49,19 @@ def test_a_perfect_cluster_divides_the_time_by_its_gpus(settings: tuple[str, ...
     config, shape = _base(*settings)
     single, of_one = _base()
     alone = step_time(single, of_one, replace(PERFECT, gpus_per_node=1)).total
-    # Tensor ranks each compute the head's dense matrix.
-    assert step_time(config, shape, PERFECT).total == pytest.approx(alone / 8, rel=0.02)
+    # Tensor ranks each compute the head's dense matrix, and under SP the last feed-forward block at every position.
+    assert step_time(config, shape, PERFECT).total == pytest.approx(alone / 8, rel=0.03)
 
 
 def test_bubble_of_a_pipeline() -> None:
-    config, shape = _base("parallel.pipeline=4", "train.micro_batch_size=4", "data.mask_probability=0.001")
-    # DP 2, so 512 micro-batches through 4 stages.
+    # Without heads to speak of, and with the last feed-forward block at every position, all stages take as long.
+    even = ("parallel.tensor=2", "parallel.sequence=true", "parallel.pipeline=4", "data.mask_probability=0.001")
+    config, shape = _base(*even, "train.micro_batch_size=4")
+    # 1,024 micro-batches through 4 stages.
     time = step_time(config, shape, PERFECT)
-    assert time.bubble / time.compute == pytest.approx(3 / 512, rel=0.02)
-    config, shape = _base("parallel.pipeline=4", "parallel.virtual_stages=3", "data.mask_probability=0.001")
-    assert step_time(config, shape, PERFECT).bubble == pytest.approx(time.bubble / 3, rel=0.02)
+    assert time.bubble / time.compute == pytest.approx(3 / 1024, rel=0.01)
+    config, shape = _base(*even, "parallel.virtual_stages=3")
+    assert step_time(config, shape, PERFECT).bubble == pytest.approx(time.bubble / 3, rel=0.01)
 
 
 def test_recomputing_layers_costs_a_forward_pass() -> None:
