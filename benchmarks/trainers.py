@@ -149,7 +149,7 @@ def train_ours(arguments: argparse.Namespace) -> Measured:
             """Not measured."""
 
     config = config_of(arguments)
-    ranks = distributed.start(config)
+    ranks = distributed.start(config, read_tokens_manifest(arguments.tokens).vocab_size)
     try:
         trainer = Measuring(config, ranks)
         trainer.cpu_seconds = []
@@ -323,7 +323,7 @@ def train_megatron(arguments: argparse.Namespace) -> Measured:
     from pretrain.parallel import distributed
 
     config = config_of(arguments)
-    ranks = distributed.start(config)
+    ranks = distributed.start(config, read_tokens_manifest(arguments.tokens).vocab_size)
     distributed.seed_dropout(_SEED, 0)
     megatron = transformer_config(config)
     # Its scripts have these on.
