@@ -56,6 +56,7 @@ class Case:
 
 
 _TP2, _PP2 = ("parallel.tensor=2",), ("parallel.pipeline=2",)
+_DEEPSPEED = ("engine.name=deepspeed",)
 CASES = {
     "one process, bf16": Case(1, ()),
     "one process, fp32": Case(1, ("train.precision=fp32",)),
@@ -73,6 +74,8 @@ CASES = {
     "PP2, bf16, recompute full": Case(2, (*_PP2, "train.recompute=full")),
     "DP2, bf16": Case(2, ()),
     "DP2, fp32": Case(2, ("train.precision=fp32",)),
+    "DP2, bf16, ZeRO-1": Case(2, (*_DEEPSPEED, "engine.zero_stage=1")),
+    "DP2, bf16, ZeRO-2": Case(2, (*_DEEPSPEED, "engine.zero_stage=2")),
     "TP2 x PP2 + SP, bf16": Case(4, (*_TP2, *_PP2, "parallel.sequence=true")),
 }
 
@@ -185,7 +188,7 @@ def measure_rank(case: Case, tokens: Path, out: Path) -> None:
     )
     result = {
         "stage": stage,
-        "parameters": sum(parameter.numel() for model in engine.models for parameter in model.parameters()),
+        "parameters": num_parameters(engine),
         "measured_mib": measured / _MIB,
         "predicted_mib": memory.total / _MIB,
         "predicted_parts_mib": {part: size / _MIB for part, size in asdict(memory).items()},
@@ -193,6 +196,13 @@ def measure_rank(case: Case, tokens: Path, out: Path) -> None:
     }
     (out / f"rank-{ranks.world_rank}.json").write_text(json.dumps(result))
     distributed.stop()
+
+
+def num_parameters(engine: Any) -> int:
+    """Of this rank, before data ranks share them."""
+    if hasattr(engine, "models"):
+        return sum(parameter.numel() for model in engine.models for parameter in model.parameters())
+    return sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in engine.parameters.values())
 
 
 def give_freed_memory_back() -> None:

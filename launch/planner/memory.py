@@ -16,6 +16,9 @@ from launch.planner.rows import Rows
 from pretrain.config import PretrainConfig
 from pretrain.parallel.layout import Layout
 
+_REDUCE_BUCKET, _MAX_LIVE_PARAMETERS = 500_000_000, 1_000_000_000
+"""DeepSpeed's defaults: gradients that it reduces at once, weights that ZeRO-3 keeps gathered."""
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -80,8 +83,20 @@ def rank_memory(
         gradients=parameters * 4 / (layout.data if zero >= 2 else 1),
         optimizer=0 if offload != "none" else parameters * optimizer_bytes(config) / layout.data,
         activations=kept,
-        buffers=working + reserved,
+        buffers=working + reserved + (zero_buffers(config, parameters) if device == "cuda" else 0),
     )
+
+
+def zero_buffers(config: PretrainConfig, parameters: int) -> float:
+    """What DeepSpeed sets aside on a GPU: two buckets for gradients at ZeRO-2; at ZeRO-3 one, its fp32 copy and the
+    weights that are gathered. A CPU's memory is taken only as far as they are filled."""
+    width, zero = BYTES[config.train.precision], config.engine.zero_stage
+    if zero == 2:
+        return 2 * _REDUCE_BUCKET * width
+    if zero == 3:
+        filled = min(parameters, _REDUCE_BUCKET)
+        return _REDUCE_BUCKET * width + 4 * filled + min(parameters, _MAX_LIVE_PARAMETERS) * width
+    return 0
 
 
 def optimizer_bytes(config: PretrainConfig) -> int:
