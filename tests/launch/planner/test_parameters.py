@@ -37,7 +37,7 @@ def test_published_shapes_to_the_unit(name: str) -> None:
 def test_ranks_of_measured_runs_hold_as_many() -> None:
     """Every layout of the benchmark wrote down the parameters of its ranks."""
     layouts = read_json(RESULTS, "results file")["layouts"]
-    assert {"one process, bf16", "TP2, bf16"} <= set(layouts)
+    assert {"TP2, bf16", "PP2, bf16", "PP2 + VPP2, bf16", "TP2 x PP2 + SP, bf16"} <= set(layouts)
     for measured in layouts.values():
         config = load_pretrain_config(None, [*MODEL, *measured["settings"]])
         for rank in measured["ranks"]:
