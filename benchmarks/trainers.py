@@ -410,13 +410,18 @@ def _megatron_samples(
         masking_use_geometric_distribution=False,
         classification_head=True,
     )
+    rank, processes = _rank(), int(os.environ.get("WORLD_SIZE", "1"))
+    # The first process writes the index of samples, which the others read.
+    if rank > 0:
+        torch.distributed.barrier()
     datasets, samples = [], arguments.steps * arguments.rows
     for file in read_tokens_manifest(arguments.tokens).of_split("train"):
         prefix = str(arguments.tokens / file["prefix"])
         index = IndexedDataset(prefix)
         documents = np.arange(len(index.document_indices) - 1)
         datasets.append(BERTMaskedWordPieceDataset(index, prefix, documents, samples, Split.train, settings))
-    rank, processes = _rank(), int(os.environ.get("WORLD_SIZE", "1"))
+    if rank == 0:
+        torch.distributed.barrier()
     whole: torch.utils.data.Dataset[Any] = torch.utils.data.ConcatDataset(datasets)
     sampler = torch.utils.data.DistributedSampler(whole, processes, rank, shuffle=True, seed=_SEED)
     loader = torch.utils.data.DataLoader(whole, arguments.micro_rows, sampler=sampler, drop_last=True, num_workers=2)
