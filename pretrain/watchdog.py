@@ -23,7 +23,7 @@ import torch.distributed as dist
 EXIT_STATUS = 3
 """Of every rank, when one has hung or died."""
 _VERDICT, _ALARM = "verdict", "alarm"
-_BEATS_TO_BE_SILENT = 5
+_BEATS_TO_BE_SILENT = 3
 
 
 @dataclass(frozen=True)
