@@ -33,12 +33,13 @@ def _build_tokens(folder: Path, *kinds: str) -> Path:
 
     notes = write_invented(folder / "invented", patients=40, seed=3)
     corpus, tokenizer, tokens = (str(folder / name) for name in ("corpus", "tokenizer", "tokens"))
-    # The same patients in each split at every run.
+    # The same patients in each split at every run, and enough of them that every source has some held out.
     key = folder / "key"
     key.write_bytes(b"a key for invented notes, no secret")
     key.chmod(0o600)
     inputs = [argument for kind in kinds for argument in ("--input", f"{kind}:{notes[kind]}")]
-    notemill("corpus", "build", *inputs, "--out", corpus, "--key-file", str(key))
+    shares = ("split.train=0.75", "split.valid=0.15", "split.test=0.1")
+    notemill("corpus", "build", *inputs, "--out", corpus, "--key-file", str(key), *shares)
     notemill("tokenizer", "train", "--corpus", corpus, "--out", tokenizer, "vocab_size=1024")
     notemill("tokens", "build", "--corpus", corpus, "--tokenizer", tokenizer, "--out", tokens)
     return Path(tokens)

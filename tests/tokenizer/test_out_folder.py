@@ -29,7 +29,8 @@ VERBS: dict[str, Callable[[Path, Path, Path], object]] = {
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_folder_of_something_else_is_refused_and_left_alone(verb, corpus, trained, tmp_path):
     out = tmp_path / "home"
-    out.mkdir(mode=0o755)
+    out.mkdir()
+    out.chmod(0o755)
     (out / "thesis.docx").write_text("mine")
     with pytest.raises(NotemillError, match=r"home is not empty and holds no (tokenizer|tokens); name another folder"):
         VERBS[verb](corpus, trained, out)
