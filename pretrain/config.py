@@ -43,6 +43,8 @@ class ModelConfig:
     """Attention heads; divides hidden_size."""
     ffn_hidden_size: int | None = None
     """Width of the feed-forward layer; 4 x hidden_size when not given."""
+    activation: Literal["gelu", "gelu_tanh"] = "gelu"
+    """GELU by the error function, or by tanh as Megatron-LM's fused kernels compute it; in layers and head alike."""
     max_position_embeddings: int | None = None
     """Positions the embedding holds; train.seq_len when not given."""
     hidden_dropout: float = 0.1

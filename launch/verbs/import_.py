@@ -1,10 +1,11 @@
-"""`notemill import`: from a published Hugging Face folder to a checkpoint that training starts from."""
+"""`notemill import`: from a published model to a checkpoint that training starts from."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from launch.errors import NotemillError
 from launch.verbs.examples import examples
 
 LONGEST_INPUT = 65_536
@@ -16,16 +17,25 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "notemill import --hf gatortron-base --out base",
             "notemill import --hf gatortron-base --out base --tokenizer tokenizer --max-positions 1024",
+            "notemill import --megatron-lm bert_345m --vocab vocab.txt --out base",
             "notemill train --config base/config.yaml data.path=tokens run.dir=run train.lr=5e-5",
         ),
     )(import_)
 
 
 def import_(
-    hf: Annotated[
-        Path, typer.Option(help="A megatron-bert folder: config.json, weights and tokenizer.", metavar="DIR")
-    ],
     out: Annotated[Path, typer.Option(help="The checkpoint folder to write.", metavar="DIR")],
+    hf: Annotated[
+        Path | None, typer.Option(help="A megatron-bert folder: config.json, weights and tokenizer.", metavar="DIR")
+    ] = None,
+    megatron_lm: Annotated[
+        Path | None,
+        typer.Option(help="Instead, a BERT checkpoint of Megatron-LM: mp_rank_XX/model_optim_rng.pt.", metavar="DIR"),
+    ] = None,
+    vocab: Annotated[
+        Path | None,
+        typer.Option(help="The model's vocab.txt, where its folder holds no tokenizer.", metavar="FILE"),
+    ] = None,
     tokenizer: Annotated[
         Path | None,
         typer.Option(
@@ -47,4 +57,16 @@ def import_(
     from pretrain.huggingface.importing import import_model
     from tokenizer.importing import ImportConfig
 
-    import_model(hf, out, tokenizer, max_positions, load_config(ImportConfig, None, settings or ()))
+    if (hf is None) == (megatron_lm is None):
+        raise NotemillError("give either --hf or --megatron-lm, the folder of the model that is to be imported.")
+    folder = hf or megatron_lm
+    assert folder is not None
+    import_model(
+        folder,
+        out,
+        tokenizer,
+        max_positions,
+        load_config(ImportConfig, None, settings or ()),
+        form="huggingface" if hf else "megatron-lm",
+        vocab=vocab,
+    )

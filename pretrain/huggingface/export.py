@@ -7,7 +7,6 @@ measured and is within tolerance.
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from data_pipeline.files import make_private_folder, read_json, sha256_file, sha256_json, write_json, write_text
 from launch.console import say
@@ -91,9 +90,11 @@ def _write_folder(
 
     from pretrain.engines.build import load_model
     from pretrain.huggingface.parity import TOLERANCE, exported_model, measure_parity
+    from pretrain.huggingface.shape import to_huggingface_config
     from pretrain.huggingface.weights import to_huggingface
     from pretrain.model.build import build_model
 
+    tokenizer = checkpoint / "tokenizer"
     config = _on_one_process(trained)
     chunk = build_model(config, vocab_size, torch.device("cpu"))[0]
     load_model(engine, checkpoint / "weights", chunk)
@@ -103,13 +104,19 @@ def _write_folder(
         num_heads=config.model.num_attention_heads,
     )
     with torch.device("meta"):
-        model = MegatronBertForPreTraining(_huggingface_config(checkpoint, trained, vocab_size))
+        model = MegatronBertForPreTraining(
+            to_huggingface_config(
+                trained.model,
+                vocab_size=vocab_size,
+                positions=config.max_position_embeddings,
+                ffn_width=config.ffn_hidden_size,
+                pad_id=special_ids(load_tokenizer(tokenizer), read_tokenizer_manifest(tokenizer))["pad"],
+            )
+        )
     model.load_state_dict(weights, strict=True, assign=True)
     model.tie_weights()
     model.save_pretrained(folder)
-    shutil.copytree(
-        checkpoint / "tokenizer", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json", "report.*")
-    )
+    shutil.copytree(tokenizer, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json", "report.*"))
     for path in folder.iterdir():
         path.chmod(0o600)
     parity = measure_parity(
@@ -126,28 +133,3 @@ def _write_folder(
 def _hash_of_files(folder: Path) -> str:
     """One hash of the names and bytes of a folder's files."""
     return sha256_json([[path.name, sha256_file(path)] for path in sorted(folder.glob("*")) if path.is_file()])
-
-
-def _huggingface_config(checkpoint: Path, config: PretrainConfig, vocab_size: int) -> Any:
-    from transformers import MegatronBertConfig
-
-    from pretrain.model.bert import NUM_TOKEN_TYPES
-
-    folder = checkpoint / "tokenizer"
-    ids = special_ids(load_tokenizer(folder), read_tokenizer_manifest(folder))
-    return MegatronBertConfig(
-        vocab_size=vocab_size,
-        hidden_size=config.model.hidden_size,
-        num_hidden_layers=config.model.num_layers,
-        num_attention_heads=config.model.num_attention_heads,
-        intermediate_size=config.ffn_hidden_size,
-        hidden_act="gelu",
-        hidden_dropout_prob=config.model.hidden_dropout,
-        attention_probs_dropout_prob=config.model.attention_dropout,
-        max_position_embeddings=config.max_position_embeddings,
-        type_vocab_size=NUM_TOKEN_TYPES,
-        initializer_range=config.model.init_std,
-        layer_norm_eps=config.model.layernorm_epsilon,
-        pad_token_id=ids["pad"],
-        tie_word_embeddings=True,
-    )

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import yaml
 
@@ -29,9 +29,12 @@ from tokenizer.importing import ImportConfig, import_tokenizer
 if TYPE_CHECKING:
     import torch
 
+    from pretrain.huggingface.encoder import Encoder, Published
     from pretrain.huggingface.remap import RowPlan
-    from pretrain.huggingface.source import Encoder, HuggingFaceModel
     from pretrain.model.bert import MegatronBert
+
+
+_TAKEN = "{} is there already and not empty; choose another --out."
 
 
 class Origin(TypedDict):
@@ -53,32 +56,36 @@ class Origin(TypedDict):
 
 
 def import_model(
-    hf: Path,
+    folder: Path,
     out: Path,
     tokenizer: Path | None = None,
     max_positions: int | None = None,
     tokenizer_settings: ImportConfig | None = None,
+    *,
+    form: Literal["huggingface", "megatron-lm"] = "huggingface",
+    vocab: Path | None = None,
 ) -> Path:
-    """Write the checkpoint `out` from the Hugging Face folder `hf`; gives `out`.
+    """Write the checkpoint `out` from a published model; gives `out`.
 
-    Without `tokenizer` the folder's own goes on, which `tokenizer_settings` says how to read. Raises NotemillError for
-    no megatron-bert, a tokenizer that does not belong to it, fewer positions than it has, or a taken `out`.
+    `vocab` is the model's own vocabulary where it lies elsewhere than in `folder`. Without `tokenizer` that one goes
+    on, which `tokenizer_settings` says how to read. Raises NotemillError for no megatron-bert, a tokenizer that does
+    not belong to it, fewer positions than it has, or a taken `out`.
     """
+    _require_free(out)
     from pretrain import megatron_on_cpu
 
     megatron_on_cpu.quieten()
     megatron_on_cpu.install()
     from pretrain.huggingface.positions import require_no_cut
     from pretrain.huggingface.remap import Pieces, plan_rows
-    from pretrain.huggingface.source import read_model
     from pretrain.parallel import distributed
 
-    source = read_model(hf)
+    source = _read(folder, form)
     encoder = source.encoder
     positions = max_positions or encoder.positions
     require_no_cut(encoder.positions, positions)
     settings = replace(tokenizer_settings or ImportConfig(), model_max_length=positions)
-    with _tokenizers(hf, tokenizer, settings) as (old, new):
+    with _tokenizers(vocab or folder, tokenizer, settings) as (old, new):
         plan = plan_rows(Pieces.from_folder(old), encoder.vocab_size, Pieces.from_folder(new))
         fingerprint = read_tokenizer_manifest(new)["fingerprint"]
         if _is_there(out, encoder.sha256, fingerprint, positions):
@@ -89,7 +96,7 @@ def import_model(
             chunk, parity = _build(source)
             chunk = _grow(chunk, encoder, plan, positions)
             origin = Origin(
-                name=hf.resolve().name,
+                name=folder.resolve().name,
                 sha256=encoder.sha256,
                 initialised=encoder.missing,
                 old_vocab_size=encoder.vocab_size,
@@ -127,19 +134,44 @@ def told(origin: Origin, vocab_size: int) -> list[str]:
     return lines
 
 
+def _read(folder: Path, form: str) -> "Published":
+    from pretrain.huggingface.encoder import Published
+    from pretrain.huggingface.megatron_lm import read_megatron_lm
+    from pretrain.huggingface.shape import to_huggingface_config
+    from pretrain.huggingface.source import read_model
+
+    if form == "huggingface":
+        return read_model(folder)
+    encoder = read_megatron_lm(folder)
+    width = encoder.model.ffn_hidden_size
+    assert width is not None, "a model that is there says how wide it is"
+    config = to_huggingface_config(
+        encoder.model, vocab_size=encoder.vocab_size, positions=encoder.positions, ffn_width=width, pad_id=0
+    )
+    return Published(encoder, config, {})
+
+
+def _require_free(out: Path) -> None:
+    """Raise NotemillError where `out` is anything but new, empty or a checkpoint."""
+    from pretrain.checkpoint.info import MARKER
+
+    if out.exists() and not (out / MARKER).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise NotemillError(_TAKEN.format(out))
+
+
 @contextmanager
-def _tokenizers(hf: Path, chosen: Path | None, settings: ImportConfig) -> Iterator[tuple[Path, Path]]:
+def _tokenizers(own: Path, chosen: Path | None, settings: ImportConfig) -> Iterator[tuple[Path, Path]]:
     """Folders of the model's own tokenizer, nothing added, and of the one to go on with."""
     with tempfile.TemporaryDirectory(prefix="notemill-") as temporary:
         old, new = Path(temporary) / "old", chosen or Path(temporary) / "new"
-        bare = import_tokenizer(hf, old, replace(settings, placeholders=False, vocab_multiple=1))
+        bare = import_tokenizer(own, old, replace(settings, placeholders=False, vocab_multiple=1))
         if chosen is None:
-            import_tokenizer(hf / bare["config"]["source"], new, settings)
+            import_tokenizer(own if own.is_file() else own / bare["config"]["source"], new, settings)
         yield old, new
 
 
 def _is_there(out: Path, sha256: str, fingerprint: str, positions: int) -> bool:
-    """Whether `out` is this import, finished. Raises NotemillError where it is anything else."""
+    """Whether `out` is this import, finished. Raises NotemillError where it is another checkpoint."""
     from pretrain.checkpoint.info import MARKER, read_info
 
     if (out / MARKER).is_file():
@@ -148,8 +180,7 @@ def _is_there(out: Path, sha256: str, fingerprint: str, positions: int) -> bool:
         made_from = (origin.get("sha256"), origin.get("positions"), info.tokenizer_fingerprint, info.has_optimizer)
         if made_from == (sha256, positions, fingerprint, False):
             return True
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise NotemillError(f"{out} is there already and not empty; choose another --out.")
+        raise NotemillError(_TAKEN.format(out))
     return False
 
 
@@ -166,7 +197,7 @@ def _still(model: ModelConfig) -> PretrainConfig:
     return config
 
 
-def _build(source: "HuggingFaceModel") -> "tuple[MegatronBert, dict[str, Any]]":
+def _build(source: "Published") -> "tuple[MegatronBert, dict[str, Any]]":
     """The training model with the published weights, and its parity with transformers' model."""
     import torch
 
@@ -237,13 +268,14 @@ def _save(
 
 
 def _fill(chunk: "MegatronBert", weights: "dict[str, torch.Tensor]") -> None:
-    """Copy weights in; heads that are left out keep their initial values."""
+    """Put weights in, without copies of them; heads that are left out keep their initial values."""
     for name, parameter in chunk.named_parameters():
         if name in weights:
-            parameter.data.copy_(weights[name])
+            assert parameter.shape == weights[name].shape, name
+            parameter.data = weights[name]
 
 
-def _measured_parity(chunk: "MegatronBert", source: "HuggingFaceModel") -> dict[str, Any]:
+def _measured_parity(chunk: "MegatronBert", source: "Published") -> dict[str, Any]:
     """Raises NotemillError where the training model computes something else than transformers does."""
     import torch
     from transformers import MegatronBertForPreTraining

@@ -3,11 +3,10 @@
     config.json
     model.safetensors, or pytorch_model.bin      either may be in parts that an index file names
 
-A reader of another format joins by giving an `Encoder`: everything behind it knows no Hugging Face names.
+megatron_lm.py reads another format; both give an `Encoder`.
 """
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,12 @@ import torch
 from data_pipeline.files import read_json, sha256_file, sha256_json
 from launch.console import say
 from launch.errors import NotemillError
-from pretrain.config import ModelConfig
+from pretrain.huggingface.encoder import Encoder, Published
+from pretrain.huggingface.shape import ACTIVATIONS, from_huggingface_config
 from pretrain.huggingface.weights import TIED, from_huggingface
 from pretrain.model.bert import NUM_TOKEN_TYPES
 
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
-_ERF_GELU = ("gelu", "gelu_python")
 _HEADS = {
     "the pooler": "bert.pooler.",
     "the language-model head": "cls.predictions.",
@@ -30,39 +29,7 @@ _HEADS = {
 _BUFFERS = ("bert.embeddings.position_ids", "bert.embeddings.token_type_ids")
 
 
-@dataclass(frozen=True)
-class Encoder:
-    """A pretrained encoder on its way in, whatever it was read from."""
-
-    model: ModelConfig
-    """Its shape; dropout is what it was trained with, as far as that can run here."""
-    vocab_size: int
-    """Rows of its embedding, which may be more than its tokenizer has pieces."""
-    weights: dict[str, torch.Tensor]
-    """fp32, unsharded, under megatron-core's names; heads in `missing` are left out."""
-    missing: list[str]
-    """Heads that it lacks, in words."""
-    sha256: str
-    """Of the names and bytes of the files it was read from."""
-
-    @property
-    def positions(self) -> int:
-        """Longest input."""
-        return self.weights["embedding.position_embeddings.weight"].shape[0]
-
-
-@dataclass(frozen=True)
-class HuggingFaceModel:
-    """config.json and tensors, under the names of MegatronBertForPreTraining, as they were found."""
-
-    config: Any
-    """A transformers.MegatronBertConfig."""
-    tensors: dict[str, torch.Tensor]
-    """fp32, without second names of tied ones."""
-    encoder: Encoder
-
-
-def read_model(folder: Path) -> HuggingFaceModel:
+def read_model(folder: Path) -> Published:
     """Raises NotemillError for what is no megatron-bert, is damaged, or would not compute what it was trained for."""
     if not folder.is_dir():
         raise NotemillError(f"no folder at {folder}; give --hf a folder with config.json and model.safetensors.")
@@ -72,8 +39,8 @@ def read_model(folder: Path) -> HuggingFaceModel:
     missing = _check_tensors(folder, config, tensors)
     weights = from_huggingface(tensors, num_layers=config.num_hidden_layers, num_heads=config.num_attention_heads)
     names = [[path.name, sha256_file(path)] for path in (folder / "config.json", *files)]
-    encoder = Encoder(_shape(config), config.vocab_size, weights, missing, sha256_json(names))
-    return HuggingFaceModel(config, tensors, encoder)
+    encoder = Encoder(from_huggingface_config(config), config.vocab_size, weights, missing, sha256_json(names))
+    return Published(encoder, config, tensors)
 
 
 # config.json
@@ -98,7 +65,7 @@ def _read_config(folder: Path) -> Any:
     surprises = [
         f"{key} is {json.dumps(value)} and must be {wanted}"
         for key, value, holds, wanted in (
-            ("hidden_act", config.hidden_act, config.hidden_act in _ERF_GELU, '"gelu", the erf form'),
+            ("hidden_act", config.hidden_act, config.hidden_act in ACTIVATIONS, "a GELU"),
             ("is_decoder", config.is_decoder, not config.is_decoder, "false"),
             ("tie_word_embeddings", config.tie_word_embeddings, config.tie_word_embeddings, "true"),
             ("type_vocab_size", config.type_vocab_size, config.type_vocab_size == NUM_TOKEN_TYPES, NUM_TOKEN_TYPES),
@@ -117,21 +84,6 @@ def _read_config(folder: Path) -> Any:
             "checkpoint."
         )
     return config
-
-
-def _shape(config: Any) -> ModelConfig:
-    return ModelConfig(
-        num_layers=config.num_hidden_layers,
-        hidden_size=config.hidden_size,
-        num_attention_heads=config.num_attention_heads,
-        ffn_hidden_size=config.intermediate_size,
-        max_position_embeddings=config.max_position_embeddings,
-        hidden_dropout=float(config.hidden_dropout_prob),
-        # Published models say 0.1, and on CUDA packed attention has none.
-        attention_dropout=0.0,
-        init_std=config.initializer_range,
-        layernorm_epsilon=config.layer_norm_eps,
-    )
 
 
 # tensors

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from megatron.core import tensor_parallel
 from megatron.core.models.common.embeddings.language_model_embedding import LanguageModelEmbedding
 from megatron.core.models.common.language_module.language_module import LanguageModule
@@ -46,17 +45,18 @@ class LayerNorm(torch.nn.LayerNorm):
 
 
 class MlmTransform(torch.nn.Module):
-    """Dense, erf GELU, layer norm: what stands before the tied decoder. Runs on gathered, selected positions."""
+    """Dense, GELU, layer norm: what stands before the tied decoder. Runs on gathered, selected positions."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
+        self.activation = config.activation_func
         self.dense = torch.nn.Linear(config.hidden_size, config.hidden_size, dtype=config.params_dtype)
         self.layer_norm = torch.nn.LayerNorm(
             config.hidden_size, eps=config.layernorm_epsilon, dtype=config.params_dtype
         )
 
     def forward(self, hidden_MH: torch.Tensor) -> torch.Tensor:
-        return self.layer_norm(F.gelu(self.dense(hidden_MH)))
+        return self.layer_norm(self.activation(self.dense(hidden_MH)))
 
 
 class LastLayer(TransformerLayer):

@@ -3,13 +3,13 @@
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from megatron.core import parallel_state
 from megatron.core.transformer.transformer_config import TransformerConfig
 
 from pretrain.config import PretrainConfig
 from pretrain.model.bert import MegatronBert
 from pretrain.model.initialise import initialise
+from pretrain.model.pointwise import ACTIVATIONS
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 """What parameters and activations are kept in, by `train.precision`."""
@@ -39,8 +39,8 @@ def transformer_config(config: PretrainConfig) -> TransformerConfig:
         attention_dropout=model.attention_dropout,
         layernorm_epsilon=model.layernorm_epsilon,
         init_method_std=model.init_std,
-        activation_func=F.gelu,
-        # Fused, the layers' GELU would be the tanh form while the head keeps erf: no Hugging Face model matches that.
+        activation_func=ACTIVATIONS[model.activation],
+        # Fused, the layers' GELU would be the tanh form whatever the head has; pointwise.FeedForward fuses both forms.
         bias_activation_fusion=False,
         bias_dropout_fusion=torch.cuda.is_available() if model.compile is None else model.compile,
         masked_softmax_fusion=False,

@@ -59,19 +59,35 @@ def _bias_add(output_and_bias: tuple[torch.Tensor, torch.Tensor], residual: torc
 
 
 class FeedForward(MLP):
-    """megatron-core's feed-forward block with erf GELU, whose own fusion has the tanh form."""
+    """megatron-core's feed-forward block, whose own fusion has GELU in its tanh form only."""
 
     def forward(
         self, hidden_states: torch.Tensor, per_token_scale: torch.Tensor | None = None, **_: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
         inner, bias = self.linear_fc1(hidden_states)
-        function = _compiled(_bias_gelu) if self.config.bias_dropout_fusion else _bias_gelu
+        function = _BIASED[self.config.activation_func]
+        if self.config.bias_dropout_fusion:
+            function = _compiled(function)
         output, output_bias = self.linear_fc2(function(inner, bias))
         return output, output_bias
 
 
+def gelu_tanh(x: torch.Tensor) -> torch.Tensor:
+    """Hendrycks and Gimpel's approximation (2016), transformers' gelu_pytorch_tanh."""
+    return F.gelu(x, approximate="tanh")
+
+
 def _bias_gelu(inner: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     return F.gelu(inner + bias)
+
+
+def _bias_gelu_tanh(inner: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    return gelu_tanh(inner + bias)
+
+
+ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"gelu": F.gelu, "gelu_tanh": gelu_tanh}
+"""By `model.activation`."""
+_BIASED = {F.gelu: _bias_gelu, gelu_tanh: _bias_gelu_tanh}
 
 
 @lru_cache
