@@ -5,8 +5,9 @@ measured and is within tolerance.
 """
 
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from data_pipeline.files import make_private_folder, read_json, sha256_file, sha256_json, write_json, write_text
 from launch.console import say
@@ -14,15 +15,34 @@ from launch.errors import NotemillError
 from pretrain.config import EngineConfig, ParallelConfig, PretrainConfig, load_pretrain_config
 from tokenizer.folder import load_tokenizer, read_tokenizer_manifest, special_ids
 
+if TYPE_CHECKING:
+    import torch
+
+    from pretrain.huggingface.parity import Piece
+
 PARITY = "parity.json"
+LARGEST_FILE = "5GB"
+"""Larger models are saved in parts."""
 
 
-def export(checkpoint: Path, out: Path) -> Path:
+@dataclass(frozen=True)
+class ExportForm:
+    """How weights are saved."""
+
+    dtype: Literal["fp32", "bf16"] = "fp32"
+    vocab_size: int | None = None
+    """Rows of the embedding, from the tokenizer's pieces upwards; as trained when None. Rows beyond those trained are
+    zeros that the language-model head never chooses."""
+
+
+def export(checkpoint: Path, out: Path, form: ExportForm | None = None) -> Path:
     """Write `out` from `checkpoint`. Raises NotemillError for no checkpoint, a taken `out`, or parity out of bounds."""
+    form = form or ExportForm()
     if not checkpoint.is_dir():
         raise NotemillError(f"no checkpoint at {checkpoint}; name a folder such as RUN/checkpoints/step-00001000.")
     weights_sha256 = _hash_of_files(checkpoint / "weights")
-    if (out / PARITY).is_file() and read_json(out / PARITY, "parity").get("weights_sha256") == weights_sha256:
+    made_from = {"weights_sha256": weights_sha256, "form": asdict(form)}
+    if (out / PARITY).is_file() and made_from.items() <= read_json(out / PARITY, "parity").items():
         say(f"{out} holds this checkpoint already")
         return out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -49,8 +69,8 @@ def export(checkpoint: Path, out: Path) -> Path:
     try:
         shutil.rmtree(partial, ignore_errors=True)
         make_private_folder(partial)
-        parity = _write_folder(checkpoint, info.engine, trained, info.vocab_size, partial)
-        write_json(partial / PARITY, {**parity, "weights_sha256": weights_sha256})
+        parity = _write_folder(checkpoint, info.engine, trained, info.vocab_size, form, partial)
+        write_json(partial / PARITY, parity | made_from)
         from pretrain.huggingface.model_card import model_card
 
         write_text(partial / "README.md", model_card(trained, info, parity))
@@ -83,51 +103,102 @@ def _on_one_process(trained: PretrainConfig) -> PretrainConfig:
 
 
 def _write_folder(
-    checkpoint: Path, engine: str, trained: PretrainConfig, vocab_size: int, folder: Path
-) -> dict[str, float]:
+    checkpoint: Path, engine: str, trained: PretrainConfig, vocab_size: int, form: ExportForm, folder: Path
+) -> dict[str, Any]:
+    """Everything but the card, with one model in memory at a time; gives what goes into parity.json."""
     import torch
-    from transformers import MegatronBertForPreTraining
 
     from pretrain.engines.build import load_model
-    from pretrain.huggingface.parity import TOLERANCE, exported_model, measure_parity
-    from pretrain.huggingface.shape import to_huggingface_config
-    from pretrain.huggingface.weights import to_huggingface
+    from pretrain.huggingface.parity import TOLERANCE, exported_model, measure_parity, training_logits
     from pretrain.model.build import build_model
 
-    tokenizer = checkpoint / "tokenizer"
-    config = _on_one_process(trained)
+    tokenizer, config = checkpoint / "tokenizer", _on_one_process(trained)
+    rows = _rows(form, vocab_size, tokenizer)
+    text, pieces = _pieces(trained, tokenizer, vocab_size)
     chunk = build_model(config, vocab_size, torch.device("cpu"))[0]
     load_model(engine, checkpoint / "weights", chunk)
-    weights = to_huggingface(
-        dict(chunk.named_parameters()),
-        num_layers=config.model.num_layers,
-        num_heads=config.model.num_attention_heads,
-    )
-    with torch.device("meta"):
-        model = MegatronBertForPreTraining(
-            to_huggingface_config(
-                trained.model,
-                vocab_size=vocab_size,
-                positions=config.max_position_embeddings,
-                ffn_width=config.ffn_hidden_size,
-                pad_id=special_ids(load_tokenizer(tokenizer), read_tokenizer_manifest(tokenizer))["pad"],
-            )
-        )
-    model.load_state_dict(weights, strict=True, assign=True)
-    model.tie_weights()
-    model.save_pretrained(folder)
+    logits = unrounded = training_logits(chunk, pieces)
+    if form.dtype == "bf16":
+        # Rounding is no fault of the conversion, so it is done before, and told by itself.
+        for parameter in chunk.parameters():
+            parameter.data = parameter.data.bfloat16().float()
+        logits = training_logits(chunk, pieces)
+    weights = {name: parameter.data for name, parameter in chunk.named_parameters()}
+    del chunk
+    _save(weights, trained, rows, form, tokenizer, folder)
     shutil.copytree(tokenizer, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json", "report.*"))
     for path in folder.iterdir():
         path.chmod(0o600)
-    parity = measure_parity(
-        chunk, exported_model(folder), vocab_size=vocab_size, max_length=config.max_position_embeddings
-    )
+    parity = measure_parity(logits, pieces, exported_model(folder))
     if parity["max_abs_logit_difference"] > TOLERANCE:
         raise NotemillError(
             f"the exported logits differ from the training model's by {parity['max_abs_logit_difference']:.1e}, over "
             f"the tolerance of {TOLERANCE}; nothing was written: please report this with the run's config.yaml."
         )
-    return parity
+    return parity | {
+        "text": text,
+        "max_abs_logit_difference_of_rounding": (logits.words - unrounded.words).abs().max().item(),
+    }
+
+
+def _rows(form: ExportForm, vocab_size: int, tokenizer: Path) -> int:
+    """Rows that the embedding gets. Raises NotemillError where pieces would be left without one."""
+    pieces = load_tokenizer(tokenizer).get_vocab_size(with_added_tokens=True)
+    rows = form.vocab_size or vocab_size
+    if rows < pieces:
+        raise NotemillError(
+            f"--vocab-size {rows} would leave {pieces - rows} of the tokenizer's {pieces} pieces without an embedding; "
+            f"the model was trained with {vocab_size} rows."
+        )
+    return rows
+
+
+def _pieces(trained: PretrainConfig, tokenizer: Path, vocab_size: int) -> "tuple[str, list[Piece]]":
+    """What parity is measured on, in words and in tokens."""
+    from pretrain.huggingface.parity import held_out_pieces, random_pieces
+
+    longest = trained.max_position_embeddings
+    held_out = held_out_pieces(Path(trained.data.path), tokenizer, trained.train.seq_len)
+    if held_out:
+        return "held-out rows and a longest piece of random ids", held_out + random_pieces(vocab_size, longest, 1)
+    return "pieces of random ids", random_pieces(vocab_size, longest)
+
+
+def _save(
+    weights: "dict[str, torch.Tensor]",
+    trained: PretrainConfig,
+    rows: int,
+    form: ExportForm,
+    tokenizer: Path,
+    folder: Path,
+) -> None:
+    """config.json and model.safetensors, in parts where it is large. Empties `weights` as it goes."""
+    import torch
+    from transformers import MegatronBertForPreTraining
+
+    from pretrain.huggingface.shape import to_huggingface_config
+    from pretrain.huggingface.weights import resize_vocabulary, to_huggingface
+
+    model = trained.model
+    renamed = to_huggingface(weights, num_layers=model.num_layers, num_heads=model.num_attention_heads)
+    weights.clear()
+    resize_vocabulary(renamed, rows)
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[form.dtype]
+    for name in renamed:
+        renamed[name] = renamed[name].to(dtype)
+    config = to_huggingface_config(
+        model,
+        vocab_size=rows,
+        positions=trained.max_position_embeddings,
+        ffn_width=trained.ffn_hidden_size,
+        pad_id=special_ids(load_tokenizer(tokenizer), read_tokenizer_manifest(tokenizer))["pad"],
+    )
+    config.dtype = dtype
+    with torch.device("meta"):
+        exported = MegatronBertForPreTraining(config)
+    exported.load_state_dict(renamed, strict=True, assign=True)
+    exported.tie_weights()
+    exported.save_pretrained(folder, max_shard_size=LARGEST_FILE)
 
 
 def _hash_of_files(folder: Path) -> str:

@@ -281,7 +281,7 @@ def _measured_parity(chunk: "MegatronBert", source: "Published") -> dict[str, An
     from transformers import MegatronBertForPreTraining
     from transformers.utils.logging import disable_progress_bar
 
-    from pretrain.huggingface.parity import TOLERANCE, measure_parity
+    from pretrain.huggingface.parity import TOLERANCE, measure_parity, random_pieces, training_logits
     from pretrain.huggingface.weights import to_huggingface
 
     disable_progress_bar()
@@ -296,7 +296,8 @@ def _measured_parity(chunk: "MegatronBert", source: "Published") -> dict[str, An
         dtype=torch.float32,
         attn_implementation="eager",
     )
-    parity = measure_parity(chunk, reference, vocab_size=encoder.vocab_size, max_length=encoder.positions)
+    pieces = random_pieces(encoder.vocab_size, encoder.positions)
+    parity = measure_parity(training_logits(chunk, pieces), pieces, reference)
     # Logits of a trained model may be large, and fp32 keeps seven digits.
     tolerance = TOLERANCE * max(1.0, parity["max_abs_mlm_logit"])
     if parity["max_abs_logit_difference"] > tolerance:

@@ -1,19 +1,38 @@
 """How far the exported model's logits are from the training model's, on the same tokens.
 
-Pieces of seeded random ids and lengths go through the training model in one packed row, as in training, and through
-the Hugging Face model one at a time. Both run in fp32 with the same weights; what remains is the order of sums.
+Pieces of held-out text, masked as in training, go through the training model in one packed row and through the Hugging
+Face model one at a time; where the tokens are not at hand, seeded random ids and lengths do. Both models run in fp32
+with the same weights; what remains is the order of sums. The training model's logits are taken first, so that the two
+models need not be in memory together.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from launch.errors import NotemillError
 from pretrain.data.batch import Batch
 from pretrain.model.bert import MegatronBert
 
 TOLERANCE = 1e-4
 NUM_PIECES = 8
+
+Piece = tuple[torch.Tensor, torch.Tensor]
+"""Ids and token types, [tokens] int64 each."""
+
+
+@dataclass(frozen=True)
+class Logits:
+    """The training model's, of all pieces one after another."""
+
+    words: torch.Tensor
+    """[tokens, vocabulary] fp32."""
+    order: torch.Tensor
+    """[pieces, 2] fp32."""
 
 
 def exported_model(hf_dir: Path) -> Any:
@@ -25,31 +44,66 @@ def exported_model(hf_dir: Path) -> Any:
     )
 
 
+def random_pieces(vocab_size: int, max_length: int, count: int = NUM_PIECES) -> list[Piece]:
+    """Seeded random ids; the longest length is always among them, as its last positions break first."""
+    generator = torch.Generator().manual_seed(0)
+    pieces = []
+    for index in range(count):
+        length = max_length if index == 0 else int(torch.randint(4, max_length + 1, (1,), generator=generator))
+        ids = torch.randint(0, vocab_size, (length,), generator=generator)
+        pieces.append((ids, (torch.arange(length) >= length // 2).long()))
+    return pieces
+
+
+def held_out_pieces(tokens_dir: Path, tokenizer_dir: Path, seq_len: int, count: int = NUM_PIECES) -> list[Piece]:
+    """Masked pieces of held-out rows; none where the tokens are not there, are others' or hold no held-out text."""
+    from pretrain.data.loader import PackedLoader
+
+    try:
+        loader = PackedLoader(tokens_dir, tokenizer_dir, seq_len=seq_len, seed=0)
+    except NotemillError:
+        return []
+    pieces: list[Piece] = []
+    for batch in loader.iter_validation(1, 0, 1, max_rows=count):
+        bounds = batch.cu_seqlens.tolist()
+        for begin, end in pairwise(bounds):
+            # The row's padding is a segment as well.
+            if begin < batch.num_real_tokens and len(pieces) < count:
+                pieces.append((batch.input_ids[0, begin:end], batch.token_type_ids[0, begin:end]))
+    return pieces
+
+
 @torch.no_grad()
-def measure_parity(chunk: MegatronBert, reference: Any, *, vocab_size: int, max_length: int) -> dict[str, Any]:
+def training_logits(chunk: MegatronBert, pieces: Sequence[Piece]) -> Logits:
+    """What the training model, whole and in fp32, says of every token of `pieces`."""
+    chunk.eval()
+    words, order = chunk(_as_one_row(pieces))
+    return Logits(words[:, 0], order)
+
+
+@torch.no_grad()
+def measure_parity(ours: Logits, pieces: Sequence[Piece], reference: Any) -> dict[str, Any]:
     """Largest absolute difference of language-model and sentence-order logits, and what it was measured on.
 
-    `reference` is a MegatronBertForPreTraining in fp32 with eager attention.
+    `reference` is a MegatronBertForPreTraining in fp32 with eager attention; its vocabulary may have other padding.
     """
     reference.eval()
-    pieces = _random_pieces(vocab_size, max_length)
-    chunk.eval()
-    lm_logits, order_logits = chunk(_as_one_row(pieces))
-    largest_lm = largest_order = largest = 0.0
+    largest_lm = largest_order = 0.0
     offset = 0
     for index, (ids, types) in enumerate(pieces):
         expected = reference(input_ids=ids[None], token_type_ids=types[None])
-        ours = lm_logits[offset : offset + len(ids), 0]
-        largest_lm = max(largest_lm, (ours - expected.prediction_logits[0]).abs().max().item())
-        order = (order_logits[index] - expected.seq_relationship_logits[0]).abs().max().item()
+        theirs = expected.prediction_logits[0]
+        pieces_of_both = min(theirs.shape[1], ours.words.shape[1])
+        difference = ours.words[offset : offset + len(ids), :pieces_of_both] - theirs[:, :pieces_of_both]
+        largest_lm = max(largest_lm, difference.abs().max().item())
+        order = (ours.order[index] - expected.seq_relationship_logits[0]).abs().max().item()
         largest_order = max(largest_order, order)
-        largest = max(largest, ours.abs().max().item())
         offset += len(ids)
     return {
         "max_abs_logit_difference": max(largest_lm, largest_order),
         "max_abs_mlm_logit_difference": largest_lm,
         "max_abs_sop_logit_difference": largest_order,
-        "max_abs_mlm_logit": largest,
+        "max_abs_mlm_logit": ours.words.abs().max().item(),
         "tolerance": TOLERANCE,
         "pieces": len(pieces),
         "tokens": offset,
@@ -57,18 +111,7 @@ def measure_parity(chunk: MegatronBert, reference: Any, *, vocab_size: int, max_
     }
 
 
-def _random_pieces(vocab_size: int, max_length: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    generator = torch.Generator().manual_seed(0)
-    pieces = []
-    for index in range(NUM_PIECES):
-        # The longest length is always among them: its last positions are trained least and break first.
-        length = max_length if index == 0 else int(torch.randint(4, max_length + 1, (1,), generator=generator))
-        ids = torch.randint(0, vocab_size, (length,), generator=generator)
-        pieces.append((ids, (torch.arange(length) >= length // 2).long()))
-    return pieces
-
-
-def _as_one_row(pieces: list[tuple[torch.Tensor, torch.Tensor]]) -> Batch:
+def _as_one_row(pieces: Sequence[Piece]) -> Batch:
     lengths = torch.tensor([len(ids) for ids, _ in pieces])
     bounds = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])
     total = int(bounds[-1])

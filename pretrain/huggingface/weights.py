@@ -29,6 +29,8 @@ _LAYER = {
     "mlp.linear_fc1": "intermediate.dense",
     "mlp.linear_fc2": "output.dense",
 }
+_NEVER = -1e4
+"""Bias of a row that stands for no piece."""
 TIED = {
     "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
     "cls.predictions.decoder.bias": "cls.predictions.bias",
@@ -37,17 +39,36 @@ TIED = {
 
 
 def to_huggingface(weights: dict[str, torch.Tensor], *, num_layers: int, num_heads: int) -> dict[str, torch.Tensor]:
-    """Unsharded weights under megatron-core's names → under Hugging Face's. Tensors are shared, not copied."""
+    """Unsharded weights under megatron-core's names → under Hugging Face's.
+
+    Tensors are shared but for attention inputs, each of which is taken out of `weights` when its parts are copied.
+    """
     renamed = {hf_name: weights[name] for name, hf_name in _WHOLE_MODEL.items()}
     for layer in range(num_layers):
         source, target = f"encoder.layers.{layer}", f"bert.encoder.layer.{layer}"
         for kind in ("weight", "bias"):
             for name, hf_name in _LAYER.items():
                 renamed[f"{target}.{hf_name}.{kind}"] = weights[f"{source}.{name}.{kind}"]
-            fused = weights[f"{source}.self_attention.linear_qkv.{kind}"]
+            fused = weights.pop(f"{source}.self_attention.linear_qkv.{kind}")
             for hf_name, part in zip(("query", "key", "value"), _split_qkv(fused, num_heads), strict=True):
                 renamed[f"{target}.attention.self.{hf_name}.{kind}"] = part
     return renamed | {tied: renamed[original] for tied, original in TIED.items()}
+
+
+def resize_vocabulary(weights: dict[str, torch.Tensor], rows: int) -> None:
+    """Give the embedding and the decoder's bias, under Hugging Face's names, `rows` rows.
+
+    Rows beyond those that are there are zeros, with a bias that no softmax chooses.
+    """
+    first, bias = "bert.embeddings.word_embeddings.weight", "cls.predictions.bias"
+    missing = rows - len(weights[first])
+    if missing > 0:
+        weights[first] = torch.cat((weights[first], weights[first].new_zeros(missing, weights[first].shape[1])))
+        weights[bias] = torch.cat((weights[bias], weights[bias].new_full((missing,), _NEVER)))
+    elif missing < 0:
+        weights[first], weights[bias] = weights[first][:rows].clone(), weights[bias][:rows].clone()
+    for second, original in TIED.items():
+        weights[second] = weights[original]
 
 
 def from_huggingface(weights: dict[str, torch.Tensor], *, num_layers: int, num_heads: int) -> dict[str, torch.Tensor]:

@@ -40,13 +40,9 @@ def write_megatron_lm(
             chunks = []
             for v in range(virtual):
                 stage = v * pipeline + p
-                ends = (stage == 0, stage == pipeline * virtual - 1)
+                is_last = stage == pipeline * virtual - 1
                 layers = range(stage * each, (stage + 1) * each)
-                chunks.append(
-                    _chunk(
-                        whole, layers, t, tensor, version or 0, is_older, stage == 0, stage == pipeline * virtual - 1
-                    )
-                )
+                chunks.append(_chunk(whole, layers, t, tensor, version or 0, is_older, stage == 0, is_last))
             state: dict[str, object] = {"iteration": 500, "optimizer": {"step": torch.ones(3)}}
             if version is not None:
                 state["checkpoint_version"] = version
