@@ -41,7 +41,7 @@ def make_candidates(
     candidates: list[RelationCandidate] = []
     out_of_reach: list[Relation] = []
     for document in documents:
-        starts = sentence_starts(document.text)
+        starts = list(document.sentences or ()) or sentence_starts(document.text)
         gold: dict[tuple[str, str], str] = {}
         for relation in document.relations:
             gold.setdefault((relation.head, relation.tail), relation.label)

@@ -19,5 +19,5 @@ def score_files(task: Task, gold: str, predictions: Path, split: str | None = No
     if chosen not in dataset.splits:
         raise NotemillError(f"{gold} has no split '{chosen}'; it has {', '.join(dataset.splits)}.")
     examples = dataset.splits[chosen]
-    scores = score(task, examples, read_predictions(task, dataset.format, predictions, examples))
+    scores = score(task, examples, read_predictions(task, dataset.format, predictions, examples, dataset.options))
     return {"task": task, "split": chosen, **scores.to_dict(), "notes": dataset.notes}

@@ -12,7 +12,7 @@ from typing import Any
 
 from data_pipeline.files import make_private_folder, write_text
 from eval.examples import Document, Entity, Example, Relation, Task
-from eval.formats.base import Reading, read_text
+from eval.formats.base import Format, Reading, read_text
 from launch.errors import NotemillError
 
 _ENTITY = re.compile(r"(\S+) (\d+ \d+(?:;\d+ \d+)*)")
@@ -25,7 +25,7 @@ _LEFT = {
 }
 
 
-class Brat:
+class Brat(Format):
     name = "brat"
     tasks: tuple[Task, ...] = ("ner", "re")
     suffixes: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ class Brat:
             annotations = text.with_suffix(".ann")
             if not annotations.is_file():
                 raise NotemillError(f"{text} has no {annotations.name} beside it.")
-            documents.append(_read_document(text.stem, read_text(text), annotations, reading))
+            documents.append(read_brat_document(text, annotations, reading))
         return tuple(documents)
 
     def write(self, folder: Path, examples: Sequence[Example], predictions: Sequence[Document]) -> Path:
@@ -49,7 +49,7 @@ class Brat:
             write_text(out / f"{document.id}.ann", "".join(f"{line}\n" for line in _lines(document)))
         return out
 
-    def read_predictions(self, path: Path, examples: Sequence[Example], task: Task) -> Any:
+    def read_predictions(self, path: Path, examples: Sequence[Example], reading: Reading) -> Any:
         """Predictions are .ann files by document; they are placed in the gold texts, so no .txt is needed."""
         documents = [example for example in examples if isinstance(example, Document)]
         missing = [document.id for document in documents if not (path / f"{document.id}.ann").is_file()]
@@ -58,7 +58,12 @@ class Brat:
                 f"{path} lacks .ann files for {len(missing)} of {len(documents)} documents, the first is "
                 f"'{missing[0]}.ann'; write an empty one where nothing was found."
             )
-        return [_read_document(d.id, d.text, path / f"{d.id}.ann", Reading(task)) for d in documents]
+        return [_read_document(d.id, d.text, path / f"{d.id}.ann", reading) for d in documents]
+
+
+def read_brat_document(text: Path, annotations: Path, reading: Reading) -> Document:
+    """One document of a .txt and an .ann, under the name of the .txt."""
+    return _read_document(text.stem, read_text(text), annotations, reading)
 
 
 def _read_document(key: str, text: str, annotations: Path, reading: Reading) -> Document:

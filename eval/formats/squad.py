@@ -12,11 +12,11 @@ import orjson
 
 from data_pipeline.files import write_json
 from eval.examples import Answer, Example, Question, Task
-from eval.formats.base import Reading, read_text
+from eval.formats.base import Format, Reading, read_text
 from launch.errors import NotemillError
 
 
-class Squad:
+class Squad(Format):
     name = "squad"
     tasks: tuple[Task, ...] = ("mqa",)
     suffixes: tuple[str, ...] = (".json",)
@@ -42,7 +42,7 @@ class Squad:
         write_json(path, predictions)
         return path
 
-    def read_predictions(self, path: Path, examples: Sequence[Example], task: Task) -> Any:
+    def read_predictions(self, path: Path, examples: Sequence[Example], reading: Reading) -> Any:
         content = _load(path)
         return {str(key): str(value) for key, value in content.items()}
 
