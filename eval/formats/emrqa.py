@@ -13,16 +13,14 @@ ACL 2020, https://aclanthology.org/2020.acl-main.410).
 The release has no splits: a seeded fifth of its notes is the test split here, as there.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from data_pipeline.files import write_json
-from eval.examples import Answer, Example, Question, Task
-from eval.formats.base import Format, Reading, find_splits, read_text
+from eval.examples import Answer, Example, Question
+from eval.formats.base import Reading, find_splits
 from eval.formats.places import nearest, squeeze
+from eval.formats.squad import Squad, load_object
 from eval.splits import SPLIT_SEED, divide
 from launch.errors import NotemillError
 
@@ -31,10 +29,8 @@ _FILE = "data.json"
 _TITLES = ("medication", "relations")
 
 
-class EmrQa(Format):
+class EmrQa(Squad):
     name = "emrqa"
-    tasks: tuple[Task, ...] = ("mqa",)
-    suffixes = (".json",)
     options = {"title": ("both", *_TITLES), "answer": ("evidence", "text")}  # noqa: RUF012
 
     def read_splits(self, path: Path, reading: Reading) -> dict[str, tuple[Example, ...]]:
@@ -48,31 +44,13 @@ class EmrQa(Format):
 
     def read(self, path: Path, reading: Reading) -> tuple[Question, ...]:
         try:
-            content = orjson.loads(read_text(path))
-        except orjson.JSONDecodeError:
-            raise NotemillError(f"{path} is not valid JSON.") from None
-        try:
-            return tuple(self._questions(content, reading))
+            return tuple(self._questions(load_object(path), reading))
         except KeyError as error:
             raise NotemillError(f"{path} is not in emrQA's form: {error} is missing.") from None
         except (TypeError, AttributeError, ValueError, IndexError):
             raise NotemillError(
                 f"{path} is not in emrQA's form: data > paragraphs > qas are lists of objects, starts are numbers."
             ) from None
-
-    def write(self, folder: Path, examples: Sequence[Example], predictions: dict[str, str]) -> Path:
-        path = folder / "predictions.json"
-        write_json(path, predictions)
-        return path
-
-    def read_predictions(self, path: Path, examples: Sequence[Example], reading: Reading) -> Any:
-        try:
-            content = orjson.loads(read_text(path))
-        except orjson.JSONDecodeError:
-            raise NotemillError(f"{path} is not valid JSON.") from None
-        if not isinstance(content, dict):
-            raise NotemillError(f"{path} must hold answers by question id.")
-        return {str(key): str(value) for key, value in content.items()}
 
     def _questions(self, content: dict[str, Any], reading: Reading) -> Iterator[Question]:
         title = self.option(reading, "title")

@@ -22,7 +22,7 @@ class Squad(Format):
     suffixes: tuple[str, ...] = (".json",)
 
     def read(self, path: Path, reading: Reading) -> tuple[Question, ...]:
-        content = _load(path)
+        content = load_object(path)
         try:
             return tuple(
                 _question(question, paragraph, f"{article_number}.{number}", reading)
@@ -43,11 +43,12 @@ class Squad(Format):
         return path
 
     def read_predictions(self, path: Path, examples: Sequence[Example], reading: Reading) -> Any:
-        content = _load(path)
+        content = load_object(path)
         return {str(key): str(value) for key, value in content.items()}
 
 
-def _load(path: Path) -> dict[str, Any]:
+def load_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file. Raises NotemillError."""
     try:
         content = orjson.loads(read_text(path))
     except orjson.JSONDecodeError:
