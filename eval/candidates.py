@@ -1,21 +1,34 @@
 """Relation candidates: ordered pairs of mentions that could be related, with the sentences around them as context.
 
 A pair is a candidate when its types are related somewhere in training and its mentions are at most so many sentences
-apart. Gold relations beyond that cannot be found; they are returned to be counted, and score as missed.
+apart. Gold relations beyond that cannot be found; they are returned with the reason, to be counted (eval/reach.py), and
+score as missed.
 """
 
 import bisect
 import re
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from eval.examples import Document, Entity, Relation, RelationCandidate, Span
 
 NO_RELATION = "NONE"
 MAX_CONTEXT = 2000
 """Characters of context beyond which sentences are cut around the two mentions."""
+MOST_APART = 5
+"""Relations further apart than this many sentences are counted together."""
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\[(0-9])|\n\s*\n|\n(?=\s*(?:\d+[.)]|[-*•])\s)")
 _ABBREVIATED = re.compile(r"\b(?:Drs?|Mrs?|Ms|Prof|St|vs|Fig|[A-Z])\.\Z")
 """Full stops that end no sentence: titles, initials."""
+
+
+@dataclass(frozen=True)
+class OutOfReach:
+    """A gold relation that no candidate carries, and why in plain words."""
+
+    document_id: str
+    relation: Relation
+    reason: str
 
 
 def related_types(documents: Sequence[Document]) -> set[tuple[str, str]]:
@@ -31,7 +44,7 @@ def make_candidates(
     documents: Sequence[Document],
     allowed_type_pairs: Collection[tuple[str, str]] | None = None,
     max_sentence_distance: int = 1,
-) -> tuple[list[RelationCandidate], list[Relation]]:
+) -> tuple[list[RelationCandidate], list[OutOfReach]]:
     """Candidates of all documents in order, labelled NO_RELATION where there is none, and gold relations out of reach.
 
     `allowed_type_pairs` holds the (head label, tail label) combinations to pair; without it, those that relations of
@@ -39,7 +52,7 @@ def make_candidates(
     """
     pairs = related_types(documents) if allowed_type_pairs is None else set(allowed_type_pairs)
     candidates: list[RelationCandidate] = []
-    out_of_reach: list[Relation] = []
+    out_of_reach: list[OutOfReach] = []
     for document in documents:
         starts = list(document.sentences or ()) or sentence_starts(document.text)
         gold: dict[tuple[str, str], str] = {}
@@ -56,7 +69,11 @@ def make_candidates(
                 label = gold.get((head.id, tail.id), NO_RELATION)
                 reached.add((head.id, tail.id, label))
                 candidates.append(_candidate(document, head, tail, label, _context(document.text, starts, first, last)))
-        out_of_reach += [r for r in document.relations if (r.head, r.tail, r.label) not in reached]
+        out_of_reach += [
+            OutOfReach(document.id, relation, _reason(document, relation, pairs, starts, max_sentence_distance))
+            for relation in document.relations
+            if (relation.head, relation.tail, relation.label) not in reached
+        ]
     return candidates, out_of_reach
 
 
@@ -64,6 +81,28 @@ def sentence_starts(text: str) -> list[int]:
     """Offsets at which sentences begin, the first being 0."""
     ends = (match for match in _SENTENCE_END.finditer(text) if 0 < match.end() < len(text))
     return [0, *(end.end() for end in ends if not _ABBREVIATED.search(text, max(0, end.start() - 6), end.start()))]
+
+
+def _reason(
+    document: Document,
+    relation: Relation,
+    pairs: Collection[tuple[str, str]],
+    starts: list[int],
+    max_sentence_distance: int,
+) -> str:
+    """Why no candidate carries a gold relation."""
+    entities = {entity.id: entity for entity in document.entities}
+    head, tail = entities.get(relation.head), entities.get(relation.tail)
+    if head is None or tail is None:
+        return "a mention is missing"
+    if head.id == tail.id:
+        return "of a mention with itself"
+    if (head.label, tail.label) not in pairs:
+        return "types never related in training"
+    first, last = _sentences_of(head, tail, starts)
+    if last - first > max_sentence_distance:
+        return f"{min(last - first, MOST_APART)}{'+' * (last - first >= MOST_APART)} sentences apart"
+    return "second label of a pair"
 
 
 def _sentences_of(head: Entity, tail: Entity, starts: list[int]) -> tuple[int, int]:
