@@ -13,14 +13,14 @@ import torch
 from torch import nn
 
 from eval.candidates import NO_RELATION, make_candidates, related_types
-from eval.examples import Dataset, Document, Example, Relation, RelationCandidate, Span
+from eval.examples import MENTION_MARKS, Dataset, Document, Example, Relation, RelationCandidate, Span
 from eval.finetune.batches import Batch, Item
 from eval.finetune.encoder import Pieces, TextEncoder
 from eval.finetune.head import Head, cross_entropy_of, mean_over_pieces, score_layer, wrap
 from eval.finetune.recipe import ReRecipe
 from launch.errors import NotemillError
 
-MARKERS = ("[s1]", "[e1]", "[s2]", "[e2]")
+MARKERS = (*MENTION_MARKS, "[s2]", "[e2]")
 
 
 @dataclass(frozen=True)
