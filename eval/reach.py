@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TypedDict
 
-from eval.candidates import OutOfReach, make_candidates, related_types
+from eval.candidates import OutOfReach, out_of_reach, related_types
 from eval.examples import Dataset, Document
 
 _HEADER = ("split", "relation", "gold", "reached", "out of reach")
@@ -28,8 +28,7 @@ def reach_rows(dataset: Dataset, max_sentence_distance: int) -> list[ReachRow]:
     rows: list[ReachRow] = []
     for split, examples in dataset.splits.items():
         documents = [example for example in examples if isinstance(example, Document)]
-        _, lost = make_candidates(documents, pairs, max_sentence_distance)
-        rows += _rows_of(split, documents, lost)
+        rows += _rows_of(split, documents, out_of_reach(documents, pairs, max_sentence_distance))
     return rows
 
 
