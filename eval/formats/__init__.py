@@ -4,6 +4,7 @@ PATH is a folder with train, dev and test (files, or sub-folders for BRAT), the 
 unpacked, or one file, which is then the test split.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,15 +85,22 @@ def write_predictions(dataset: Dataset, split: str, predictions: Any, out_dir: P
 
 
 def read_predictions(
-    task: Task, format_name: str, path: Path, gold: Sequence[Example], options: Mapping[str, str] | None = None
+    task: Task,
+    format_name: str,
+    path: Path,
+    gold: Sequence[Example],
+    options: Mapping[str, str] | None = None,
+    notes: Counter[str] | None = None,
 ) -> Any:
     """Read predictions for `gold` in a format, as `write_predictions` or another tool wrote them.
 
-    `options` are those the gold was read with (`Dataset.options`).
+    `options` are those the gold was read with (`Dataset.options`); `notes` counts what could not be represented.
     """
     if not path.exists():
         raise NotemillError(f"no predictions at {path}.")
-    return _format(task, format_name).read_predictions(path, gold, Reading(task, options=options or {}))
+    return _format(task, format_name).read_predictions(
+        path, gold, Reading(task, {}, options or {}, Counter() if notes is None else notes)
+    )
 
 
 def _format(task: Task, name: str) -> Format:

@@ -96,7 +96,7 @@ class Concepts2010(Released):
             if reading.task == "ner":
                 predicted.append(_document(note, _concepts(note, file, reading), ()))
             else:
-                relations = _relations(note, document.entities, file, reading)
+                relations = _relations(note, document.entities, file, reading, predicted=True)
                 predicted.append(_document(note, document.entities, relations))
         return predicted
 
@@ -176,7 +176,10 @@ def _concepts(note: _Note, path: Path, reading: Reading) -> list[Entity]:
     return list(entities.values())
 
 
-def _relations(note: _Note, entities: Sequence[Entity], path: Path, reading: Reading) -> list[Relation]:
+def _relations(
+    note: _Note, entities: Sequence[Entity], path: Path, reading: Reading, predicted: bool = False
+) -> list[Relation]:
+    """Relations of `entities`; a predicted one of something else stays, to be scored as wrong."""
     if not path.is_file():
         return []
     by_span: dict[Span, list[Entity]] = {}
@@ -186,11 +189,13 @@ def _relations(note: _Note, entities: Sequence[Entity], path: Path, reading: Rea
     for number, match in _rows(path, _RELATION, 'c="…" line:word line:word||r="…"||c="…" line:word line:word'):
         label = match[6]
         types = _TYPES_OF.get(label[:2], ())
-        head = _concept_at(by_span, _span(note, path, number, match.groups()[1:5]), types)
-        tail = _concept_at(by_span, _span(note, path, number, match.groups()[7:11]), types)
+        places = [_span(note, path, number, match.groups()[first : first + 4]) for first in (1, 7)]
+        head, tail = (_concept_at(by_span, place, types) for place in places)
         if head is None or tail is None:
-            reading.notes["relations without both concepts left"] += 1
-            continue
+            reading.notes[f"relations without both concepts {'counted as wrong' if predicted else 'left'}"] += 1
+            if not predicted:
+                continue
+            head, tail = head or f"no concept at {places[0]}", tail or f"no concept at {places[1]}"
         key = label, head, tail
         if key in relations:
             reading.notes["relations given twice, left once"] += 1

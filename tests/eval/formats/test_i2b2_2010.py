@@ -5,6 +5,7 @@ import pytest
 from eval.candidates import make_candidates
 from eval.examples import Entity
 from eval.formats import load_dataset, read_predictions, write_predictions
+from eval.score_files import score_files
 from launch.errors import NotemillError
 from tests.eval.formats import releases
 
@@ -97,6 +98,15 @@ def test_predictions_need_not_be_in_folders(tmp_path):
     releases.put(tmp_path / "other" / "1.rel", releases.REL_2010)
     (predicted,) = read_predictions("re", "i2b2_2010", tmp_path / "other", gold)
     assert predicted.relations == gold[0].relations
+
+
+def test_a_predicted_relation_of_no_concept_is_wrong_and_counted(tmp_path):
+    read(tmp_path, "re", rel=releases.REL_2010)
+    stray = 'c="he denies" 3:0 3:1||r="TrAP"||c="chest pain" 3:2 3:3\n'
+    releases.put(tmp_path / "other" / "1.rel", releases.REL_2010 + stray)
+    scores = score_files("re", f"i2b2_2010:{tmp_path / '1.con'}", tmp_path / "other")
+    assert (scores["metrics"]["precision"], scores["metrics"]["recall"]) == (pytest.approx(2 / 3), 1.0)
+    assert scores["notes"] == {"predictions: relations without both concepts counted as wrong": 1}
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,14 @@ def test_2014_offsets_may_count_carriage_returns(tmp_path):
     assert (surfaces(document), document.text, dataset.notes) == (["Ōta-Smith"], text, {})
 
 
+def test_text_may_be_escaped_instead_of_cdata(tmp_path):
+    content = releases.xml_2014().replace("<![CDATA[", "").replace("]]>", "")
+    content = content.replace("<seen> at Cape & Cod, age", "&lt;seen&gt; at Cape &#38; Cod, age")
+    dataset, (document,) = read(tmp_path, "i2b2_2014", content)
+    assert (document.text, dataset.notes) == (releases.TEXT_2014, {})
+    assert surfaces(document) == ["2067-05-03", "Ōta-Smith", "Cape & Cod", "71"]
+
+
 def test_2012_attributes_go_into_predictions(tmp_path):
     dataset, (document,) = read(tmp_path, "i2b2_2012", releases.xml_2012())
     out = write_predictions(dataset, "test", [document], tmp_path / "out")
