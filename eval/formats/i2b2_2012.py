@@ -44,8 +44,10 @@ class Temporal2012(Released):
 
     def choose(self, files: list[Path]) -> list[Path]:
         """The test release holds each note merged, unmerged and in other forms; the merged one is gold."""
-        merged = {file.name for file in files if file.parent.name == "merged_xml"}
-        return [file for file in files if file.parent.name == "merged_xml" or file.name not in merged]
+        merged = {(file.parent.parent, file.name) for file in files if file.parent.name == "merged_xml"}
+        return [
+            file for file in files if file.parent.name == "merged_xml" or (file.parent.parent, file.name) not in merged
+        ]
 
     def read(self, path: Path, reading: Reading) -> tuple[Example, ...]:
         tagged = read_tagged(path, reading)

@@ -24,7 +24,7 @@ class Drugs2018(Brat):
         bare = [text for text in files_below(path, ["*.txt"]) if text.stem not in annotated]
         reading.notes["texts without annotations left"] += len(bare)
         splits: dict[str, tuple[Example, ...]] = {}
-        for split, members in divide(path, files, SPLIT_MARKS, reading).items():
+        for split, members in divide(path, files, SPLIT_MARKS, reading, by_folder=True).items():
             require_one_each(split, members)
             splits[split] = tuple(_document(file, reading) for file in members)
         return splits

@@ -15,8 +15,8 @@ from launch.errors import NotemillError
 
 SPLIT_MARKS = {
     "test": r"(?<![a-z])test|testset|testing",
-    "dev": r"(?<![a-z])dev|develop|(?<![a-z])valid|(?<![a-z])val(?![a-z])",
-    "train": r"train",
+    "dev": r"(?<![a-z])dev(?![a-z])|devel|(?<![a-z])valid|(?<![a-z])val(?![a-z])",
+    "train": r"(?<![a-z])train|trainset|training",
 }
 """What in a folder's or file's name tells its split."""
 
@@ -28,7 +28,7 @@ class Released(Format):
     """Globs of the files that are read, below any folder."""
     marks: Mapping[str, str] = SPLIT_MARKS
     one_each = True
-    """Whether a document may come from one file of a split only."""
+    """Whether a file is one document, whose name then tells nothing of its split and comes once in it."""
 
     def read_splits(self, path: Path, reading: Reading) -> dict[str, tuple[Example, ...]]:
         """Every split's files, read one after another. Raises NotemillError where there are none."""
@@ -46,7 +46,7 @@ class Released(Format):
         if not files:
             wanted = " or ".join(self.patterns)
             raise NotemillError(f"{path} holds no file {wanted}; give the folder into which {self.name} was unpacked.")
-        found = divide(path, files, self.marks, reading)
+        found = divide(path, files, self.marks, reading, by_folder=self.one_each)
         if self.one_each:
             for split, members in found.items():
                 require_one_each(split, members)
@@ -67,12 +67,18 @@ def files_below(root: Path, patterns: Iterable[str]) -> list[Path]:
     return sorted(file for file in found if not _is_left_over(file.relative_to(root)))
 
 
-def divide(root: Path, files: Sequence[Path], marks: Mapping[str, str], reading: Reading) -> dict[str, list[Path]]:
-    """`files` by split. Where no name tells one, all are the test split; files beside named splits are counted."""
+def divide(
+    root: Path, files: Sequence[Path], marks: Mapping[str, str], reading: Reading, by_folder: bool
+) -> dict[str, list[Path]]:
+    """`files` by split, as folders and, unless `by_folder`, their own names tell it.
+
+    Where no name tells one, all are the test split; files beside named splits are counted.
+    """
     found: dict[str, list[Path]] = {}
     unnamed = []
     for file in files:
-        split = _split_of(file.relative_to(root), marks)
+        relative = file.relative_to(root)
+        split = _split_of(relative.parent.parts if by_folder else relative.parts, marks)
         if split is None:
             unnamed.append(file)
         else:
@@ -113,8 +119,8 @@ def require_predictions(path: Path, documents: Sequence[Document], files: Sequen
         )
 
 
-def _split_of(relative: Path, marks: Mapping[str, str]) -> str | None:
-    for part in reversed(relative.parts):
+def _split_of(parts: Sequence[str], marks: Mapping[str, str]) -> str | None:
+    for part in reversed(parts):
         for split, mark in marks.items():
             if re.search(mark, part, re.IGNORECASE):
                 return split

@@ -3,8 +3,10 @@
 import pytest
 
 from eval.clusters import cluster_of
-from eval.examples import Document
+from eval.examples import Document, Entity
 from eval.formats import load_dataset, read_predictions, write_predictions
+from eval.formats.base import Reading
+from eval.formats.releases import SPLIT_MARKS, divide
 from eval.score_files import score_files
 from eval.scorers import score
 from eval.splits import complete_splits
@@ -97,6 +99,46 @@ def test_documents_come_back_equal(tmp_path, task, name):
         assert [(e.label, e.spans, e.attributes) for e in ours.entities] == [
             (e.label, e.spans, e.attributes) for e in theirs.entities
         ]
+
+
+@pytest.mark.parametrize(("name", "query"), [form[1:3] for form in FORMS if form[0] == "ner"])
+def test_what_a_model_knows_of_mentions_is_enough_to_write_them(tmp_path, name, query):
+    spec = f"{name}:{getattr(releases, name)(tmp_path / 'release')}{query}"
+    dataset = load_dataset("ner", spec)
+    predictions = []
+    for document in dataset.splits["test"]:
+        entities = [Entity(f"T{number}", e.label, e.spans) for number, e in enumerate(document.entities, start=1)]
+        predictions.append(Document(document.id, document.text, tuple(entities), (), document.tokens))
+    path = write_predictions(dataset, "test", predictions, tmp_path / "out")
+    assert score_files("ner", spec, path)["metrics"]["strict_f1"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("concept_assertion_relation_training_data/beth/concept/a", "train"),
+        ("reference_standard_for_test_data/concepts/a", "test"),
+        ("2014_training-PHI-Gold-Set1/a", "train"),
+        ("testing-PHI-Gold-fixed/a", "test"),
+        ("CDR_Data/CDR_DevelopmentSet.PubTator.txt", "dev"),
+        ("NCBItrainset_corpus.txt", "train"),
+        ("NCBItestset_corpus.txt", "test"),
+        ("NCBIdevelopset_corpus.txt", "dev"),
+        ("test_data/training_20180910/a", "train"),
+        ("mli_dev_v1.jsonl", "dev"),
+        ("constraints/latest/devices/values", None),
+    ],
+)
+def test_names_that_publishers_give_to_splits(tmp_path, name, split):
+    known = tmp_path / "test" / "known"
+    found = divide(tmp_path, [tmp_path / name, known], SPLIT_MARKS, Reading("ner"), by_folder=False)
+    assert next((key for key, files in found.items() if tmp_path / name in files), None) == split
+
+
+def test_the_name_of_a_document_tells_no_split(tmp_path):
+    releases.i2b2_2014(tmp_path)
+    releases.put(tmp_path / "training-PHI-Gold-Set1" / "testosterone-01.xml", releases.xml_2014())
+    assert len(load_dataset("ner", f"i2b2_2014:{tmp_path}").splits["train"]) == 5
 
 
 @pytest.mark.parametrize("name", ["i2b2_2010", "i2b2_2012", "i2b2_2014", "n2c2_2018", "bioc", "mednli", "n2c2_2019"])
