@@ -9,6 +9,8 @@ from typing import Literal, TypeAlias
 Task = Literal["ner", "re", "sts", "nli", "mqa", "cls"]
 TASKS: tuple[Task, ...] = ("ner", "re", "sts", "nli", "mqa", "cls")
 Span: TypeAlias = tuple[int, int]
+MENTION_MARKS = ("[s1]", "[e1]")
+"""Before and after the mention that a labelled text is about."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,8 @@ class Entity:
     id: str
     label: str
     spans: tuple[Span, ...]
+    attributes: tuple[tuple[str, str], ...] = ()
+    """What else the format says of the mention, by its own names; kept for writing and not scored."""
 
     @property
     def start(self) -> int:
@@ -50,6 +54,10 @@ class Document:
     """Word boundaries where the format fixes them (CoNLL); None where it does not (BRAT)."""
     found: tuple[Span, ...] = ()
     """What other detectors already find in the text, where the format says so: a model need not find it again."""
+    sentences: tuple[int, ...] | None = None
+    """Offsets at which sentences begin, the first being 0, where the format fixes them (a line each in i2b2 2010)."""
+    source: str = ""
+    """What documents have in common that must not be divided between splits, such as the patient."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +104,12 @@ class Question:
 
 @dataclass(frozen=True)
 class LabelledText:
-    """Document classification."""
+    """Document classification, or of one mention between MENTION_MARKS in its context."""
 
     id: str
     text: str
     label: str
+    document_id: str = ""
 
 
 Example: TypeAlias = Document | RelationCandidate | SentencePair | Question | LabelledText
@@ -117,3 +126,5 @@ class Dataset:
     """Keys are among "train", "dev" and "test"."""
     notes: dict[str, int] = field(default_factory=dict)
     """Plain-word counts, such as {"answers realigned by text": 123}; nothing is dropped without one."""
+    options: dict[str, str] = field(default_factory=dict)
+    """Choices of the format's reading that the user made, by which predictions are read as well."""

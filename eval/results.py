@@ -13,6 +13,7 @@ from typing import Any, NotRequired, TypedDict
 
 from data_pipeline.files import read_json
 from eval.examples import Task
+from eval.reach import ReachRow
 from launch.errors import NotemillError
 
 RESULTS_VERSION = 1
@@ -110,6 +111,8 @@ class Result(TypedDict):
     seconds: float
     notes: dict[str, int]
     """Plain-word counts of all that formats and heads could not hold."""
+    reach: NotRequired[list[ReachRow]]
+    """RE on documents: gold relations by split and label, and those that no candidate reaches with the reasons."""
     untrained: NotRequired["Result"]
 
 

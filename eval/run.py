@@ -31,6 +31,7 @@ from eval.finetune.save_tagger import save_tagger
 from eval.finetune.tasks import make_head
 from eval.finetune.threshold import choose_threshold, judged_words
 from eval.formats import load_dataset, write_predictions
+from eval.reach import ReachRow, count_out_of_reach, reach_rows, reach_table
 from eval.results import (
     RESULTS_FILE,
     RESULTS_VERSION,
@@ -66,10 +67,14 @@ def evaluate(model_dir: Path, task: Task, data: str, out_dir: Path, recipe: Reci
         )
     dataset = complete_splits(load_dataset(task, data))
     summary = _summarise_data(dataset, data, name)
+    distance = int(getattr(recipe, "max_sentence_distance", 1))
+    reach = reach_rows(dataset, distance)
+    for line in reach_table(reach, distance):
+        say(line)
     hashes = model_hashes(model_dir)
     make_private_folder(out_dir)
     with only_writer(out_dir):
-        return _evaluate(_Job(model_dir, hashes, config, dataset, summary, recipe, out_dir))
+        return _evaluate(_Job(model_dir, hashes, config, dataset, summary, reach, recipe, out_dir))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +84,7 @@ class _Job:
     config: Any
     dataset: Dataset
     summary: DatasetSummary
+    reach: list[ReachRow]
     recipe: Recipe
     out_dir: Path
 
@@ -197,6 +203,7 @@ def _collect(job: _Job, seeds: list[SeedResult]) -> Result:
         primary = scores.primary
         baselines.append({"name": name, "metrics": _estimates(scores)})
     notes = dict(dataset.notes)
+    notes |= count_out_of_reach(job.reach)
     for seed in seeds[:1]:
         notes |= seed["notes"]
     model: ModelSummary = {
@@ -207,7 +214,7 @@ def _collect(job: _Job, seeds: list[SeedResult]) -> Result:
         "parameters": _count_parameters(job.config),
         "files": job.hashes,
     }
-    return {
+    result: Result = {
         "version": RESULTS_VERSION,
         "task": dataset.task,
         "dataset": job.summary,
@@ -225,6 +232,9 @@ def _collect(job: _Job, seeds: list[SeedResult]) -> Result:
         "seconds": 0.0,
         "notes": notes,
     }
+    if job.reach:
+        result["reach"] = job.reach
+    return result
 
 
 def _estimates(scores: Any) -> dict[str, Estimate]:

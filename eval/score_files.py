@@ -1,5 +1,6 @@
 """`notemill eval score`: gold and predictions from files, through the same readers and scorers as a run."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,5 +20,7 @@ def score_files(task: Task, gold: str, predictions: Path, split: str | None = No
     if chosen not in dataset.splits:
         raise NotemillError(f"{gold} has no split '{chosen}'; it has {', '.join(dataset.splits)}.")
     examples = dataset.splits[chosen]
-    scores = score(task, examples, read_predictions(task, dataset.format, predictions, examples))
-    return {"task": task, "split": chosen, **scores.to_dict(), "notes": dataset.notes}
+    left: Counter[str] = Counter()
+    predicted = read_predictions(task, dataset.format, predictions, examples, dataset.options, left)
+    notes = dataset.notes | {f"predictions: {note}": count for note, count in sorted(left.items()) if count}
+    return {"task": task, "split": chosen, **score(task, examples, predicted).to_dict(), "notes": notes}

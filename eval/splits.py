@@ -10,6 +10,7 @@ The share is drawn by source (`eval.clusters`), seeded, and the same on every ma
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 from eval.clusters import cluster_of
@@ -34,7 +35,7 @@ def complete_splits(dataset: Dataset, seed: int = SPLIT_SEED) -> Dataset:
         splits["test"] = splits.pop("dev")
         notes["dev examples used as test, as there is no test split"] = len(splits["test"])
     if "dev" not in splits:
-        splits["train"], splits["dev"] = _divide(splits["train"], dataset.path, seed)
+        splits["train"], splits["dev"] = divide(splits["train"], DEV_SHARE, dataset.path, seed)
         notes["train examples moved to dev"] = len(splits["dev"])
     empty = [name for name in ("dev", "test") if not splits[name]]
     if empty:
@@ -42,13 +43,14 @@ def complete_splits(dataset: Dataset, seed: int = SPLIT_SEED) -> Dataset:
     return replace(dataset, splits={name: splits[name] for name in ("train", "dev", "test")}, notes=notes)
 
 
-def _divide(examples: tuple[Example, ...], path: str, seed: int) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+def divide(
+    examples: Sequence[Example], share: float, path: str, seed: int
+) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    """What stays and what a `share` of the sources takes away. Raises NotemillError where there is a single source."""
     sources = list(dict.fromkeys(map(cluster_of, examples)))
     if len(sources) < 2:
-        raise NotemillError(
-            f"the train split of {path} comes from a single source; a dev split cannot be drawn from it."
-        )
-    chosen = set(random.Random(seed).sample(sources, max(1, round(DEV_SHARE * len(sources)))))
-    train = tuple(example for example in examples if cluster_of(example) not in chosen)
-    dev = tuple(example for example in examples if cluster_of(example) in chosen)
-    return train, dev
+        raise NotemillError(f"the examples of {path} come from a single source; no further split can be drawn from it.")
+    chosen = set(random.Random(seed).sample(sources, max(1, round(share * len(sources)))))
+    kept = tuple(example for example in examples if cluster_of(example) not in chosen)
+    taken = tuple(example for example in examples if cluster_of(example) in chosen)
+    return kept, taken

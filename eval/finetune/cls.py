@@ -1,9 +1,12 @@
-"""Document classification: every window of a note is read, the class of the mean score wins."""
+"""Document classification: every window of a note is read, the class of the mean score wins.
+
+Where texts are mentions in their context, the marks around the mention are pieces of their own.
+"""
 
 from collections.abc import Sequence
 from typing import Any, cast
 
-from eval.examples import Dataset, Example, LabelledText
+from eval.examples import MENTION_MARKS, Dataset, Example, LabelledText
 from eval.finetune.batches import Item
 from eval.finetune.classes import ClassHead
 from eval.finetune.encoder import TextEncoder
@@ -13,7 +16,10 @@ from eval.finetune.recipe import ClsRecipe
 class ClsHead(ClassHead[ClsRecipe]):
     def __init__(self, dataset: Dataset, text: TextEncoder, recipe: ClsRecipe) -> None:
         super().__init__(dataset, text, recipe)
-        self._set_labels(note.label for note in cast(Sequence[LabelledText], dataset.splits["train"]))
+        train = cast(Sequence[LabelledText], dataset.splits["train"])
+        if all(f"{MENTION_MARKS[0]} " in note.text for note in train):
+            self.extra_tokens = MENTION_MARKS
+        self._set_labels(note.label for note in train)
 
     def windows(self, examples: Sequence[Example], with_targets: bool) -> list[Item]:
         notes = cast(Sequence[LabelledText], examples)

@@ -71,7 +71,7 @@ class MqaHead(Head[MqaRecipe]):
                 asked = asked[: self.recipe.max_question]
             made = self._question_windows(index, question, asked, pieces, with_targets)
             if with_targets and question.answers and not any(item.target != NO_ANSWER for item in made):
-                self.notes["training answers longer than a window's overlap, never seen whole"] += 1
+                self.notes["training answers longer than max_answer, never seen whole"] += 1
             items += made
         return items
 
@@ -126,8 +126,10 @@ class MqaHead(Head[MqaRecipe]):
     ) -> list[Item]:
         capacity = self.recipe.max_length - len(asked) - 3
         answer = _answer_pieces(question, pieces) if with_targets else None
+        # Windows overlap by an answer at least, so that each answer is whole in one of them.
+        stride = min(self.recipe.stride or capacity, max(capacity - self.recipe.max_answer, capacity // 2, 1))
         items = []
-        for start, end in piece_windows(len(pieces.ids), capacity, self.recipe.stride):
+        for start, end in piece_windows(len(pieces.ids), capacity, stride):
             ids, context_start = wrap(self.text, asked, pieces.ids[start:end])
             target = _target(answer, (start, end), context_start) if with_targets else None
             place = _Place(context_start, pieces.offsets[start:end])

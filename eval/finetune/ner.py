@@ -1,4 +1,4 @@
-"""NER: BIO tags over words, read from each word's first piece, with as many tag layers as the training set overlaps.
+"""NER: tags over words, read from each word's first piece, with as many tag layers as the training set overlaps.
 
 Words come from the data set where it fixes them (CoNLL) and from eval/words.py elsewhere. Long notes are cut into
 overlapping windows between words; each word is tagged from the window that gives it the most context, so a mention
@@ -13,12 +13,12 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from eval.examples import Dataset, Document, Entity, Example
+from eval.examples import Dataset, Document, Entity, Example, Span
 from eval.finetune.batches import Batch, Item
 from eval.finetune.encoder import TextEncoder
 from eval.finetune.head import Head, score_layer, weights_of, wrap
 from eval.finetune.recipe import NerRecipe
-from eval.finetune.tags import entity_runs, from_tags, layer_runs, to_tags
+from eval.finetune.tags import Run, entity_runs, from_tags, layer_runs, to_tags
 from eval.finetune.windows import owners, word_windows
 from eval.words import document_words
 from launch.errors import NotemillError
@@ -55,9 +55,11 @@ class NerHead(Head[NerRecipe]):
         names = sorted({entity.label for document in train for entity in document.entities})
         if not names:
             raise NotemillError(f"the training split of {dataset.path} holds no entity; NER has nothing to learn.")
-        self.labels = ("O", *(f"{prefix}-{name}" for name in names for prefix in "BI"))
+        layers = [self._layers(document, Counter()) for document in train]
+        divided = {run.label for document in layers for layer in document for run in layer if len(run.parts) > 1}
+        self.labels = ("O", *(f"{prefix}-{name}" for name in names for prefix in ("BIJ" if name in divided else "BI")))
         self._ids = {label: index for index, label in enumerate(self.labels)}
-        self.num_layers = max(len(self._layers(document, Counter())) for document in train)
+        self.num_layers = max(map(len, layers))
         self._notes_of_training(train)
 
     def network(self, hidden_size: int, dropout: float) -> nn.Module:
@@ -114,13 +116,11 @@ class NerHead(Head[NerRecipe]):
     def _decode_document(self, document: Document, windows: list[tuple[Item, list[list[int]]]]) -> Document:
         words = document_words(document)
         tags = _of_owners(windows)
-        spans: set[tuple[int, int, str]] = set()
+        found: set[tuple[tuple[Span, ...], str]] = set()
         for layer in range(self.num_layers):
-            for first, last, label in from_tags([self.labels[word_tags[layer]] for word_tags in tags]):
-                spans.add((words[first][0], words[last - 1][1], label))
-        entities = tuple(
-            Entity(f"T{number}", label, ((start, end),)) for number, (start, end, label) in enumerate(sorted(spans), 1)
-        )
+            for run in from_tags([self.labels[word_tags[layer]] for word_tags in tags]):
+                found.add((tuple((words[first][0], words[last - 1][1]) for first, last in run.parts), run.label))
+        entities = tuple(Entity(f"T{number}", label, spans) for number, (spans, label) in enumerate(sorted(found), 1))
         return Document(document.id, document.text, entities, (), document.tokens)
 
     def _item(self, index: int, first: int, pieces: list[list[int]], tags: list[list[int]] | None) -> Item:
@@ -132,7 +132,7 @@ class NerHead(Head[NerRecipe]):
         target = tags[first : first + len(pieces)] if tags is not None else None
         return Item(wrap(self.text, ids)[0], index, target=target, place=_Place(first, heads))
 
-    def _layers(self, document: Document, notes: Counter[str]) -> list[list[tuple[int, int, str]]]:
+    def _layers(self, document: Document, notes: Counter[str]) -> list[list[Run]]:
         return layer_runs(entity_runs(document.entities, document_words(document), notes), MAX_LAYERS, notes)
 
     def _tag_ids(self, document: Document) -> list[list[int]]:

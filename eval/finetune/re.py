@@ -13,14 +13,14 @@ import torch
 from torch import nn
 
 from eval.candidates import NO_RELATION, make_candidates, related_types
-from eval.examples import Dataset, Document, Example, Relation, RelationCandidate, Span
+from eval.examples import MENTION_MARKS, Dataset, Document, Example, Relation, RelationCandidate, Span
 from eval.finetune.batches import Batch, Item
 from eval.finetune.encoder import Pieces, TextEncoder
 from eval.finetune.head import Head, cross_entropy_of, mean_over_pieces, score_layer, wrap
 from eval.finetune.recipe import ReRecipe
 from launch.errors import NotemillError
 
-MARKERS = ("[s1]", "[e1]", "[s2]", "[e2]")
+MARKERS = (*MENTION_MARKS, "[s2]", "[e2]")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class ReHead(Head[ReRecipe]):
         super().__init__(dataset, text, recipe)
         train = dataset.splits["train"]
         self.type_pairs = related_types([d for d in train if isinstance(d, Document)])
-        candidates, _ = self._candidates(train)
+        candidates = self._candidates(train)
         self.labels = tuple(sorted({candidate.label for candidate in candidates}))
         if len(self.labels) < 2:
             raise NotemillError(
@@ -69,11 +69,7 @@ class ReHead(Head[ReRecipe]):
 
     def windows(self, examples: Sequence[Example], with_targets: bool) -> list[Item]:
         """One window a candidate; `Item.example` is the candidate's index, which for documents is not theirs."""
-        candidates, out_of_reach = self._candidates(examples)
-        if out_of_reach:
-            self.notes["training relations out of reach" if with_targets else "scored relations out of reach"] += (
-                out_of_reach
-            )
+        candidates = self._candidates(examples)
         # Candidates of one sentence share its text.
         texts = {text: index for index, text in enumerate(dict.fromkeys(c.text for c in candidates))}
         pieces = self.text.pieces(list(texts))
@@ -104,12 +100,11 @@ class ReHead(Head[ReRecipe]):
         documents = cast(Sequence[Document], examples)
         return [replace(document, relations=tuple(found.get(document.id, ()))) for document in documents]
 
-    def _candidates(self, examples: Sequence[Example]) -> tuple[list[RelationCandidate], int]:
+    def _candidates(self, examples: Sequence[Example]) -> list[RelationCandidate]:
         documents = [example for example in examples if isinstance(example, Document)]
         if not documents:
-            return list(cast(Sequence[RelationCandidate], examples)), 0
-        candidates, out_of_reach = make_candidates(documents, self.type_pairs, self.recipe.max_sentence_distance)
-        return list(candidates), len(out_of_reach)
+            return list(cast(Sequence[RelationCandidate], examples))
+        return make_candidates(documents, self.type_pairs, self.recipe.max_sentence_distance)[0]
 
     def _mark(
         self, candidate: RelationCandidate, pieces: Pieces, markers: list[int]

@@ -20,14 +20,15 @@ def save_tagger(model: Classifier, head: NerHead, text: TextEncoder, folder: Pat
     """Write config.json, model.safetensors and the tokenizer to `folder`, which appears whole or not at all.
 
     config.json also holds `threshold` as `identifier_threshold`: from there on a word counts as an entity's.
-    Raises NotemillError where the entities of the training set overlap, or the architecture has another kind of head.
+    Raises NotemillError where the entities of the training set overlap or have several parts, or the architecture has
+    another kind of head.
     """
     from transformers import AutoModelForTokenClassification
 
-    if head.num_layers > 1:
+    if head.num_layers > 1 or any(label.startswith("J-") for label in head.labels):
         raise NotemillError(
-            f"save_model=true needs entities that do not overlap, and those of {head.dataset.path} do; a "
-            "token-classification folder holds one tag a word."
+            f"save_model=true needs entities of one piece that do not overlap, and {head.dataset.path} has others; a "
+            "token-classification folder holds one tag a word, B- or I-."
         )
     encoder: Any = model.encoder.model
     config = copy.deepcopy(encoder.config)

@@ -1,22 +1,32 @@
 """Task data as it is distributed: `FORMAT:PATH[?column=name&…]` to examples, and predictions back.
 
-PATH is a folder with train, dev and test (files, or sub-folders for BRAT) or one file, which is then the test split.
+PATH is a folder with train, dev and test (files, or sub-folders for BRAT), the folder into which a release was
+unpacked, or one file, which is then the test split.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data_pipeline.files import make_private_folder
 from eval.examples import Dataset, Example, Task
-from eval.formats.base import Format, Reading, find_splits
+from eval.formats.base import Format, Reading
+from eval.formats.bioc import BioC
 from eval.formats.brat import Brat
 from eval.formats.conll import Conll
+from eval.formats.emrqa import EmrQa
+from eval.formats.i2b2_2010 import Concepts2010
+from eval.formats.i2b2_2012 import Temporal2012
+from eval.formats.i2b2_2014 import Deid2014
 from eval.formats.labelled import Labelled
 from eval.formats.marked import Marked
+from eval.formats.mednli import MedNli
+from eval.formats.n2c2_2018 import Drugs2018
+from eval.formats.n2c2_2019 import Similarity2019
 from eval.formats.nli4ct import Nli4ct
 from eval.formats.pairs import Pairs
+from eval.formats.pubtator import PubTator
 from eval.formats.spans import Spans
 from eval.formats.squad import Squad
 from eval.formats.tables import KNOWN_COLUMNS
@@ -37,6 +47,15 @@ FORMATS: tuple[Format, ...] = (
     Labelled("jsonl"),
     Labelled("tsv"),
     Labelled("csv"),
+    Concepts2010(),
+    Temporal2012(),
+    Deid2014(),
+    Drugs2018(),
+    Similarity2019(),
+    MedNli(),
+    EmrQa(),
+    PubTator(),
+    BioC(),
 )
 
 
@@ -50,15 +69,13 @@ def load_dataset(task: Task, spec: str) -> Dataset:
 
     Raises NotemillError for an unknown format, a missing path or column, or a broken line.
     """
-    name, path, columns = _parse_spec(task, spec)
-    chosen = _format(task, name)
-    notes: Counter[str] = Counter()
-    splits = {
-        split: chosen.read(file, Reading(task, columns, notes))
-        for split, file in find_splits(path, chosen.suffixes).items()
-    }
-    counted = {note: count for note, count in sorted(notes.items()) if count}
-    return Dataset(task, name, str(path), splits, counted)
+    chosen, path, settings = _parse_spec(task, spec)
+    options = {key: value for key, value in settings.items() if key in chosen.options}
+    columns = {key: value for key, value in settings.items() if key not in chosen.options}
+    reading = Reading(task, columns, options)
+    splits = chosen.read_splits(path, reading)
+    counted = {note: count for note, count in sorted(reading.notes.items()) if count}
+    return Dataset(task, chosen.name, str(path), splits, counted, options)
 
 
 def write_predictions(dataset: Dataset, split: str, predictions: Any, out_dir: Path) -> Path:
@@ -67,11 +84,23 @@ def write_predictions(dataset: Dataset, split: str, predictions: Any, out_dir: P
     return _format(dataset.task, dataset.format).write(out_dir, dataset.splits[split], predictions)
 
 
-def read_predictions(task: Task, format_name: str, path: Path, gold: Sequence[Example]) -> Any:
-    """Read predictions for `gold` in a format, as `write_predictions` or another tool wrote them."""
+def read_predictions(
+    task: Task,
+    format_name: str,
+    path: Path,
+    gold: Sequence[Example],
+    options: Mapping[str, str] | None = None,
+    notes: Counter[str] | None = None,
+) -> Any:
+    """Read predictions for `gold` in a format, as `write_predictions` or another tool wrote them.
+
+    `options` are those the gold was read with (`Dataset.options`); `notes` counts what could not be represented.
+    """
     if not path.exists():
         raise NotemillError(f"no predictions at {path}.")
-    return _format(task, format_name).read_predictions(path, gold, task)
+    return _format(task, format_name).read_predictions(
+        path, gold, Reading(task, {}, options or {}, Counter() if notes is None else notes)
+    )
 
 
 def _format(task: Task, name: str) -> Format:
@@ -81,9 +110,13 @@ def _format(task: Task, name: str) -> Format:
     raise NotemillError(f"no format '{name}' for task {task}; there are {', '.join(formats_of(task))}.")
 
 
-def _parse_spec(task: Task, spec: str) -> tuple[str, Path, dict[str, str]]:
+def _parse_spec(task: Task, spec: str) -> tuple[Format, Path, dict[str, str]]:
     name, colon, rest = spec.partition(":")
     if not colon or not rest:
         raise NotemillError(f"'{spec}' is not FORMAT:PATH; formats for {task} are {', '.join(formats_of(task))}.")
-    path, columns = split_settings(rest, KNOWN_COLUMNS)
-    return name, Path(path), columns
+    chosen = _format(task, name)
+    path, settings = split_settings(rest, (*KNOWN_COLUMNS, *chosen.options))
+    for key, values in chosen.options.items():
+        if settings.get(key, values[0]) not in values:
+            raise NotemillError(f"{key}={settings[key]} in '{spec}' is none of {', '.join(values)}.")
+    return chosen, Path(path), settings

@@ -1,5 +1,6 @@
 """What a format is: it finds its splits under a path, reads them, and writes predictions in its own form."""
 
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ class Reading:
     task: Task
     columns: Mapping[str, str] = field(default_factory=dict)
     """The user's names of columns, by ours (text, label, id, first, second, score)."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """The user's choices among a format's `options`."""
     notes: Counter[str] = field(default_factory=Counter)
     """Everything that could not be represented, in plain words."""
 
@@ -32,17 +35,30 @@ class Format(Protocol):
 
     name: str
     tasks: tuple[Task, ...]
-    suffixes: tuple[str, ...]
+    suffixes: tuple[str, ...] = ()
     """Endings of the files that hold a split; empty when a split is a folder."""
+    options: Mapping[str, tuple[str, ...]] = {}
+    """Settings after the path that are no columns, with their values, the default first."""
 
+    def read_splits(self, path: Path, reading: Reading) -> dict[str, tuple[Example, ...]]:
+        """Examples of every split below `path`, by "train", "dev" and "test"."""
+        return {split: self.read(file, reading) for split, file in find_splits(path, self.suffixes).items()}
+
+    @abstractmethod
     def read(self, path: Path, reading: Reading) -> tuple[Example, ...]:
         """Examples of one split in their order. Raises NotemillError with the file and line, never with text."""
 
+    @abstractmethod
     def write(self, folder: Path, examples: Sequence[Example], predictions: Any) -> Path:
         """Write predictions for `examples` into `folder` in this format; returns the file or folder written."""
 
-    def read_predictions(self, path: Path, examples: Sequence[Example], task: Task) -> Any:
+    @abstractmethod
+    def read_predictions(self, path: Path, examples: Sequence[Example], reading: Reading) -> Any:
         """Read back what `write` wrote, or another tool's predictions in the same form."""
+
+    def option(self, reading: Reading, name: str) -> str:
+        """The user's choice for an option, or its default."""
+        return reading.options.get(name, self.options[name][0])
 
 
 def find_splits(path: Path, suffixes: Sequence[str]) -> dict[str, Path]:

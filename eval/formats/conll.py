@@ -10,14 +10,14 @@ from typing import Any
 
 from data_pipeline.files import write_text
 from eval.examples import Document, Entity, Example, Span, Task
-from eval.formats.base import Reading, read_text
+from eval.formats.base import Format, Reading, read_text
 from launch.errors import NotemillError
 
 _OPENING = "BSU"
 _PREFIXES = frozenset("BIESLU")
 
 
-class Conll:
+class Conll(Format):
     name = "conll"
     tasks: tuple[Task, ...] = ("ner",)
     suffixes: tuple[str, ...] = (".tsv", ".conll", ".txt", ".iob", ".bio")
@@ -30,8 +30,8 @@ class Conll:
         write_text(path, "\n".join(_block(document) for document in predictions))
         return path
 
-    def read_predictions(self, path: Path, examples: Sequence[Example], task: Task) -> Any:
-        return list(self.read(path, Reading(task)))
+    def read_predictions(self, path: Path, examples: Sequence[Example], reading: Reading) -> Any:
+        return list(self.read(path, reading))
 
 
 def _sentences(path: Path) -> Iterator[tuple[list[str], list[str]]]:

@@ -6,11 +6,11 @@ from typing import Any
 
 from data_pipeline.files import write_text
 from eval.examples import Example, LabelledText, Task
-from eval.formats.base import Reading, predictions_of
+from eval.formats.base import Format, Reading, predictions_of
 from eval.formats.tables import SUFFIXES, find_columns, identifier, read_rows, to_delimited, to_jsonl
 
 
-class Labelled:
+class Labelled(Format):
     tasks: tuple[Task, ...] = ("cls",)
 
     def __init__(self, kind: str) -> None:
@@ -37,5 +37,5 @@ class Labelled:
         write_text(path, to_jsonl(rows) if delimiter is None else to_delimited(rows, delimiter))
         return path
 
-    def read_predictions(self, path: Path, examples: Sequence[Example], task: Task) -> Any:
-        return predictions_of(examples, self.read(path, Reading(task)), task)
+    def read_predictions(self, path: Path, examples: Sequence[Example], reading: Reading) -> Any:
+        return predictions_of(examples, self.read(path, reading), reading.task)

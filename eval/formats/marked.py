@@ -10,7 +10,7 @@ from typing import Any
 
 from data_pipeline.files import write_text
 from eval.examples import Example, RelationCandidate, Span, Task
-from eval.formats.base import Reading, predictions_of
+from eval.formats.base import Format, Reading, predictions_of
 from eval.formats.tables import find_columns, identifier, read_rows, to_jsonl
 from launch.errors import NotemillError
 
@@ -23,7 +23,7 @@ _PAIRS = (
 """Opening and closing mark of the head and of the tail, in the order in which they are looked for."""
 
 
-class Marked:
+class Marked(Format):
     name = "marked"
     tasks: tuple[Task, ...] = ("re",)
     suffixes: tuple[str, ...] = (".jsonl",)
@@ -51,8 +51,8 @@ class Marked:
         write_text(path, to_jsonl(rows))
         return path
 
-    def read_predictions(self, path: Path, examples: Sequence[Example], task: Task) -> Any:
-        return predictions_of(examples, self.read(path, Reading(task)), task)
+    def read_predictions(self, path: Path, examples: Sequence[Example], reading: Reading) -> Any:
+        return predictions_of(examples, self.read(path, reading), reading.task)
 
 
 def _parse(marked: str) -> tuple[str, Span, Span] | None:

@@ -12,14 +12,14 @@ import orjson
 
 from data_pipeline.files import write_json
 from eval.examples import Example, SentencePair, Task
-from eval.formats.base import Reading, read_text
+from eval.formats.base import Format, Reading, read_text
 from launch.errors import NotemillError
 
 _ARCHIVES = ("CT_json.zip", "CT json.zip")
 _FOLDERS = ("CT json", "CT_json")
 
 
-class Nli4ct:
+class Nli4ct(Format):
     name = "nli4ct"
     tasks: tuple[Task, ...] = ("nli",)
     suffixes: tuple[str, ...] = (".json",)
@@ -45,7 +45,7 @@ class Nli4ct:
         write_json(path, {example.id: {"Prediction": label} for example, label in pairs})
         return path
 
-    def read_predictions(self, path: Path, examples: Sequence[Example], task: Task) -> Any:
+    def read_predictions(self, path: Path, examples: Sequence[Example], reading: Reading) -> Any:
         predicted = _load(path, read_text(path))
         missing = sum(example.id not in predicted for example in examples)
         if missing:

@@ -7,12 +7,12 @@ from typing import Any
 
 from data_pipeline.files import write_text
 from eval.examples import Example, SentencePair, Task
-from eval.formats.base import Reading, predictions_of
+from eval.formats.base import Format, Reading, predictions_of
 from eval.formats.tables import SUFFIXES, find_columns, identifier, read_rows, to_delimited, to_jsonl
 from launch.errors import NotemillError
 
 
-class Pairs:
+class Pairs(Format):
     tasks: tuple[Task, ...] = ("sts", "nli")
 
     def __init__(self, kind: str) -> None:
@@ -52,9 +52,9 @@ class Pairs:
         write_text(path, to_jsonl(rows) if delimiter is None else to_delimited(rows, delimiter))
         return path
 
-    def read_predictions(self, path: Path, examples: Sequence[Example], task: Task) -> Any:
+    def read_predictions(self, path: Path, examples: Sequence[Example], reading: Reading) -> Any:
         kind = "jsonl" if path.suffix == ".jsonl" else self.name
-        return predictions_of(examples, Pairs(kind).read(path, Reading(task)), task)
+        return predictions_of(examples, Pairs(kind).read(path, reading), reading.task)
 
 
 def _number(path: Path, number: int, value: Any) -> float:

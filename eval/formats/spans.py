@@ -10,11 +10,11 @@ from typing import Any
 
 from data_pipeline.files import write_text
 from eval.examples import Document, Entity, Example, Task
-from eval.formats.base import Reading, read_text
+from eval.formats.base import Format, Reading, read_text
 from launch.errors import NotemillError
 
 
-class Spans:
+class Spans(Format):
     name = "spans"
     tasks: tuple[Task, ...] = ("ner",)
     suffixes: tuple[str, ...] = (".jsonl",)
@@ -28,8 +28,8 @@ class Spans:
         write_text(path, "".join(f"{_line(document)}\n" for document in predictions))
         return path
 
-    def read_predictions(self, path: Path, examples: Sequence[Example], task: Task) -> Any:
-        return list(self.read(path, Reading(task)))
+    def read_predictions(self, path: Path, examples: Sequence[Example], reading: Reading) -> Any:
+        return list(self.read(path, reading))
 
 
 def _document(path: Path, number: int, line: str) -> Document:

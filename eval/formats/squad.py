@@ -12,17 +12,17 @@ import orjson
 
 from data_pipeline.files import write_json
 from eval.examples import Answer, Example, Question, Task
-from eval.formats.base import Reading, read_text
+from eval.formats.base import Format, Reading, read_text
 from launch.errors import NotemillError
 
 
-class Squad:
+class Squad(Format):
     name = "squad"
     tasks: tuple[Task, ...] = ("mqa",)
     suffixes: tuple[str, ...] = (".json",)
 
     def read(self, path: Path, reading: Reading) -> tuple[Question, ...]:
-        content = _load(path)
+        content = load_object(path)
         try:
             return tuple(
                 _question(question, paragraph, f"{article_number}.{number}", reading)
@@ -42,12 +42,13 @@ class Squad:
         write_json(path, predictions)
         return path
 
-    def read_predictions(self, path: Path, examples: Sequence[Example], task: Task) -> Any:
-        content = _load(path)
+    def read_predictions(self, path: Path, examples: Sequence[Example], reading: Reading) -> Any:
+        content = load_object(path)
         return {str(key): str(value) for key, value in content.items()}
 
 
-def _load(path: Path) -> dict[str, Any]:
+def load_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file. Raises NotemillError."""
     try:
         content = orjson.loads(read_text(path))
     except orjson.JSONDecodeError:

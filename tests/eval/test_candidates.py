@@ -28,6 +28,10 @@ def document(*relations):
     return Document("note", TEXT, ENTITIES, relations)
 
 
+def lost(out_of_reach):
+    return [(item.relation, item.reason) for item in out_of_reach]
+
+
 def keys(candidates):
     return [(c.head_id, c.tail_id, c.label) for c in candidates]
 
@@ -35,7 +39,7 @@ def keys(candidates):
 def test_pairs_of_the_types_seen_within_the_distance():
     candidates, out_of_reach = make_candidates([document(DOSE, FAR)], {("Dose", "Drug"), ("Drug", "Problem")})
     assert keys(candidates) == [("T2", "T1", "DoseOf"), ("T4", "T3", NO_RELATION)]
-    assert out_of_reach == [FAR]
+    assert lost(out_of_reach) == [(FAR, "3 sentences apart")]
 
 
 def test_a_wider_distance_reaches_more():
@@ -50,12 +54,19 @@ def test_types_come_from_the_documents_where_none_are_given():
 
 
 def test_relations_without_a_candidate_are_told():
-    lost = Relation("R3", "DoseOf", "T2", "T99")
+    unmentioned = Relation("R3", "DoseOf", "T2", "T99")
     of_itself = Relation("R4", "DoseOf", "T1", "T1")
     second = Relation("R5", "Changes", "T2", "T1")
-    candidates, out_of_reach = make_candidates([document(DOSE, lost, of_itself, second)], {("Dose", "Drug")})
+    untyped = Relation("R6", "Treats", "T1", "T3")
+    types = {("Dose", "Drug")}
+    candidates, out_of_reach = make_candidates([document(DOSE, unmentioned, of_itself, second, untyped)], types)
     assert keys(candidates) == [("T2", "T1", "DoseOf")]
-    assert out_of_reach == [lost, of_itself, second]
+    assert lost(out_of_reach) == [
+        (unmentioned, "a mention is missing"),
+        (of_itself, "of a mention with itself"),
+        (second, "second label of a pair"),
+        (untyped, "types never related in training"),
+    ]
 
 
 def test_contexts_are_the_sentences_around_both_mentions():

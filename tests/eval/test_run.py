@@ -12,11 +12,13 @@ import pytest
 
 from eval.examples import Task
 from eval.finetune.recipe import load_recipe
+from eval.report.page import write_report
 from eval.results import load_results
 from eval.run import evaluate
 from launch.errors import NotemillError
 from launch.main import main
 from tests.eval.finetune import toys
+from tests.eval.formats import releases
 
 FAST = ["lr=5e-3", "batch_size=16", "max_length=32", "precision=fp32"]
 CASES: list[tuple[Task, str, list[str]]] = [
@@ -45,6 +47,29 @@ def test_training_beats_the_baselines(
     assert metric["low"] <= metric["value"] <= metric["high"]
     assert list((tmp_path / "out").glob("predictions*")) and (tmp_path / "out" / "seed-0" / "labels.json").is_file()
     assert all((path.stat().st_mode & 0o077) == 0 for path in (tmp_path / "out").rglob("*"))
+
+
+def test_relations_of_a_release_are_run_with_a_table_of_those_out_of_reach(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = releases.n2c2_2018(tmp_path / "release")
+    far = "Patient on Lisinopril . Fever came .\nPain went .\nNo 10 mg of it .\n"
+    releases.put(root / "gold-standard-test-data" / "test" / "100004.txt", far)
+    releases.put(
+        root / "gold-standard-test-data" / "test" / "100004.ann",
+        f"T1\tDrug 11 21\tLisinopril\nT2\tStrength {far.index('10 mg')} {far.index('10 mg') + 5}\t10 mg\n"
+        "R1\tStrength-Drug Arg1:T2 Arg2:T1\n",
+    )
+    recipe = load_recipe("re", None, [*FAST, "epochs=1", "seeds=[0]", "max_length=64"])
+    result = evaluate(tiny_model, "re", f"n2c2_2018:{root}", tmp_path / "out", recipe)
+    rows = [row for row in result["reach"] if row["reasons"]]
+    [row] = rows
+    assert (row["split"], row["label"], row["gold"], row["reached"]) == ("test", "Strength-Drug", 2, 1)
+    assert result["notes"]["test relations out of reach"] == 1
+    assert "test   Strength-Drug" in capsys.readouterr().err
+    page = write_report([result], tmp_path / "report.html").read_text()
+    assert "Gold relations out of reach of candidates (1)" in page
+    assert (tmp_path / "out" / "predictions" / "100004.ann").is_file()
 
 
 def command(model: Path, data: Path, out: Path, *settings: str) -> list[str]:

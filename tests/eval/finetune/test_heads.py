@@ -6,9 +6,20 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from eval.examples import Dataset, Document, Entity, LabelledText, Relation, RelationCandidate, SentencePair
+from eval.examples import (
+    Answer,
+    Dataset,
+    Document,
+    Entity,
+    LabelledText,
+    Question,
+    Relation,
+    RelationCandidate,
+    SentencePair,
+)
 from eval.finetune.batches import Item, collate
 from eval.finetune.encoder import TextEncoder
+from eval.finetune.mqa import NO_ANSWER
 from eval.finetune.ner import NerHead
 from eval.finetune.re import MarkerNetwork
 from eval.finetune.recipe import load_recipe
@@ -29,6 +40,7 @@ def long_note(num_words: int) -> Document:
         position += len(word) + 1
     entities = [Entity(f"T{i}", "AB"[i % 2], (spans[i],)) for i in range(0, num_words, 7)]
     entities += [Entity(f"U{i}", "A", ((spans[i][0], spans[i + 3][1]),)) for i in range(5, num_words - 4, 31)]
+    entities += [Entity(f"V{i}", "A", (spans[i], spans[i + 2])) for i in range(8, num_words - 4, 41)]
     return Document("n1", " ".join(words), tuple(entities))
 
 
@@ -178,3 +190,29 @@ def test_added_pieces_are_as_long_as_trained_ones(tiny_model: Path) -> None:
     added = model.get_input_embeddings().weight[known:]
     assert 0.7 < added.norm(dim=1).mean() / trained < 1.4
     assert torch.cdist(added, added).fill_diagonal_(1e9).min() > 0.5 * trained
+
+
+@pytest.mark.parametrize("stride", [0, 16, 40])
+def test_every_answer_is_whole_in_a_window(tiny_model: Path, stride: int) -> None:
+    words = [FILLER[i % len(FILLER)] for i in range(120)]
+    starts = [sum(len(word) + 1 for word in words[:i]) for i in range(len(words))]
+    context = " ".join(words)
+    questions = []
+    for first in range(len(words)):
+        text = " ".join(words[first : first + 6])
+        questions.append(Question(f"q{first}", "d", context, "what is ?", (Answer(text, starts[first]),)))
+    recipe = load_recipe("mqa", None, ["max_length=32", "max_question=8", "max_answer=6", f"stride={stride}"])
+    head = make_head("mqa", dataset("mqa", tuple(questions)), TextEncoder(tiny_model), recipe)
+    items = head.windows(questions, with_targets=True)
+    assert {item.example for item in items if item.target != NO_ANSWER} == set(range(len(questions)))
+    assert not head.notes
+
+
+def test_marks_around_a_mention_are_pieces_of_their_own(tiny_model: Path) -> None:
+    text = TextEncoder(tiny_model)
+    marked = tuple(LabelledText(f"n{i}", f"felt [s1] {word} [e1] today", "ab"[i % 2]) for i, word in enumerate(FILLER))
+    head = make_head("cls", dataset("cls", marked), text, load_recipe("cls", None, ["max_length=32"]))
+    first, *_ = head.windows(marked, with_targets=True)
+    assert text.tokenizer.convert_ids_to_tokens(first.input_ids) == [
+        *("[CLS]", "felt", "[s1]", FILLER[0], "[e1]", "today", "[SEP]"),
+    ]

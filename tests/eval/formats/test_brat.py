@@ -25,8 +25,26 @@ def test_offsets_count_carriage_returns_as_the_file_has_them(tmp_path):
 def test_events_stand_for_their_trigger(tmp_path):
     annotations = "T1\tSYMPTOM 0 5\tfever\nT2\tDATE 28 31\tMay\nE1\tSYMPTOM:T1 Cause:T2\nR1\tSINCE Arg1:E1 Arg2:T2\t\n"
     dataset, document = read(tmp_path, annotations)
-    assert document.relations == (Relation("R1", "SINCE", "T1", "T2"),)
-    assert dataset.notes == {"event arguments left": 1}
+    assert document.relations == (Relation("R1", "SINCE", "T1", "T2"), Relation("E1.1", "Cause", "T1", "T2"))
+    assert dataset.notes == {}
+
+
+def test_arguments_of_events_are_relations_and_events_may_nest(tmp_path):
+    annotations = (
+        "T1\tGrow 0 5\tfever\nT2\tPart 10 15\tchest\nT3\tPain 16 20\tpain\nT4\tDATE 28 31\tMay\n"
+        "E1\tGrow:T1 Theme:T2 Theme2:T3 Cause:E2\nE2\tPain:T3 When:T4 Site:T9\n"
+    )
+    dataset, document = read(tmp_path, annotations)
+    assert [(r.id, r.label, r.head, r.tail) for r in document.relations] == [
+        ("E1.1", "Theme", "T1", "T2"),
+        ("E1.2", "Theme", "T1", "T3"),
+        ("E1.3", "Cause", "T1", "T3"),
+        ("E2.1", "When", "T3", "T4"),
+    ]
+    assert dataset.notes == {"event arguments without both mentions left": 1}
+    out = write_predictions(dataset, "test", [document], tmp_path / "out")
+    assert "E1\tGrow:T1 Theme:T2 Theme2:T3 Cause:T3\nE2\tPain:T3 When:T4\n" in (out / "1.ann").read_text()
+    assert read_predictions("re", "brat", out, [document]) == [document]
 
 
 def test_discontinuous_mentions_keep_their_parts(tmp_path):

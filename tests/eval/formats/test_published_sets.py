@@ -1,7 +1,11 @@
 """Every public set at hand is read whole, and its own gold scores 1.0 through the files that predictions go to."""
 
+from collections import Counter
+from dataclasses import replace
+
 import pytest
 
+from eval.examples import Dataset
 from eval.formats import load_dataset, read_predictions, write_predictions
 from eval.score_files import score_files
 from eval.scorers import score
@@ -68,3 +72,16 @@ def test_no_mark_is_left_in_chemprot(shared):
             mention = candidate.text[start:end]
             assert mention == mention.strip() != ""
         assert not any(mark in candidate.text for mark in ("<< ", "[[ ", " ]]"))
+
+
+@pytest.mark.parametrize("form", ["bioc", "i2b2_2012", "i2b2_2014", "spans", "brat"])
+def test_real_texts_survive_every_form_that_holds_characters(shared, tmp_path, form):
+    read = load_dataset("ner", f"brat:{shared / 'tasks' / 'maccrobat2020'}").splits["dev"]
+    # Types of i2b2 2012 are capitals.
+    documents = tuple(replace(d, entities=tuple(replace(e, label=e.label.upper()) for e in d.entities)) for d in read)
+    path = write_predictions(Dataset("ner", form, "", {"dev": documents}), "dev", documents, tmp_path)
+    notes = Counter()
+    back = read_predictions("ner", form, path, documents, notes=notes)
+    assert [document.text for document in back] == [document.text for document in documents]
+    assert score("ner", documents, back, resamples=0).metrics["strict_f1"] == 1.0
+    assert not any(count for note, count in notes.items() if "mentions" in note)
