@@ -1,4 +1,4 @@
-"""What an export may look like: half the bytes, another padding of the vocabulary; and what its parity is measured on."""
+"""What an export may look like: half the bytes, other padding of the vocabulary; what its parity is measured on."""
 
 import json
 
@@ -41,7 +41,7 @@ def test_rows_of_padding_change_no_logit_and_are_never_chosen(published, tmp_pat
 
 def test_pieces_keep_their_rows(published, tmp_path):
     start = import_model(published, tmp_path / "start")
-    with pytest.raises(NotemillError, match="--vocab-size 512 would leave .* without an embedding"):
+    with pytest.raises(NotemillError, match=r"--vocab-size 512 would leave .* without an embedding"):
         export(start, tmp_path / "hf", ExportForm(vocab_size=512))
     assert not (tmp_path / "hf").exists()
 
