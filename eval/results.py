@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-from data_pipeline.files import read_json
+from data_pipeline.files import read_json, sha256_file, sha256_json
 from eval.examples import Task
 from eval.reach import ReachRow
 from launch.errors import NotemillError
@@ -75,6 +75,8 @@ class DatasetSummary(TypedDict):
     files: int
     sha256: str
     """Of the list of the data files' names and hashes."""
+    settings: NotRequired[str]
+    """What followed `?` in FORMAT:PATH."""
 
 
 class ModelSummary(TypedDict):
@@ -116,6 +118,18 @@ class Result(TypedDict):
     untrained: NotRequired["Result"]
 
 
+def hash_data(path: Path, settings: str) -> tuple[int, str]:
+    """How many files a data set has, and the hash of their names, contents and the settings they are read with."""
+    files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
+    root = path if path.is_dir() else path.parent
+    return len(files), sha256_json([{str(file.relative_to(root)): sha256_file(file) for file in files}, settings])
+
+
+def best_seed(seeds: Sequence[SeedResult]) -> SeedResult:
+    """The seed with the best dev score, the first among equals."""
+    return max(seeds, key=lambda seed: seed["dev_score"] if seed["dev_score"] is not None else 0.0)
+
+
 def estimate(value: float, interval: Sequence[float] | None) -> Estimate:
     return {
         "value": float(value),
@@ -125,9 +139,9 @@ def estimate(value: float, interval: Sequence[float] | None) -> Estimate:
 
 
 def over_seeds(seeds: Sequence[SeedResult]) -> dict[str, Metric]:
-    """Mean, standard deviation (0 for one seed) and mean bounds of every metric."""
+    """Mean, standard deviation (0 for one seed) and mean bounds of every metric that all of them have."""
     metrics: dict[str, Metric] = {}
-    for name in seeds[0]["metrics"]:
+    for name in [name for name in seeds[0]["metrics"] if all(name in seed["metrics"] for seed in seeds)]:
         estimates = [seed["metrics"][name] for seed in seeds]
         values = [e["value"] for e in estimates]
         metrics[name] = {

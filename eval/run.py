@@ -1,8 +1,9 @@
 """One model on one task: fine-tune with every seed, choose the epoch on dev, score the test split once.
 
     OUT/seed-N/result.json, labels.json, predictions.*   written when a seed is done; a rerun skips finished seeds
+    OUT/seed-N/probabilities.json                         of the classes, in nli and cls
     OUT/untrained/                                        the same from random weights, with baseline=untrained
-    OUT/predictions.*                                     of the seed that was best on dev
+    OUT/predictions.*, OUT/probabilities.json             of the seed that was best on dev
     OUT/model/                                            the same seed's model, with save_model=true (NER)
     OUT/results.json, OUT/report.html                     written last
 
@@ -20,7 +21,7 @@ from typing import Any, cast
 
 import torch
 
-from data_pipeline.files import make_private_folder, only_writer, read_json, sha256_file, sha256_json, write_json
+from data_pipeline.files import make_private_folder, only_writer, read_json, sha256_json, write_json
 from eval.baselines import baseline_predictions
 from eval.examples import Dataset, Document, Example, Task
 from eval.finetune.encoder import TextEncoder, load_config_of, load_encoder, max_positions, model_hashes
@@ -41,12 +42,15 @@ from eval.results import (
     ModelSummary,
     Result,
     SeedResult,
+    best_seed,
     classes_over_seeds,
     estimate,
+    hash_data,
     over_seeds,
     versions,
 )
 from eval.scorers import score
+from eval.scorers.probabilities import PROBABILITIES_FILE, write_probabilities
 from eval.splits import complete_splits
 from launch.console import say
 from launch.errors import NotemillError
@@ -138,10 +142,15 @@ def _run_seed(job: _Job, seed: int) -> SeedResult:
         return scores.metrics[scores.primary]
 
     fit = trainer.fit(train_items, seed, dev_score)
-    predictions = trainer.predict(test, head.windows(test, with_targets=False))
-    scores = score(task, test, predictions)
+    test_items = head.windows(test, with_targets=False)
+    reduced = trainer.read(test_items, head.reduce)
+    predictions = head.decode(test, test_items, reduced)
+    probabilities = head.probabilities(len(test), test_items, reduced)
+    scores = score(task, test, predictions, probabilities)
     folder = make_private_folder(job.out_dir / f"seed-{seed}")
     write_predictions(dataset, "test", predictions, folder)
+    if probabilities is not None:
+        write_probabilities(probabilities, folder)
     if _saves_model(recipe):
         tagger = cast(NerHead, head)
         outside = tagger.outside(dev, dev_items, trainer.read(dev_items, tagger.reduce_outside))
@@ -246,11 +255,10 @@ def _class_rows(scores: Any) -> list[dict[str, Any]]:
 
 
 def _copy_best_predictions(out_dir: Path, seeds: Sequence[SeedResult]) -> None:
-    """Beside results.json: the predictions of the seed with the best dev score (the first among equals)."""
-    best = max(seeds, key=lambda seed: seed["dev_score"] if seed["dev_score"] is not None else 0.0)
-    folder = out_dir / f"seed-{best['seed']}"
+    """Beside results.json: the predictions of the seed with the best dev score."""
+    folder = out_dir / f"seed-{best_seed(seeds)['seed']}"
     kept = [folder / MODEL_FOLDER] if (folder / MODEL_FOLDER).is_dir() else []
-    for source in sorted(folder.glob("predictions*")) + kept:
+    for source in sorted([*folder.glob("predictions*"), *folder.glob(PROBABILITIES_FILE)]) + kept:
         target = out_dir / source.name
         if source.is_dir():
             shutil.rmtree(target, ignore_errors=True)
@@ -267,17 +275,19 @@ def _sample(examples: Sequence[Example], fraction: float, seed: int) -> Sequence
 
 def _summarise_data(dataset: Dataset, data: str, name: str) -> DatasetSummary:
     path = Path(dataset.path)
-    files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
-    root = path if path.is_dir() else path.parent
-    hashes = {str(file.relative_to(root)): sha256_file(file) for file in files}
-    return {
+    settings = data.partition("?")[2]
+    files, sha256 = hash_data(path, settings)
+    summary: DatasetSummary = {
         "name": name or path.stem,
         "format": data.partition(":")[0],
         "path": str(path),
         "splits": {split: len(examples) for split, examples in dataset.splits.items()},
-        "files": len(files),
-        "sha256": sha256_json([hashes, data.partition("?")[2]]),
+        "files": files,
+        "sha256": sha256,
     }
+    if settings:
+        summary["settings"] = settings
+    return summary
 
 
 def _architecture(config: Any) -> str:

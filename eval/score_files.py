@@ -7,11 +7,16 @@ from typing import Any
 from eval.examples import Task
 from eval.formats import load_dataset, read_predictions
 from eval.scorers import score
+from eval.scorers.probabilities import read_probabilities
 from launch.errors import NotemillError
 
 
-def score_files(task: Task, gold: str, predictions: Path, split: str | None = None) -> dict[str, Any]:
+def score_files(
+    task: Task, gold: str, predictions: Path, split: str | None = None, probabilities: Path | None = None
+) -> dict[str, Any]:
     """Scores of `predictions` against a split of `gold` ("FORMAT:PATH"): test, or dev where test is withheld.
+
+    `probabilities` is the file of nli's and cls's class probabilities, for the area under the ROC curve.
 
     Raises NotemillError for unreadable files, a missing split, or predictions that do not match the gold examples.
     """
@@ -22,5 +27,8 @@ def score_files(task: Task, gold: str, predictions: Path, split: str | None = No
     examples = dataset.splits[chosen]
     left: Counter[str] = Counter()
     predicted = read_predictions(task, dataset.format, predictions, examples, dataset.options, left)
+    if probabilities is not None and task not in ("nli", "cls"):
+        raise NotemillError(f"probabilities are scored for nli and cls and not for {task}; leave them out.")
+    shares = read_probabilities(probabilities, len(examples)) if probabilities is not None else None
     notes = dataset.notes | {f"predictions: {note}": count for note, count in sorted(left.items()) if count}
-    return {"task": task, "split": chosen, **score(task, examples, predicted).to_dict(), "notes": notes}
+    return {"task": task, "split": chosen, **score(task, examples, predicted, shares).to_dict(), "notes": notes}

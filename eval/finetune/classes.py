@@ -8,6 +8,7 @@ import torch
 from eval.finetune.batches import Batch, Item
 from eval.finetune.head import cross_entropy_of
 from eval.finetune.pooled import PairRecipeT, PooledHead
+from eval.scorers.probabilities import Probabilities, rounded
 from launch.errors import NotemillError
 
 
@@ -24,6 +25,11 @@ class ClassHead(PooledHead[PairRecipeT]):
 
     def loss(self, scores: torch.Tensor, batch: Batch) -> torch.Tensor:
         return cross_entropy_of(scores, batch)
+
+    def probabilities(self, count: int, items: list[Item], reduced: list[Any]) -> Probabilities:
+        """The softmax of the windows' mean scores, of which the label is the highest."""
+        scores = torch.tensor(self.mean_scores(count, items, reduced), dtype=torch.float64)
+        return rounded(self.labels, torch.softmax(scores, dim=-1).tolist())
 
     def _decode_labels(self, count: int, items: list[Item], reduced: list[Any]) -> list[str]:
         means = self.mean_scores(count, items, reduced)

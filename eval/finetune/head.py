@@ -18,6 +18,7 @@ from eval.examples import Dataset, Example
 from eval.finetune.batches import Batch, Item
 from eval.finetune.encoder import TextEncoder
 from eval.finetune.recipe import Recipe
+from eval.scorers.probabilities import Probabilities
 
 RecipeT = TypeVar("RecipeT", bound=Recipe)
 _INITIAL_SCALE = 0.02
@@ -58,6 +59,10 @@ class Head(ABC, Generic[RecipeT]):
     @abstractmethod
     def decode(self, examples: Sequence[Example], items: list[Item], reduced: list[Any]) -> Any:
         """Predictions in the form that the task's scorer reads."""
+
+    def probabilities(self, count: int, items: list[Item], reduced: list[Any]) -> Probabilities | None:
+        """Class probabilities of the `count` examples; None for heads that choose no class of a whole text."""
+        return None
 
 
 def wrap(text: TextEncoder, first: list[int], second: list[int] | None = None) -> tuple[list[int], int]:

@@ -19,6 +19,7 @@ from eval.examples import Document, Example, LabelledText, Question, RelationCan
 from eval.scorers.answers import score_answers
 from eval.scorers.classification import score_labels
 from eval.scorers.entities import score_entities
+from eval.scorers.probabilities import Probabilities
 from eval.scorers.relations import score_document_relations, score_labelled_relations
 from eval.scorers.scores import Scores
 from eval.scorers.similarity import score_similarity
@@ -29,9 +30,17 @@ __all__ = ["Scores", "score"]
 _ExampleT = TypeVar("_ExampleT")
 
 
-def score(task: Task, gold: Sequence[Example], predictions: Any, *, seed: int = 0, resamples: int = 1000) -> Scores:
+def score(
+    task: Task,
+    gold: Sequence[Example],
+    predictions: Any,
+    probabilities: Probabilities | None = None,
+    *,
+    seed: int = 0,
+    resamples: int = 1000,
+) -> Scores:
     """Score predictions for `gold`, in the form that `eval.formats` reads them; `resamples=0` leaves intervals out,
-    as does gold from a single source.
+    as does gold from a single source. `probabilities` of nli and cls add the area under the ROC curve.
 
     Raises NotemillError when predictions and gold are not about the same examples, or a value is of the wrong kind.
     """
@@ -59,7 +68,8 @@ def score(task: Task, gold: Sequence[Example], predictions: Any, *, seed: int = 
         case "nli" | "cls":
             primary = "accuracy" if task == "nli" else "macro_f1"
             found = _labels(predictions, gold, task)
-            return score_labels(_gold_labels(gold, task), found, _sources(gold), primary=primary, **options)
+            wanted = _gold_labels(gold, task)
+            return score_labels(wanted, found, _sources(gold), probabilities, primary=primary, **options)
         case _:
             raise NotemillError(f"unknown task '{task}'; scorers exist for ner, re, sts, nli, mqa and cls.")
 

@@ -1,10 +1,11 @@
-"""95% percentile intervals by resampling documents.
+"""What a metric comes to when documents are drawn again, for 95% percentile intervals and paired comparisons.
 
 Every metric here is a function of sums over documents (counts, or moments), so a resample is one product of a weight
-matrix with the per-document sums: a thousand resamples of thousands of documents take milliseconds.
+matrix with the per-document sums: a thousand resamples of thousands of documents take milliseconds. With one seed the
+draws of a test set are the same for every model, which pairs them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -13,21 +14,21 @@ _BLOCK_CELLS = 2_000_000
 """Weights held at a time: 16 MB."""
 
 
-def bootstrap(
-    sums: np.ndarray, metric: Callable[[np.ndarray], np.ndarray], *, resamples: int, seed: int
-) -> tuple[float, float]:
-    """Interval of `metric`, which maps sums of shape [resamples, K] to values [resamples].
+def resample(sums: np.ndarray, metric: Callable[[np.ndarray], np.ndarray], *, resamples: int, seed: int) -> np.ndarray:
+    """[resamples]: values of `metric`, which maps sums of shape [resamples, K] to values [resamples].
 
     `sums` has shape [documents, K]: what each document adds.
     """
-    num_documents = len(sums)
+    blocks = weight_blocks(len(sums), resamples=resamples, seed=seed)
+    return np.concatenate([metric(weights @ sums) for weights in blocks])
+
+
+def weight_blocks(num_documents: int, *, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """All draws of `seed`, a block of rows at a time."""
     generator = np.random.default_rng(seed)
     rows = max(1, _BLOCK_CELLS // num_documents)
-    values = [
-        metric(draw_weights(generator, min(rows, resamples - done), num_documents) @ sums)
-        for done in range(0, resamples, rows)
-    ]
-    return bounds(np.concatenate(values))
+    for done in range(0, resamples, rows):
+        yield draw_weights(generator, min(rows, resamples - done), num_documents)
 
 
 def draw_weights(generator: np.random.Generator, resamples: int, num_documents: int) -> np.ndarray:

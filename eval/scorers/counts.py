@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from eval.scorers.bootstrap import bootstrap, ratio
+from eval.scorers.bootstrap import ratio, resample
 
 TRUE_POSITIVE, PREDICTED, GOLD = range(3)
 
@@ -54,16 +54,16 @@ def evaluate(
     *,
     resamples: int,
     seed: int,
-) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-    """Metrics and intervals of `functions` over counts [documents, classes, 3]."""
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Metrics of `functions` over counts [documents, classes, 3], and their values over the draws."""
     metrics = {name: float(function(counts.sum(axis=0))) for name, function in functions.items()}
     flat = counts.reshape(len(counts), -1)
-    intervals = {
-        name: bootstrap(flat, _on_sums(function, counts.shape[1:]), resamples=resamples, seed=seed)
+    draws = {
+        name: resample(flat, _on_sums(function, counts.shape[1:]), resamples=resamples, seed=seed)
         for name, function in functions.items()
         if resamples and len(counts)
     }
-    return metrics, intervals
+    return metrics, draws
 
 
 def _on_sums(

@@ -6,7 +6,7 @@ CoNLL sentences, where no mention stands twice, strict scores equal seqeval's.
 
 Beside micro precision, recall and F1: `macro_` is the mean over labels (seqeval's macro), `document_` the mean over
 documents (what that script prints as macro). Documents without a mention on either side are left out of the latter, or
-the sentences of a CoNLL file would pull it to 0.
+the sentences of a CoNLL file would pull it to 0. Mentions of i2b2 2012 are scored as that script does it as well.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,9 +15,10 @@ from typing import TypeAlias
 import numpy as np
 
 from eval.examples import Document, Entity
-from eval.scorers.bootstrap import bootstrap, ratio
+from eval.scorers.bootstrap import ratio, resample
 from eval.scorers.counts import evaluate, f1, micro_metrics, per_class, precision, recall
 from eval.scorers.scores import Scores
+from eval.scorers.spans_2012 import released_kinds, score_spans
 
 Matches: TypeAlias = Callable[[Entity, Entity], bool]
 
@@ -26,19 +27,23 @@ def score_entities(gold: Sequence[Document], predicted: Sequence[Document], *, r
     """Documents are matched by place; `eval.scorers.score` has checked that they are the same ones."""
     labels = sorted({entity.label for document in (*gold, *predicted) for entity in document.entities})
     metrics: dict[str, float] = {}
-    intervals: dict[str, tuple[float, float]] = {}
+    draws: dict[str, np.ndarray] = {}
     rows: dict[str, dict[str, float]] = {label: {} for label in labels}
     for kind, matches in (("strict", same_place), ("lenient", overlap)):
         counts = _count_all(gold, predicted, labels, matches)
-        values, bounds = evaluate(counts, micro_metrics(), resamples=resamples, seed=seed)
-        document_values, document_bounds = _over_documents(counts.sum(axis=1), resamples, seed)
+        values, value_draws = evaluate(counts, micro_metrics(), resamples=resamples, seed=seed)
+        document_values, document_draws = _over_documents(counts.sum(axis=1), resamples, seed)
         metrics |= {_name(kind, name): value for name, value in (values | document_values).items()}
-        intervals |= {_name(kind, name): value for name, value in (bounds | document_bounds).items()}
+        draws |= {_name(kind, name): value for name, value in (value_draws | document_draws).items()}
         prefix = "" if kind == "strict" else "lenient_"
         for label, row in per_class(counts, labels).items():
             wanted = ("precision", "recall", "f1") if prefix else row
             rows[label] |= {f"{prefix}{key}": row[key] for key in wanted}
-    return Scores(metrics, "strict_f1", len(gold), rows, intervals)
+    for kind, documents in released_kinds(gold, predicted).items():
+        values, value_draws = score_spans(*documents, resamples=resamples, seed=seed)
+        metrics |= {f"{kind.lower()}_{name}": value for name, value in values.items()}
+        draws |= {f"{kind.lower()}_{name}": value for name, value in value_draws.items()}
+    return Scores(metrics, "strict_f1", len(gold), rows, draws)
 
 
 def count_matches(gold: Sequence[Entity], predicted: Sequence[Entity], matches: Matches) -> tuple[int, int, int]:
@@ -82,18 +87,16 @@ def _by_label(document: Document) -> dict[str, list[Entity]]:
     return entities
 
 
-def _over_documents(
-    counts: np.ndarray, resamples: int, seed: int
-) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+def _over_documents(counts: np.ndarray, resamples: int, seed: int) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Means over the documents that hold a mention, from counts [documents, 3]."""
     holds_any = 1.0 * (counts.sum(axis=-1) > 0)
-    metrics, intervals = {}, {}
+    metrics, draws = {}, {}
     for name, measure in (("precision", precision), ("recall", recall), ("f1", f1)):
         sums = np.stack([measure(counts), holds_any], axis=1)
         metrics[f"document_{name}"] = float(_mean(sums.sum(axis=0)))
         if resamples:
-            intervals[f"document_{name}"] = bootstrap(sums, _mean, resamples=resamples, seed=seed)
-    return metrics, intervals
+            draws[f"document_{name}"] = resample(sums, _mean, resamples=resamples, seed=seed)
+    return metrics, draws
 
 
 def _mean(sums: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ def score_document_relations(
     gold: Sequence[Document], predicted: Sequence[Document], *, resamples: int, seed: int
 ) -> Scores:
     """Predictions may number their mentions otherwise: same label and place is the same mention."""
-    sides = [(_gold_relations(g), _predicted_relations(g, p)) for g, p in zip(gold, predicted, strict=True)]
+    sides = [relation_sets(g, p) for g, p in zip(gold, predicted, strict=True)]
     labels = sorted({relation[0] for pair in sides for side in pair for relation in side})
     counts = np.zeros((len(gold), len(labels), 3), dtype=np.int64)
     for row, (wanted, found) in enumerate(sides):
@@ -34,6 +34,11 @@ def score_document_relations(
             ours, theirs = ({item for item in side if item[0] == label} for side in (found, wanted))
             counts[row, column] = (len(ours & theirs), len(ours), len(theirs))
     return _scores(counts, labels, len(gold), resamples, seed)
+
+
+def relation_sets(gold: Document, predicted: Document) -> tuple[set[tuple[str, str, str]], set[tuple[str, str, str]]]:
+    """Gold's and the predicted relations as (label, head, tail), mentions under gold's ids."""
+    return _gold_relations(gold), _predicted_relations(gold, predicted)
 
 
 def _gold_relations(document: Document) -> set[tuple[str, str, str]]:
@@ -73,5 +78,5 @@ def score_labelled_relations(
 
 
 def _scores(counts: np.ndarray, labels: list[str], n: int, resamples: int, seed: int) -> Scores:
-    metrics, intervals = evaluate(counts, micro_metrics(), resamples=resamples, seed=seed)
-    return Scores(metrics, "micro_f1", n, per_class(counts, labels), intervals)
+    metrics, draws = evaluate(counts, micro_metrics(), resamples=resamples, seed=seed)
+    return Scores(metrics, "micro_f1", n, per_class(counts, labels), draws)

@@ -1,7 +1,12 @@
 """What a scorer returns."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
+
+import numpy as np
+
+from eval.scorers.bootstrap import bounds
 
 
 @dataclass(frozen=True)
@@ -12,8 +17,19 @@ class Scores:
     n: int
     """Gold examples: documents, marked sentences, pairs, questions or texts."""
     per_class: dict[str, dict[str, float]] = field(default_factory=dict)
-    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """95% bootstrap intervals by metric; empty without resampling."""
+    draws: dict[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
+    """By metric its values over the bootstrap's draws of test documents; empty without resampling."""
+
+    @cached_property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """95% bootstrap intervals by metric; empty without resampling."""
+        return {name: bounds(values) for name, values in self.draws.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {
+            "metrics": self.metrics,
+            "primary": self.primary,
+            "n": self.n,
+            "per_class": self.per_class,
+            "intervals": self.intervals,
+        }

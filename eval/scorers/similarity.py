@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import rankdata
 
-from eval.scorers.bootstrap import bootstrap, bounds, draw_weights, ratio
+from eval.scorers.bootstrap import ratio, resample, weight_blocks
 from eval.scorers.scores import Scores
 
 
@@ -14,22 +14,21 @@ def score_similarity(gold: Sequence[float], predicted: Sequence[float], *, resam
     x, y = np.asarray(gold, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
     moments = {"pearson": _moments(x, y), "spearman": _moments(rankdata(x), rankdata(y))}
     metrics = {name: float(_correlation(sums.sum(axis=0)[None])[0]) for name, sums in moments.items()}
-    intervals = {}
+    draws = {}
     if resamples:
-        intervals["pearson"] = bootstrap(moments["pearson"], _correlation, resamples=resamples, seed=seed)
-        intervals["spearman"] = _spearman_interval(x, y, resamples, seed)
-    return Scores(metrics, "pearson", len(gold), {}, intervals)
+        draws["pearson"] = resample(moments["pearson"], _correlation, resamples=resamples, seed=seed)
+        draws["spearman"] = _resample_spearman(x, y, resamples, seed)
+    return Scores(metrics, "pearson", len(gold), {}, draws)
 
 
-def _spearman_interval(x: np.ndarray, y: np.ndarray, resamples: int, seed: int) -> tuple[float, float]:
-    generator = np.random.default_rng(seed)
+def _resample_spearman(x: np.ndarray, y: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     rankers = _Ranker(x), _Ranker(y)
     values = []
-    for _ in range(resamples):
-        weights = draw_weights(generator, 1, len(x))[0]
-        ranks = [ranker(weights) for ranker in rankers]
-        values.append(_correlation((weights @ _moments(*ranks))[None])[0])
-    return bounds(np.array(values))
+    for block in weight_blocks(len(x), resamples=resamples, seed=seed):
+        for weights in block:
+            ranks = [ranker(weights) for ranker in rankers]
+            values.append(_correlation((weights @ _moments(*ranks))[None])[0])
+    return np.array(values)
 
 
 class _Ranker:

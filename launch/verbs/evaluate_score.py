@@ -25,8 +25,11 @@ def score(
     gold: Annotated[str, typer.Option(metavar="FORMAT:PATH", help="The gold data, as distributed.")],
     pred: Annotated[Path, typer.Option(metavar="PATH", help="Predictions in the same format.")],
     split: Annotated[str | None, typer.Option(help="Split of the gold data; test when not given.")] = None,
+    probabilities: Annotated[
+        Path | None, typer.Option(help="probabilities.json of nli or cls: adds the area under the ROC curve.")
+    ] = None,
 ) -> None:
     """Score predictions that are there already; JSON with intervals on standard output."""
     from eval.score_files import score_files
 
-    print(json.dumps(score_files(task, gold, pred, split), indent=2))
+    print(json.dumps(score_files(task, gold, pred, split, probabilities), indent=2))

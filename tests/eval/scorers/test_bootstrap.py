@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 from eval.examples import Answer, LabelledText, Question, SentencePair
 from eval.scorers import bootstrap as module
 from eval.scorers import score
-from eval.scorers.bootstrap import bootstrap, draw_weights, ratio
+from eval.scorers.bootstrap import bounds, draw_weights, ratio, resample
 from eval.scorers.similarity import _Ranker
 
 
@@ -21,16 +21,16 @@ def mean(sums):
 
 def test_interval_of_a_mean_is_the_normal_one():
     values = np.random.default_rng(0).normal(size=400)
-    low, high = bootstrap(np.stack([values, np.ones(400)], axis=1), mean, resamples=4000, seed=0)
+    low, high = bounds(resample(np.stack([values, np.ones(400)], axis=1), mean, resamples=4000, seed=0))
     expected = 1.96 * values.std() / 20
     assert (values.mean() - low, high - values.mean()) == (pytest.approx(expected, rel=0.1),) * 2
 
 
 def test_blocks_do_not_change_the_result(monkeypatch):
     sums = np.random.default_rng(1).normal(size=(50, 2)) + 3
-    whole = bootstrap(sums, mean, resamples=90, seed=7)
+    whole = resample(sums, mean, resamples=90, seed=7)
     monkeypatch.setattr(module, "_BLOCK_CELLS", 50 * 40)
-    assert bootstrap(sums, mean, resamples=90, seed=7) == pytest.approx(whole)
+    assert resample(sums, mean, resamples=90, seed=7) == pytest.approx(whole)
 
 
 def test_every_draw_has_as_many_documents_as_there_are():
