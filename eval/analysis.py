@@ -1,4 +1,4 @@
-"""What a report says beyond scores, out of gold and the predictions that a run left: who differs, and what was confused.
+"""What a report says beyond scores, from gold and the predictions that a run left: who differs, what was confused.
 
     results.json + jobs/MODEL/TASK/seed-N/predictions.*  ─┬─> analysis.json: comparisons and confusions, no text
                          the task set at its path        ─┘   mistakes in their text, for --examples alone
@@ -19,7 +19,7 @@ from eval.formats import load_dataset, read_predictions
 from eval.mistakes import Mistake, find_mistakes
 from eval.report.tables import UNTRAINED, by_task
 from eval.results import Result, best_seed, hash_data
-from eval.scorers import Scores, score
+from eval.scorers import Scores, in_order, score
 from eval.scorers.probabilities import PROBABILITIES_FILE, read_probabilities
 from eval.significance import Comparison, SeedDraws, compare_models
 from eval.splits import complete_splits
@@ -89,7 +89,7 @@ def _analyse_task(
         cells = []
         for seed in result["seeds"]:
             seed_folder = run_folder(folder, name, result) / f"seed-{seed['seed']}"
-            predictions = _predictions_of(dataset, gold, seed_folder)
+            predictions = in_order(gold, _predictions_of(dataset, gold, seed_folder), dataset.task)
             scores = _score(dataset, gold, predictions, seed_folder)
             value = scores.metrics[primary]
             if primary in scores.draws:
@@ -113,7 +113,7 @@ def _score(dataset: Dataset, gold: Sequence[Example], predictions: Any, folder: 
 
 
 def run_folder(root: Path, name: str, result: Result) -> Path:
-    """Where the seeds of a result lie: a suite keeps them by model and task, an untrained baseline below its model's."""
+    """Where the seeds of a result lie: a suite keeps them by model and task, an untrained run below its model's."""
     below = root / "jobs" / name / result["dataset"]["name"]
     if below.is_dir():
         return below

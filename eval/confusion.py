@@ -25,7 +25,7 @@ class Confusion(TypedDict):
 
 
 def count_confusions(task: Task, gold: Sequence[Example], predictions: Any) -> Cells | None:
-    """Cells of one seed's predictions; None for tasks without classes."""
+    """Cells of one seed's predictions, in the order of gold; None for tasks without classes."""
     if task in ("nli", "cls"):
         labels = [cast(SentencePair | LabelledText, example).label or "" for example in gold]
         return Counter(zip(labels, predictions, strict=True))
@@ -35,9 +35,7 @@ def count_confusions(task: Task, gold: Sequence[Example], predictions: Any) -> C
     if task not in ("re", "ner"):
         return None
     cells: Cells = Counter()
-    by_id = {document.id: document for document in predictions}
-    for document in cast(Sequence[Document], gold):
-        found = by_id[document.id]
+    for document, found in zip(cast(Sequence[Document], gold), predictions, strict=True):
         if task == "re":
             cells.update(relation_cells(document, found))
         else:

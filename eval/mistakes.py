@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from eval.confusion import NOTHING, align, relation_pairs
+from eval.confusion import align, relation_pairs
 from eval.examples import Document, Example, LabelledText, Question, RelationCandidate, SentencePair, Span, Task
 from eval.scorers.answers import token_f1
 
@@ -25,7 +25,7 @@ class Mistake:
 
 
 def find_mistakes(task: Task, gold: Sequence[Example], predictions: Any, most: int) -> list[Mistake]:
-    """At most `most` of the mistakes in one seed's predictions."""
+    """At most `most` of the mistakes in one seed's predictions, which are in the order of gold."""
     if task == "sts":
         pairs = cast(Sequence[SentencePair], gold)
         return _furthest(pairs, predictions)[:most]
@@ -37,10 +37,9 @@ def _mistakes(task: Task, gold: Sequence[Example], predictions: Any) -> Iterable
     if task == "mqa":
         yield from _wrong_answers(cast(Sequence[Question], gold), predictions)
     elif task in ("ner", "re") and isinstance(gold[0], Document):
-        by_id = {document.id: document for document in predictions}
         of_document = _wrong_mentions if task == "ner" else _wrong_relations
-        for document in cast(Sequence[Document], gold):
-            yield from of_document(document, by_id[document.id])
+        for document, found in zip(cast(Sequence[Document], gold), predictions, strict=True):
+            yield from of_document(document, found)
     else:
         for example, found in zip(gold, predictions, strict=True):
             wanted = cast(SentencePair | LabelledText | RelationCandidate, example).label
@@ -67,7 +66,7 @@ def _furthest(pairs: Sequence[SentencePair], predictions: Sequence[float]) -> li
 def _wrong_answers(questions: Sequence[Question], predictions: Mapping[str, str]) -> Iterable[Mistake]:
     for question in questions:
         given, answers = predictions[question.id], [answer.text for answer in question.answers]
-        if max((token_f1(given, answer) for answer in answers or [""])) < 1:
+        if max(token_f1(given, answer) for answer in answers or [""]) < 1:
             wanted = " | ".join(dict.fromkeys(map(_clip, answers))) or "no answer"
             yield Mistake(((_clip(question.question), False),), wanted, _clip(given) or "no answer")
 

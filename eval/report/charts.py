@@ -5,7 +5,7 @@ Colours come from the classes `s0`, `s1`, … of the page's style sheet; every n
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup, escape
 
@@ -24,6 +24,8 @@ class Series:
     y: list[float]
     is_marked: bool = False
     """Draw each point: for few values, such as validation."""
+    colour: int | None = None
+    """Of the style sheet's; by place among the lines where not given."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def line_chart(series: Sequence[Series], x_label: str, y_label: str) -> Markup:
         parts.append(f'<text class="tick mid" x="{px(tick):.1f}" y="{HEIGHT - _BOTTOM + 16}">{short(tick)}</text>')
     parts.append(f'<text class="tick mid" x="{(WIDTH + _LEFT) / 2}" y="{HEIGHT - 4}">{escape(x_label)}</text>')
     for index, s in enumerate(cleaned):
-        colour = f"s{index % NUM_COLOURS}"
+        colour = f"s{_colour_of(s, index)}"
         points = " ".join(f"{px(x):.1f},{py(y):.1f}" for x, y in zip(s.x, s.y, strict=True))
         parts.append(f'<polyline class="line {colour}" points="{points}"/>')
         if s.is_marked:
@@ -73,7 +75,7 @@ def line_chart(series: Sequence[Series], x_label: str, y_label: str) -> Markup:
                 parts.append(f'<circle class="dot {colour}" cx="{px(x):.1f}" cy="{py(y):.1f}" r="3">{title}</circle>')
     parts.append("</svg>")
     legend = "".join(
-        f'<span><i class="key s{index % NUM_COLOURS}"></i>{escape(s.name)}</span>' for index, s in enumerate(cleaned)
+        f'<span><i class="key s{_colour_of(s, index)}"></i>{escape(s.name)}</span>' for index, s in enumerate(cleaned)
     )
     return Markup("".join(parts) + f'<p class="legend">{legend}</p>')
 
@@ -133,7 +135,11 @@ def _thin(series: Series) -> Series:
     kept = points[::every]
     if points and kept[-1] != points[-1]:
         kept.append(points[-1])
-    return Series(series.name, [x for x, _ in kept], [y for _, y in kept], series.is_marked)
+    return replace(series, x=[x for x, _ in kept], y=[y for _, y in kept])
+
+
+def _colour_of(series: Series, index: int) -> int:
+    return (index if series.colour is None else series.colour) % NUM_COLOURS
 
 
 def _clip(name: str) -> str:

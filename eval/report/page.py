@@ -1,6 +1,7 @@
 """report.html: one page that opens with no network, on a laptop or a phone, light or dark.
 
-Everything is inline: style sheet, charts, numbers. It holds scores, counts and settings, and no text of any note.
+Everything is inline: style sheet, charts, numbers. It holds scores, counts and settings, and no text of any note unless
+examples of mistakes are asked for; it then says so at the top.
 """
 
 import json
@@ -9,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline.files import read_json, write_text
+from eval.analysis import Analysis
 from eval.report.charts import NUM_COLOURS, Bar, Series, interval_chart, line_chart
+from eval.report.curves import learning_curves
+from eval.report.matrices import confusion_tables
 from eval.report.published import COLUMNS, PUBLISHED
 from eval.report.tables import best_baseline, by_task, flatten, model_names, written
 from eval.results import Result
@@ -30,19 +34,26 @@ SMOOTHING_ROWS = 200
 
 
 def write_report(
-    results: Sequence[Result], path: Path, run_dir: Path | None = None, corpus: Path | None = None
+    results: Sequence[Result],
+    path: Path,
+    run_dir: Path | None = None,
+    corpus: Path | None = None,
+    analysis: Analysis | None = None,
 ) -> Path:
     """Render `results` to `path`. Raises NotemillError when there is nothing to show or a named folder is wrong."""
+    analysis = analysis or Analysis({})
     if not results:
         raise NotemillError("there are no results to report; every evaluation failed.")
     environment = page_environment(Path(__file__).parent)
     environment.filters["written"] = written
     names = model_names(results)
     page = environment.get_template("page.html").render(
-        style=house_style(),
+        style=house_style(Path(__file__).parent / "page.css"),
+        analysis=analysis,
+        num_mistakes=sum(len(found) for by_model in analysis.mistakes.values() for found in by_model.values()),
         names=names,
         models=_models(results),
-        groups=[_group(group, names) for group in by_task(results)],
+        groups=[_group(group, names, analysis) for group in by_task(results)],
         pretraining=_pretraining(run_dir) if run_dir is not None else None,
         corpus=_corpus(corpus) if corpus is not None else None,
         published_columns=COLUMNS,
@@ -66,7 +77,7 @@ def _models(results: Sequence[Result]) -> list[dict[str, Any]]:
     return list(seen.values())
 
 
-def _group(group: dict[str, Result], names: Sequence[str]) -> dict[str, Any]:
+def _group(group: dict[str, Result], names: Sequence[str], analysis: Analysis) -> dict[str, Any]:
     first = next(iter(group.values()))
     primary = first["primary"]
     bars = [
@@ -79,8 +90,14 @@ def _group(group: dict[str, Result], names: Sequence[str]) -> dict[str, Any]:
         for b in first["baselines"]
         for m in [b["metrics"][primary]]
     ]
+    set_name = first["dataset"]["name"]
+    task_analysis = analysis.tasks.get(set_name)
     return {
         "first": first,
+        "analysis": task_analysis,
+        "confusions": confusion_tables(task_analysis["confusions"] if task_analysis else {}, first["task"]),
+        "mistakes": analysis.mistakes.get(set_name, {}),
+        "curves": learning_curves(group, names),
         "results": group,
         "metric_names": list(first["metrics"]),
         "chart": interval_chart(bars),

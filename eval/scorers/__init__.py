@@ -25,7 +25,7 @@ from eval.scorers.scores import Scores
 from eval.scorers.similarity import score_similarity
 from launch.errors import NotemillError
 
-__all__ = ["Scores", "score"]
+__all__ = ["Scores", "in_order", "score"]
 
 _ExampleT = TypeVar("_ExampleT")
 
@@ -52,10 +52,10 @@ def score(
     match task:
         case "ner":
             documents = _all_of(Document, gold, task, "gold")
-            return score_entities(documents, _in_order(documents, predictions, task), **options)
+            return score_entities(documents, in_order(documents, predictions, task), **options)
         case "re" if isinstance(gold[0], Document):
             documents = _all_of(Document, gold, task, "gold")
-            return score_document_relations(documents, _in_order(documents, predictions, task), **options)
+            return score_document_relations(documents, in_order(documents, predictions, task), **options)
         case "re":
             candidates = _all_of(RelationCandidate, gold, task, "gold")
             labels = [candidate.label for candidate in candidates]
@@ -98,20 +98,23 @@ def _one_each(predictions: Any, gold: Sequence[Example], task: str) -> list[Any]
     return list(predictions)
 
 
-def _in_order(gold: Sequence[Document], predictions: Any, task: str) -> list[Document]:
-    """The predicted documents in gold's order."""
+def in_order(gold: Sequence[Example], predictions: Any, task: str) -> Any:
+    """Predicted documents in gold's order; predictions of other kinds as they are, for they carry no other key."""
+    if not isinstance(gold[0], Document):
+        return predictions
+    documents = _all_of(Document, gold, task, "gold")
     predicted = _all_of(Document, _one_each(predictions, gold, task), task, "predicted")
-    if [document.id for document in predicted] != [document.id for document in gold]:
+    if [document.id for document in predicted] != [document.id for document in documents]:
         by_id = {document.id: document for document in predicted}
-        missing = [document.id for document in gold if document.id not in by_id]
+        missing = [document.id for document in documents if document.id not in by_id]
         if missing:
             raise NotemillError(
-                f"{len(missing)} of {len(gold)} documents have no predictions, the first is '{missing[0]}'."
+                f"{len(missing)} of {len(documents)} documents have no predictions, the first is '{missing[0]}'."
             )
         if len(by_id) < len(predicted):
             raise NotemillError(f"{len(predicted) - len(by_id)} documents are predicted twice; give one for each.")
-        predicted = [by_id[document.id] for document in gold]
-    for wanted, found in zip(gold, predicted, strict=True):
+        predicted = [by_id[document.id] for document in documents]
+    for wanted, found in zip(documents, predicted, strict=True):
         if wanted.text != found.text:
             raise NotemillError(f"the predictions for document '{wanted.id}' are for another text than the gold one.")
     return predicted

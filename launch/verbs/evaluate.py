@@ -11,6 +11,15 @@ from launch.verbs.examples import examples
 ModelOption = Annotated[Path, typer.Option("--model", help="A Hugging Face folder with its tokenizer.", metavar="DIR")]
 RunOption = Annotated[Path | None, typer.Option("--run", help="Pretraining run whose curves the report shows.")]
 CorpusOption = Annotated[Path | None, typer.Option("--corpus", help="Corpus whose counts the report shows.")]
+ExamplesOption = Annotated[
+    int,
+    typer.Option(
+        "--examples",
+        min=0,
+        help="Mistakes of each model that the page shows in their text, a task: it then holds text of notes.",
+        metavar="N",
+    ),
+]
 OutOption = Annotated[
     Path, typer.Option("--out", help="Folder for results; a rerun skips what is done.", metavar="DIR")
 ]
@@ -41,7 +50,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "notemill eval report --results results",
             "notemill eval report --results results --run run --corpus corpus",
-            "notemill eval report --results results --out /tmp/report.html",
+            "notemill eval report --results results --out mistakes.html --examples 20",
         ),
     )(report)
     register_score(group)
@@ -57,15 +66,18 @@ def run(
     name: Annotated[str, typer.Option(help="What results call the set; the folder's name by default.")] = "",
     run_dir: RunOption = None,
     corpus: CorpusOption = None,
+    num_examples: ExamplesOption = 0,
     settings: Annotated[list[str] | None, typer.Argument(help="Recipe keys.", metavar="[key=value]...")] = None,
 ) -> None:
     """Fine-tune a model on one task with each seed and score the test split with intervals and baselines."""
+    from eval.analysis import analyse
     from eval.finetune.recipe import load_recipe
     from eval.report.page import write_report
     from eval.run import evaluate
 
     result = evaluate(model, task, data, out, load_recipe(task, recipe, settings), name)
-    print(write_report([result], out / "report.html", run_dir, corpus))
+    analysis = analyse([result], out, num_examples)
+    print(write_report([result], out / "report.html", run_dir, corpus, analysis))
 
 
 def suite(
@@ -75,9 +87,11 @@ def suite(
     data_root: Annotated[Path | None, typer.Option(help="Folder of the task sets; wins over the file's.")] = None,
     run_dir: RunOption = None,
     corpus: CorpusOption = None,
+    num_examples: ExamplesOption = 0,
     settings: Annotated[list[str] | None, typer.Argument(help="Suite keys.", metavar="[key=value]...")] = None,
 ) -> None:
     """Evaluate one or several models on all tasks of a file; writes results.json, results.md and report.html."""
+    from eval.analysis import analyse
     from eval.report.markdown import write_table
     from eval.report.page import write_report
     from eval.suite import load_suite, run_suite, with_data_root
@@ -89,8 +103,9 @@ def suite(
             raise NotemillError(f"no folder {folder}; check --run and --corpus.")
     results, failed = run_suite(model, with_data_root(load_suite(suite_file, settings), data_root), out)
     if results:
-        write_table(results, out / "results.md")
-        print(write_report(results, out / "report.html", run_dir, corpus))
+        analysis = analyse(results, out, num_examples)
+        write_table(results, out / "results.md", analysis)
+        print(write_report(results, out / "report.html", run_dir, corpus, analysis))
     if failed:
         raise NotemillError(failed)
 
@@ -100,10 +115,14 @@ def report(
     out: Annotated[Path | None, typer.Option(help="The page to write; report.html beside the results.")] = None,
     run_dir: RunOption = None,
     corpus: CorpusOption = None,
+    num_examples: ExamplesOption = 0,
 ) -> None:
     """Write the report again from results.json, for example with the curves of the pretraining run."""
+    from eval.analysis import analyse
     from eval.report.page import write_report
     from eval.results import load_results
 
     folder = results if results.is_dir() else results.parent
-    print(write_report(load_results(results), out or folder / "report.html", run_dir, corpus))
+    loaded = load_results(results)
+    analysis = analyse(loaded, folder, num_examples)
+    print(write_report(loaded, out or folder / "report.html", run_dir, corpus, analysis))

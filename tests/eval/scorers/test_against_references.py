@@ -83,7 +83,14 @@ def test_questions_take_the_best_answer_and_none_means_silence():
         Question("q2", "d2", "", "", ()),
     ]
     scores = score("mqa", questions, {"q1": "aspirin 81 mg", "q2": "something"}, resamples=20)
-    assert scores.metrics == {"exact_match": 0.5, "f1": 0.5}
+    assert scores.metrics == {
+        "exact_match": 0.5,
+        "has_answer_exact_match": 1.0,
+        "no_answer_exact_match": 0.0,
+        "f1": 0.5,
+        "has_answer_f1": 1.0,
+        "no_answer_f1": 0.0,
+    }
 
 
 def test_intervals_hold_the_value_and_follow_the_seed():
