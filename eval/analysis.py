@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from data_pipeline.files import write_json
-from eval.confusion import Confusion, count_confusions, mean_confusion
+from eval.confusion import Cells, Confusion, classes_of, count_confusions, mean_confusion
 from eval.examples import Dataset, Example
 from eval.formats import load_dataset, read_predictions
 from eval.mistakes import Mistake, find_mistakes
@@ -82,6 +82,7 @@ def _analyse_task(
     gold, primary = dataset.splits["test"], first["primary"]
     analysis = _empty(primary)
     draws: dict[str, list[SeedDraws]] = {}
+    confused: dict[str, list[Cells]] = {}
     mistakes: dict[str, list[Mistake]] = {}
     for name, result in group.items():
         if result["dataset"]["sha256"] != first["dataset"]["sha256"]:
@@ -101,7 +102,9 @@ def _analyse_task(
             if num_examples and seed["seed"] == best_seed(result["seeds"])["seed"]:
                 mistakes[name] = find_mistakes(dataset.task, gold, predictions, num_examples)
         if cells:
-            analysis["confusions"][name] = mean_confusion(cells)
+            confused[name] = cells
+    labels = classes_of(cells for seeds in confused.values() for cells in seeds)
+    analysis["confusions"] = {name: mean_confusion(seeds, labels) for name, seeds in confused.items()}
     analysis["comparisons"] = compare_models(draws)
     return analysis, mistakes
 

@@ -46,11 +46,14 @@ def count_confusions(task: Task, gold: Sequence[Example], predictions: Any) -> C
     return cells
 
 
-def mean_confusion(seeds: Sequence[Cells]) -> Confusion:
-    """The mean over seeds, with every class that occurs in any of them."""
-    labels = sorted({label for cells in seeds for pair in cells for label in pair} - {NOTHING})
-    if any(NOTHING in pair for cells in seeds for pair in cells):
-        labels.append(NOTHING)
+def classes_of(seeds: Iterable[Cells]) -> list[str]:
+    """Every class that occurs, NOTHING last."""
+    found = {label for cells in seeds for pair in cells for label in pair}
+    return sorted(found - {NOTHING}) + [NOTHING] * (NOTHING in found)
+
+
+def mean_confusion(seeds: Sequence[Cells], labels: list[str]) -> Confusion:
+    """The mean over seeds; models of one task have the same classes, so that their tables can be compared."""
     rows = [[sum(cells[wanted, found] for cells in seeds) / len(seeds) for found in labels] for wanted in labels]
     return {"labels": labels, "rows": rows}
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 640, 260
+NARROW_WIDTH = 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 10, 40
 MAX_POINTS = 400
 NUM_COLOURS = 6
@@ -39,32 +40,37 @@ class Bar:
     colour: int
 
 
-def line_chart(series: Sequence[Series], x_label: str, y_label: str) -> Markup:
-    """Lines over a shared scale; empty where there is nothing finite to draw."""
+def line_chart(
+    series: Sequence[Series], x_label: str, y_label: str, *, width: int = WIDTH, is_x_whole: bool = False
+) -> Markup:
+    """Lines over a shared scale; empty where there is nothing finite to draw.
+
+    A smaller `width` makes the same text larger beside the drawing, for charts that stand side by side.
+    """
     cleaned = [_thin(s) for s in series]
     cleaned = [s for s in cleaned if s.x]
     if not cleaned:
         return Markup("")
-    x_ticks = ticks(min(min(s.x) for s in cleaned), max(max(s.x) for s in cleaned))
+    x_ticks = ticks(min(min(s.x) for s in cleaned), max(max(s.x) for s in cleaned), is_whole=is_x_whole)
     y_ticks = ticks(min(min(s.y) for s in cleaned), max(max(s.y) for s in cleaned))
 
     def px(x: float) -> float:
-        return _LEFT + (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0]) * (WIDTH - _LEFT - _RIGHT)
+        return _LEFT + (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0]) * (width - _LEFT - _RIGHT)
 
     def py(y: float) -> float:
         return HEIGHT - _BOTTOM - (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]) * (HEIGHT - _TOP - _BOTTOM)
 
     parts = [
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(y_label)} over '
+        f'<svg class="chart" viewBox="0 0 {width} {HEIGHT}" role="img" aria-label="{escape(y_label)} over '
         f'{escape(x_label)}">'
     ]
     for tick in y_ticks:
         y = py(tick)
-        parts.append(f'<line class="grid" x1="{_LEFT}" y1="{y:.1f}" x2="{WIDTH - _RIGHT}" y2="{y:.1f}"/>')
+        parts.append(f'<line class="grid" x1="{_LEFT}" y1="{y:.1f}" x2="{width - _RIGHT}" y2="{y:.1f}"/>')
         parts.append(f'<text class="tick end" x="{_LEFT - 6}" y="{y + 4:.1f}">{short(tick)}</text>')
     for tick in x_ticks:
         parts.append(f'<text class="tick mid" x="{px(tick):.1f}" y="{HEIGHT - _BOTTOM + 16}">{short(tick)}</text>')
-    parts.append(f'<text class="tick mid" x="{(WIDTH + _LEFT) / 2}" y="{HEIGHT - 4}">{escape(x_label)}</text>')
+    parts.append(f'<text class="tick mid" x="{(width + _LEFT) / 2}" y="{HEIGHT - 4}">{escape(x_label)}</text>')
     for index, s in enumerate(cleaned):
         colour = f"s{_colour_of(s, index)}"
         points = " ".join(f"{px(x):.1f},{py(y):.1f}" for x, y in zip(s.x, s.y, strict=True))
@@ -81,42 +87,53 @@ def line_chart(series: Sequence[Series], x_label: str, y_label: str) -> Markup:
 
 
 def interval_chart(bars: Sequence[Bar]) -> Markup:
-    """A row a score: a dot on a scale from 0 (or the lowest bound below it) to 1, with its interval as a line."""
-    if not bars:
-        return Markup("")
+    """A row a score: a dot on a scale from 0 (or the lowest bound below it) to 1, with its interval as a line.
+
+    It is drawn twice, for pages of any width and for narrow ones, where names stand above their rows.
+    """
+    return _intervals(bars, is_narrow=False) + _intervals(bars, is_narrow=True) if bars else Markup("")
+
+
+def _intervals(bars: Sequence[Bar], is_narrow: bool) -> Markup:
     lowest = min(0.0, *(bar.low if bar.low is not None else bar.value for bar in bars))
     low = math.floor(lowest * 10) / 10
-    row, label_width = 24, 250
+    width = NARROW_WIDTH if is_narrow else WIDTH
+    row, label_width = (40, 14) if is_narrow else (24, 250)
     height = row * len(bars) + 22
 
     def px(value: float) -> float:
-        return label_width + (min(1.0, value) - low) / (1 - low) * (WIDTH - label_width - 60)
+        return label_width + (min(1.0, value) - low) / (1 - low) * (width - label_width - 60)
 
-    parts = [f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="scores with intervals">']
+    kind = "narrow" if is_narrow else "wide"
+    parts = [f'<svg class="chart {kind}" viewBox="0 0 {width} {height}" role="img" aria-label="scores with intervals">']
     for tick in ticks(low, 1.0):
         if low <= tick <= 1:
             parts.append(f'<line class="grid" x1="{px(tick):.1f}" y1="0" x2="{px(tick):.1f}" y2="{height - 18}"/>')
             parts.append(f'<text class="tick mid" x="{px(tick):.1f}" y="{height - 4}">{short(tick)}</text>')
     for index, bar in enumerate(bars):
-        y = row * index + row / 2
-        parts.append(f'<text class="label end" x="{label_width - 10}" y="{y + 4}">{escape(_clip(bar.name))}</text>')
+        y = row * index + row / 2 + (10 if is_narrow else 0)
+        if is_narrow:
+            parts.append(f'<text class="label" x="{label_width}" y="{y - 12}">{escape(_clip(bar.name))}</text>')
+        else:
+            parts.append(f'<text class="label end" x="{label_width - 10}" y="{y + 4}">{escape(_clip(bar.name))}</text>')
         if bar.low is not None and bar.high is not None:
             parts.append(
                 f'<line class="bar s{bar.colour}" x1="{px(bar.low):.1f}" y1="{y}" x2="{px(bar.high):.1f}" y2="{y}"/>'
             )
         parts.append(f'<circle class="dot s{bar.colour}" cx="{px(bar.value):.1f}" cy="{y}" r="5"/>')
-        parts.append(f'<text class="label" x="{WIDTH - 48}" y="{y + 4}">{bar.value:.3f}</text>')
+        parts.append(f'<text class="label" x="{width - 44}" y="{y + 4}">{bar.value:.3f}</text>')
     parts.append("</svg>")
     return Markup("".join(parts))
 
 
-def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Round numbers from at or below `low` to at or above `high`; at least two."""
+def ticks(low: float, high: float, count: int = 5, *, is_whole: bool = False) -> list[float]:
+    """Round numbers (whole ones on request) from at or below `low` to at or above `high`; at least two."""
     if high - low < _NO_RANGE:
         high = low + max(abs(low), 1e-6)
     raw = (high - low) / count
     magnitude = 10 ** math.floor(math.log10(raw))
     step = next(factor * magnitude for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= raw * (1 - 1e-9))
+    step = max(1.0, round(step)) if is_whole else step
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(index * step, 12) for index in range(first, last + 1)]
 

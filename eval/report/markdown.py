@@ -44,7 +44,5 @@ def _comparisons(tasks: Mapping[str, TaskAnalysis]) -> list[str]:
     if not rows:
         return []
     head = ["", "| Set | Models | Difference | p | p corrected |", "|---|---|---|---|---|"]
-    told = (
-        "Paired bootstrap over the same test documents, of means over seeds; Holm's correction for the pairs of a set."
-    )
+    told = "Paired bootstrap over the same test documents, of means over seeds; p corrected by Holm within a set."
     return [*head, *rows, "", told]

@@ -18,7 +18,8 @@ _NOTHING_NAMES = {"ner": "no mention", "re": "no relation"}
 class Cell:
     text: str
     tint: str
-    is_diagonal: bool
+    style: str
+    """CSS classes: "same" on the diagonal, "none" where nothing was counted."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def _matrix(model: str, confusion: Confusion, task: Task) -> Matrix:
     for i, row in enumerate(folded["rows"]):
         total = sum(row) or 1.0
         cells = [
-            Cell(_count(value, _is_unknown(folded, i, j, task)), f"{_TINT * value / total:.3f}", i == j)
+            Cell(_count(value, _is_unknown(folded, i, j, task)), f"{_TINT * value / total:.3f}", _style(value, i == j))
             for j, value in enumerate(row)
         ]
         rows.append((names[i], cells))
@@ -61,6 +62,10 @@ def _is_unknown(confusion: Confusion, i: int, j: int, task: Task) -> bool:
     """Where neither side has anything nothing was counted: what is not there has no number."""
     is_nothing = confusion["labels"][i] == NOTHING and i == j
     return is_nothing and (task == "ner" or not confusion["rows"][i][j])
+
+
+def _style(value: float, is_diagonal: bool) -> str:
+    return "none" if not value else "same" if is_diagonal else ""
 
 
 def _count(value: float, is_unknown: bool) -> str:

@@ -9,6 +9,7 @@ say them.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -56,10 +57,10 @@ def score_spans(
     )
     # Where labels are the tags themselves, nothing is said of types.
     if any(entity.label != _attribute(entity, "tag") for document in gold for entity in document.entities):
-        functions["type_accuracy"] = lambda s: ratio(s[..., SAME_TYPE], s[..., GOLD_FOUND])
+        functions["type_accuracy"] = partial(_accuracy, SAME_TYPE)
     for column, name in enumerate(_ATTRIBUTES, start=FIRST_ATTRIBUTE):
         if any(_attribute(entity, name) for document in predicted for entity in document.entities):
-            functions[f"{name}_accuracy"] = lambda s, column=column: ratio(s[..., column], s[..., GOLD_FOUND])
+            functions[f"{name}_accuracy"] = partial(_accuracy, column)
     metrics = {name: float(function(sums.sum(axis=0))) for name, function in functions.items()}
     draws = {
         name: resample(sums, function, resamples=resamples, seed=seed)
@@ -106,6 +107,10 @@ def _words(document: Document, mention: Entity) -> list[str]:
 
 def _attribute(entity: Entity, name: str) -> str:
     return dict(entity.attributes).get(name, "")
+
+
+def _accuracy(column: int, sums: np.ndarray) -> np.ndarray:
+    return ratio(sums[..., column], sums[..., GOLD_FOUND])
 
 
 def _span_functions(prefix: str, gold_column: int, system_column: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
