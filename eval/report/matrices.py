@@ -38,11 +38,13 @@ def confusion_tables(confusions: Mapping[str, Confusion], task: Task) -> list[Ma
 def _matrix(model: str, confusion: Confusion, task: Task) -> Matrix:
     folded = fold(confusion, MAX_CLASSES)
     names = [_name(label, task) for label in folded["labels"]]
+    # What is folded into one class may well be confused within it.
+    named = {_name(label, task) for label in confusion["labels"]}
     rows = []
     for i, row in enumerate(folded["rows"]):
         total = sum(row) or 1.0
         cells = [
-            Cell(_count(value, _is_unknown(folded, i, j, task)), f"{_TINT * value / total:.3f}", _style(value, i == j))
+            Cell(_count(value, _is_unknown(folded, i, j, task)), f"{_TINT * value / total:.3f}", _style(value, i == j and names[i] in named)
             for j, value in enumerate(row)
         ]
         rows.append((names[i], cells))
@@ -69,7 +71,7 @@ def _style(value: float, is_diagonal: bool) -> str:
 
 
 def _count(value: float, is_unknown: bool) -> str:
-    return "" if is_unknown else f"{value:,.0f}" if value == round(value) else f"{value:,.1f}"
+    return "" if is_unknown else f"{value:,.1f}".removesuffix(".0")
 
 
 def _name(label: str, task: Task) -> str:

@@ -15,6 +15,7 @@ from eval.finetune.recipe import load_recipe
 from eval.report.page import write_report
 from eval.results import load_results
 from eval.run import evaluate
+from eval.score_files import score_files
 from launch.errors import NotemillError
 from launch.main import main
 from tests.eval.finetune import toys
@@ -45,6 +46,16 @@ def test_training_beats_the_baselines(
     assert metric["value"] > best + 0.1, (metric, result["baselines"])
     assert metric["low"] is not None and metric["high"] is not None
     assert metric["low"] <= metric["value"] <= metric["high"]
+    assert (tmp_path / "out" / "probabilities.json").is_file() == (task in ("nli", "cls"))
+    if task in ("nli", "cls"):
+        assert result["metrics"]["auroc"]["value"] > 0.6
+        from_files = score_files(
+            task,
+            f"{format_name}:{data}",
+            next((tmp_path / "out").glob("predictions*")),
+            probabilities=tmp_path / "out" / "probabilities.json",
+        )
+        assert from_files["metrics"]["auroc"] == pytest.approx(result["metrics"]["auroc"]["value"])
     assert list((tmp_path / "out").glob("predictions*")) and (tmp_path / "out" / "seed-0" / "labels.json").is_file()
     assert all((path.stat().st_mode & 0o077) == 0 for path in (tmp_path / "out").rglob("*"))
 

@@ -35,3 +35,14 @@ def test_names_are_escaped() -> None:
 
 def test_short_numbers() -> None:
     assert [short(v) for v in (0.25, 950, 2_500_000, 9.1e9)] == ["0.25", "950", "2.5M", "9.1B"]
+
+
+@given(low=st.integers(1, 50), width=st.integers(0, 50))
+def test_epochs_have_whole_ticks(low: int, width: int) -> None:
+    marks = ticks(low, low + width, is_whole=True)
+    assert all(mark == round(mark) for mark in marks) and marks[0] <= low and marks[-1] >= low + width
+
+
+def test_narrow_pages_have_a_drawing_of_their_own() -> None:
+    chart = str(interval_chart([Bar("a model", 0.5, 0.4, 0.6, 0)]))
+    assert chart.count("<svg") == 2 and chart.count("0.500") == 2
