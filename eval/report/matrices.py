@@ -44,7 +44,11 @@ def _matrix(model: str, confusion: Confusion, task: Task) -> Matrix:
     for i, row in enumerate(folded["rows"]):
         total = sum(row) or 1.0
         cells = [
-            Cell(_count(value, _is_unknown(folded, i, j, task)), f"{_TINT * value / total:.3f}", _style(value, i == j and names[i] in named)
+            Cell(
+                _count(value, _is_unknown(folded, i, j, task)),
+                f"{_TINT * value / total:.3f}",
+                _style(value, i == j and names[i] in named),
+            )
             for j, value in enumerate(row)
         ]
         rows.append((names[i], cells))

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 LAPTOP, PHONE = 1366, 390
 _OVERHANGS = """
     [...document.querySelectorAll('body *')].filter(e => !e.closest('.scroll') && !e.closest('svg')
-        && e.getBoundingClientRect().right > document.documentElement.clientWidth + 0.5).map(e => e.outerHTML.slice(0, 90))
+        && e.getBoundingClientRect().right > window.innerWidth + 0.5).map(e => e.outerHTML.slice(0, 90))
 """
 
 
