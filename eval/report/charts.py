@@ -61,7 +61,7 @@ def line_chart(
         return HEIGHT - _BOTTOM - (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]) * (HEIGHT - _TOP - _BOTTOM)
 
     parts = [
-        f'<svg class="chart" viewBox="0 0 {width} {HEIGHT}" role="img" aria-label="{escape(y_label)} over '
+        f'<svg class="chart{" full" if width == WIDTH else ""}" viewBox="0 0 {width} {HEIGHT}" role="img" aria-label="{escape(y_label)} over '
         f'{escape(x_label)}">'
     ]
     for tick in y_ticks:
@@ -69,7 +69,7 @@ def line_chart(
         parts.append(f'<line class="grid" x1="{_LEFT}" y1="{y:.1f}" x2="{width - _RIGHT}" y2="{y:.1f}"/>')
         parts.append(f'<text class="tick end" x="{_LEFT - 6}" y="{y + 4:.1f}">{short(tick)}</text>')
     for tick in x_ticks:
-        parts.append(f'<text class="tick mid" x="{px(tick):.1f}" y="{HEIGHT - _BOTTOM + 16}">{short(tick)}</text>')
+        parts.append(f'<text class="tick mid" x="{px(tick):.1f}" y="{HEIGHT - _BOTTOM + 18}">{short(tick)}</text>')
     parts.append(f'<text class="tick mid" x="{(width + _LEFT) / 2}" y="{HEIGHT - 4}">{escape(x_label)}</text>')
     for index, s in enumerate(cleaned):
         colour = f"s{_colour_of(s, index)}"
