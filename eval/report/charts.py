@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 640, 260
-NARROW_WIDTH = 360
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 10, 40
+NARROW_WIDTH, HALF_WIDTH = 360, 440
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 20, 10, 40
 MAX_POINTS = 400
 NUM_COLOURS = 6
 _NO_RANGE = 1e-10
@@ -41,16 +41,25 @@ class Bar:
 
 
 def line_chart(
-    series: Sequence[Series], x_label: str, y_label: str, *, width: int = WIDTH, is_x_whole: bool = False
+    series: Sequence[Series], x_label: str, y_label: str, *, is_half: bool = False, is_x_whole: bool = False
 ) -> Markup:
     """Lines over a shared scale; empty where there is nothing finite to draw.
 
-    A smaller `width` makes the same text larger beside the drawing, for charts that stand side by side.
+    One that `is_half` as wide as the page stands beside another; others are drawn twice, for wide and narrow pages.
     """
     cleaned = [_thin(s) for s in series]
     cleaned = [s for s in cleaned if s.x]
     if not cleaned:
         return Markup("")
+    sizes = [(HALF_WIDTH, "")] if is_half else [(WIDTH, " wide"), (HALF_WIDTH, " narrow")]
+    drawings = [_lines(cleaned, x_label, y_label, width, kind, is_x_whole) for width, kind in sizes]
+    legend = "".join(
+        f'<span><i class="key s{_colour_of(s, index)}"></i>{escape(s.name)}</span>' for index, s in enumerate(cleaned)
+    )
+    return Markup("".join(drawings) + f'<p class="legend">{legend}</p>')
+
+
+def _lines(cleaned: Sequence[Series], x_label: str, y_label: str, width: int, kind: str, is_x_whole: bool) -> str:
     x_ticks = ticks(min(min(s.x) for s in cleaned), max(max(s.x) for s in cleaned), is_whole=is_x_whole)
     y_ticks = ticks(min(min(s.y) for s in cleaned), max(max(s.y) for s in cleaned))
 
@@ -61,8 +70,8 @@ def line_chart(
         return HEIGHT - _BOTTOM - (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]) * (HEIGHT - _TOP - _BOTTOM)
 
     parts = [
-        f'<svg class="chart{" full" if width == WIDTH else ""}" viewBox="0 0 {width} {HEIGHT}" role="img" aria-label="{escape(y_label)} over '
-        f'{escape(x_label)}">'
+        f'<svg class="chart{kind}" viewBox="0 0 {width} {HEIGHT}" role="img" '
+        f'aria-label="{escape(y_label)} over {escape(x_label)}">'
     ]
     for tick in y_ticks:
         y = py(tick)
@@ -79,11 +88,7 @@ def line_chart(
             for x, y in zip(s.x, s.y, strict=True):
                 title = f"<title>{escape(s.name)}: {y:.4g} at {short(x)}</title>"
                 parts.append(f'<circle class="dot {colour}" cx="{px(x):.1f}" cy="{py(y):.1f}" r="3">{title}</circle>')
-    parts.append("</svg>")
-    legend = "".join(
-        f'<span><i class="key s{_colour_of(s, index)}"></i>{escape(s.name)}</span>' for index, s in enumerate(cleaned)
-    )
-    return Markup("".join(parts) + f'<p class="legend">{legend}</p>')
+    return "".join([*parts, "</svg>"])
 
 
 def interval_chart(bars: Sequence[Bar]) -> Markup:

@@ -8,9 +8,6 @@ from markupsafe import Markup
 from eval.report.charts import NUM_COLOURS, Series, line_chart
 from eval.results import Result
 
-WIDTH = 440
-"""Two charts stand side by side on a laptop."""
-
 
 def learning_curves(group: Mapping[str, Result], names: Sequence[str]) -> list[tuple[str, Markup]]:
     """Charts with their captions; empty where no run has a second epoch. Colours follow `names`, as in other charts."""
@@ -20,8 +17,8 @@ def learning_curves(group: Mapping[str, Result], names: Sequence[str]) -> list[t
     dev = [_series(name, _by_epoch(result, "dev"), names) for name, result in group.items()]
     loss = [_series(name, _by_epoch(result, "loss"), names) for name, result in group.items()]
     charts = [
-        (f"Dev {primary} after each epoch", line_chart(dev, "epoch", primary, width=WIDTH, is_x_whole=True)),
-        ("Training loss of each epoch", line_chart(loss, "epoch", "loss", width=WIDTH, is_x_whole=True)),
+        (f"Dev {primary} after each epoch", line_chart(dev, "epoch", primary, is_half=True, is_x_whole=True)),
+        ("Training loss of each epoch", line_chart(loss, "epoch", "loss", is_half=True, is_x_whole=True)),
     ]
     return [(caption, chart) for caption, chart in charts if chart]
 
