@@ -14,6 +14,8 @@ NARROW_WIDTH, HALF_WIDTH = 360, 440
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 20, 10, 40
 MAX_POINTS = 400
 NUM_COLOURS = 6
+_SMALL = 1e-3
+"""Below this a power of ten is shorter than the zeros."""
 _NO_RANGE = 1e-10
 """Below this a scale is drawn around the one value instead."""
 
@@ -144,10 +146,13 @@ def ticks(low: float, high: float, count: int = 5, *, is_whole: bool = False) ->
 
 
 def short(value: float) -> str:
-    """2500000 as 2.5M."""
+    """2500000 as 2.5M, 0.00018 as 1.8e-4."""
     for limit, suffix in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= limit:
             return f"{value / limit:.4g}{suffix}"
+    if 0 < abs(value) < _SMALL:
+        mantissa, _, exponent = f"{value:.2e}".partition("e")
+        return f"{float(mantissa):g}e{int(exponent)}"
     return f"{value:.4g}"
 
 

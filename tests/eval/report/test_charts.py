@@ -34,7 +34,9 @@ def test_names_are_escaped() -> None:
 
 
 def test_short_numbers() -> None:
-    assert [short(v) for v in (0.25, 950, 2_500_000, 9.1e9)] == ["0.25", "950", "2.5M", "9.1B"]
+    assert [short(v) for v in (0.25, 950, 2_500_000, 9.1e9, 0.00018, -2e-5, 0)] == [
+        *("0.25", "950", "2.5M", "9.1B", "1.8e-4", "-2e-5", "0")
+    ]
 
 
 @given(low=st.integers(1, 50), width=st.integers(0, 50))
