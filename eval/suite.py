@@ -25,7 +25,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -79,7 +79,7 @@ class Suite:
     data_root: str = "."
     """Folder that the tasks' paths are relative to."""
     workers: int = 1
-    """Jobs at a time; each uses one thread."""
+    """Jobs at a time; each uses one thread and, where there are GPUs, one of them in turn."""
 
     def validate(self) -> list[str]:
         problems = []
@@ -177,17 +177,19 @@ def _plan(model_dir: Path, suite: Suite, out_dir: Path) -> list[Job]:
 def _run_all(jobs: list[Job], workers: int) -> dict[Path, str]:
     """Run all jobs, `workers` at a time; returns the last line of the log of each that failed."""
     waiting = list(jobs)
-    running: dict[subprocess.Popen[bytes], tuple[Job, float]] = {}
+    running: dict[subprocess.Popen[bytes], tuple[Job, float, int]] = {}
+    gpus = visible_gpus()
     failures: dict[Path, str] = {}
     finished = 0
     try:
         while waiting or running:
             while waiting and len(running) < workers:
                 job = waiting.pop(0)
-                running[_start(job)] = (job, time.monotonic())
+                worker = min(set(range(workers)) - {taken for _, _, taken in running.values()})
+                running[_start(job, job_environment(worker, gpus))] = (job, time.monotonic(), worker)
             time.sleep(_POLL_S)
             for process in [p for p in running if p.poll() is not None]:
-                job, started = running.pop(process)
+                job, started, _ = running.pop(process)
                 finished += 1
                 if process.returncode:
                     failures[job.folder] = _last_line(job.folder / "log.txt") or f"exit status {process.returncode}"
@@ -202,14 +204,33 @@ def _run_all(jobs: list[Job], workers: int) -> dict[Path, str]:
     return failures
 
 
-def _start(job: Job) -> subprocess.Popen[bytes]:
+def visible_gpus() -> list[str]:
+    """GPUs by the names that CUDA_VISIBLE_DEVICES takes: those it names already, or all."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name for name in named.split(",") if name.strip()]
+    import torch
+
+    return [str(index) for index in range(torch.cuda.device_count())]
+
+
+def job_environment(worker: int, gpus: Sequence[str]) -> dict[str, str]:
+    """One thread a job, and a GPU of the worker's own where there are several; workers beyond them share."""
+    own = {"CUDA_VISIBLE_DEVICES": gpus[worker % len(gpus)]} if gpus else {}
+    return {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", **own}
+
+
+def _start(job: Job, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     make_private_folder(job.folder.parent)
     make_private_folder(job.folder)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     descriptor = os.open(job.folder / "log.txt", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     try:
         return subprocess.Popen(
-            job.command, stdout=descriptor, stderr=descriptor, env=environment, preexec_fn=_end_with_parent()
+            job.command,
+            stdout=descriptor,
+            stderr=descriptor,
+            env=os.environ | environment,
+            preexec_fn=_end_with_parent(),
         )
     finally:
         os.close(descriptor)

@@ -15,6 +15,7 @@ from eval.report.markdown import write_table
 from eval.report.page import write_report
 from eval.results import Result
 from eval.run import evaluate
+from launch.main import main
 from tests.eval.finetune import toys
 
 SETTINGS = ["max_length=32", "max_steps=6", "seeds=[0,1]", "baseline=untrained", "pooling=mean"]
@@ -60,6 +61,14 @@ def test_mistakes_are_shown_on_request_alone(run: tuple[Result, Path], tmp_path:
     assert [noun for noun in toys.NOUNS if noun in page]
     assert "This page holds text of notes" in page and "holds no text of any note" not in page
     assert page.count('class="mistake"') <= 10 and path.stat().st_mode & 0o077 == 0
+
+
+def test_the_command_line(run: tuple[Result, Path], tmp_path: Path) -> None:
+    _, out = run
+    page = tmp_path / "mistakes.html"
+    assert main(["eval", "report", "--results", str(out), "--out", str(page), "--examples", "2"]) == 0
+    assert page.read_text().count('class="mistake"') <= 4 and "This page holds text of notes" in page.read_text()
+    assert main(["eval", "report", "--results", str(out), "--examples", "-1"]) != 0
 
 
 def test_a_set_that_is_gone_leaves_a_reason(

@@ -8,7 +8,7 @@ import yaml
 
 from eval.report.markdown import write_table
 from eval.report.page import write_report
-from eval.suite import load_suite, run_suite, with_data_root
+from eval.suite import job_environment, load_suite, run_suite, visible_gpus, with_data_root
 from launch.errors import NotemillError
 from tests.eval.finetune import toys
 
@@ -70,3 +70,11 @@ def test_wrong_suites_are_told(tmp_path: Path, changes: dict[str, object], told:
     with pytest.raises(NotemillError) as error:
         load_suite(write_suite(tmp_path / "suite.yaml", **changes))
     assert told in str(error.value)
+
+
+def test_each_worker_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-ab")
+    gpus = visible_gpus()
+    assert [job_environment(worker, gpus)["CUDA_VISIBLE_DEVICES"] for worker in range(3)] == ["3", "GPU-ab", "3"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "CUDA_VISIBLE_DEVICES" not in job_environment(0, visible_gpus())
