@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,12 +64,19 @@ def test_mistakes_are_shown_on_request_alone(run: tuple[Result, Path], tmp_path:
     assert page.count('class="mistake"') <= 10 and path.stat().st_mode & 0o077 == 0
 
 
-def test_the_command_line(run: tuple[Result, Path], tmp_path: Path) -> None:
+def test_the_command_line(run: tuple[Result, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, out = run
     page = tmp_path / "mistakes.html"
-    assert main(["eval", "report", "--results", str(out), "--out", str(page), "--examples", "2"]) == 0
-    assert page.read_text().count('class="mistake"') <= 4 and "This page holds text of notes" in page.read_text()
-    assert main(["eval", "report", "--results", str(out), "--examples", "-1"]) != 0
+    command = ["notemill", "eval", "report", "--results", str(out), "--out", str(page)]
+    monkeypatch.setattr(sys, "argv", [*command, "--examples", "2"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+    assert 0 < page.read_text().count('class="mistake"') <= 4 and "This page holds text of notes" in page.read_text()
+    monkeypatch.setattr(sys, "argv", [*command, "--examples", "-1"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code
 
 
 def test_a_set_that_is_gone_leaves_a_reason(
