@@ -10,9 +10,6 @@ from launch.jobs import run_folder
 from launch.jobs.node import STOPPED, run_node
 from launch.jobs.run_folder import Record
 
-PATIENCE_S = 600
-"""For a save after a signal."""
-
 
 def launch(config_file: Path, overrides: Sequence[str], *, processes: int | None, dry_run: bool) -> int:
     """Write the run folder and run to the end; the exit status. Raises NotemillError."""
@@ -41,9 +38,7 @@ def resume(run_dir: Path, record: Record, overrides: Sequence[str]) -> int:
 
 def start(run_dir: Path, record: Record) -> int:
     """Run to the end and say how it ended; the exit status of the command."""
-    status = run_node(
-        run_dir, nodes=1, node=0, processes=record.processes_per_node, endpoint="127.0.0.1:0", patience_s=PATIENCE_S
-    )
+    status = run_node("train", run_dir, nodes=1, processes=record.processes_per_node)
     if status == STOPPED:
         say(f"saved; `notemill resume {run_dir}` goes on.")
         return 0

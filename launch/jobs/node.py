@@ -1,6 +1,6 @@
 """One node's task of a run: torchrun with a process a GPU, and signals passed on to it once.
 
-    python -m launch.jobs.node --run RUN --nodes 2 --processes 8 --endpoint 10.0.0.7:23456
+    python -m launch.jobs.node train --run RUN --nodes 2 --processes 8 --endpoint 10.0.0.7:23456
 
 SLURM may send one signal several ways (to the step, and through srun), and torchrun abandons its processes amid a save
 when signals reach it faster than it ends. So torchrun stands in a session of its own, where no signal to this task's
@@ -16,6 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
 import psutil
 
@@ -76,36 +77,55 @@ def environment(command: list[str]) -> dict[str, str]:
     return chosen | dict(os.environ)
 
 
-def run_node(run_dir: Path, *, nodes: int, node: int, processes: int, endpoint: str, patience_s: int) -> int:
-    """This node's part of the run in `run_dir`, to its end; the exit status of the task."""
+def run_node(
+    action: Literal["train", "check"],
+    run_dir: Path,
+    *,
+    nodes: int,
+    processes: int,
+    node: int = 0,
+    endpoint: str = "127.0.0.1:0",
+    patience_s: int = 600,
+) -> int:
+    """This node's part of the run in `run_dir`, to its end, or of the look at all nodes; the exit status of the task.
+
+    `patience_s` is how long a save after a signal may take.
+    """
     command = torchrun(nodes=nodes, node=node, processes=processes, endpoint=endpoint, patience_s=patience_s)
+    if action == "check":
+        return _status(Node([*command, "launch.preflight.ranks", "--run", str(run_dir)]).run())
     task = Node([*command, "pretrain.train", "--config", str(run_dir / CONFIG)])
     status = task.run()
     if is_finished(run_dir, read_config(run_dir)):
         return 0
-    return STOPPED if task.was_asked or status == 0 else status if status > 0 else 128 - status
+    return STOPPED if task.was_asked or status == 0 else _status(status)
+
+
+def _status(returned: int) -> int:
+    """As a shell tells it."""
+    return returned if returned >= 0 else 128 - returned
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m launch.jobs.node", description="One node's task of a run.")
+    parser.add_argument("action", choices=["train", "check"], help="train the run, or look whether the nodes can")
     parser.add_argument("--run", type=Path, required=True, help="run folder, whose config.yaml is trained")
     parser.add_argument("--nodes", type=int, default=1)
     parser.add_argument("--processes", type=int, required=True, help="processes on this node")
     parser.add_argument("--endpoint", default="127.0.0.1:0", help="HOST:PORT of the first node")
     parser.add_argument("--patience", type=int, default=600, help="seconds that a save after a signal may take")
     options = parser.parse_args()
-    # srun tells each task.
-    node = int(os.environ.get("SLURM_NODEID", "0"))
-    sys.exit(
-        run_node(
-            options.run,
-            nodes=options.nodes,
-            node=node,
-            processes=options.processes,
-            endpoint=options.endpoint,
-            patience_s=options.patience,
-        )
+    status = run_node(
+        options.action,
+        options.run,
+        nodes=options.nodes,
+        processes=options.processes,
+        # srun tells each task.
+        node=int(os.environ.get("SLURM_NODEID", "0")),
+        endpoint=options.endpoint,
+        patience_s=options.patience,
     )
+    sys.exit(status)
 
 
 if __name__ == "__main__":

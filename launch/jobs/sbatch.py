@@ -34,8 +34,8 @@ trap 'asked=limit; kill -USR2 $step || true' USR2
 trap 'asked=end; kill -TERM $step || true' TERM
 
 on_all_nodes() {{
-    "${{task[@]}}" "${{python[@]}}" -m launch.jobs.node --run "$run" --endpoint "$endpoint" \\
-        --nodes {nodes} --processes {processes} --patience {patience} "$@" &
+    "${{task[@]}}" "${{python[@]}}" -m launch.jobs.node "$1" --run "$run" --endpoint "$endpoint" \\
+        --nodes {nodes} --processes {processes} --patience {patience} &
     step=$!
     # A signal ends a wait, and not what it waits for.
     while kill -0 "$step" 2>/dev/null; do wait "$step" || true; done
@@ -50,7 +50,7 @@ newest() {{ readlink "$run/checkpoints/latest" || true; }}
 failures=0
 until ((failures == {max_failures})); do
     before=$(newest)
-    if on_all_nodes; then exit 0; fi
+    if on_all_nodes train; then exit 0; fi
     leave_if_asked
     if [[ $(newest) == "$before" ]]; then failures=$((failures + 1)); else failures=0; fi
     echo "$(date +%FT%T) the run failed; failures without a new checkpoint: $failures of {max_failures}"
@@ -59,7 +59,7 @@ exit 1
 """
 
 _PREFLIGHT = """
-if ! on_all_nodes --check; then
+if ! on_all_nodes check; then
     leave_if_asked
     echo "these nodes are not fit for the run, see above"
     exit 1

@@ -26,7 +26,8 @@ def why_not() -> str | None:
 
 @contextlib.contextmanager
 def running_cluster(folder: Path) -> Iterator[dict[str, str]]:
-    """Two nodes of one core each in the partition `debug`; gives the environment that SLURM's commands need."""
+    """Two nodes of one core each in the partition `debug`, whose jobs are preempted and queued again by those of the
+    partition `urgent`; gives the environment that SLURM's commands need."""
     folder.mkdir(parents=True)
     (folder / "state").mkdir()
     _start_munge()
@@ -83,6 +84,7 @@ ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={port}
 AuthType=auth/munge
+AuthInfo=cred_expire=5
 SlurmUser=root
 SlurmdUser=root
 StateSaveLocation={folder}/state
@@ -99,8 +101,11 @@ ReturnToService=2
 MpiDefault=none
 JobRequeue=1
 MinJobAge=300
-SlurmdTimeout=30
+SlurmdTimeout=15
 SchedulerParameters=sched_interval=2
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 {nodes}
 PartitionName=debug Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
+PartitionName=urgent Nodes=n1,n2 MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
 """
