@@ -1,10 +1,11 @@
-"""One node's task of a run: torchrun with a process a GPU, and signals passed on to it once.
+"""One node's task of a run: torchrun with a process a GPU, and a request to stop passed on to it once.
 
     python -m launch.jobs.node train --run RUN --nodes 2 --processes 8 --endpoint 10.0.0.7:23456
 
-SLURM may send one signal several ways (to the step, and through srun), and torchrun abandons its processes amid a save
-when signals reach it faster than it ends. So torchrun stands in a session of its own, where no signal to this task's
-group finds it, and gets the first one from here; SIGTERM, SIGUSR2 and Ctrl-C let all ranks save and leave.
+SLURM sends one signal several ways (to all processes of a step, and through srun), and torchrun abandons its processes
+amid a save when it gets a signal while it waits for them to end. So torchrun runs in this process with this module's
+handlers in place of its own: the first of SIGTERM, SIGUSR2, SIGHUP and Ctrl-C lets all ranks save and leave, and those
+that follow change nothing, but for a second Ctrl-C.
 
 Exit status: 0 the run is finished, 75 (EX_TEMPFAIL) it was asked to stop, anything else a failure.
 """
@@ -12,7 +13,6 @@ Exit status: 0 the run is finished, 75 (EX_TEMPFAIL) it was asked to stop, anyth
 import argparse
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from types import FrameType
@@ -24,57 +24,7 @@ from launch.jobs import binding
 from launch.jobs.run_folder import CONFIG, is_finished, read_config
 
 STOPPED = os.EX_TEMPFAIL
-_SIGNALS = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT, signal.SIGHUP)
-
-
-class Node:
-    """torchrun on this node."""
-
-    def __init__(self, command: list[str]) -> None:
-        self._command = command
-        self._torchrun: subprocess.Popen[bytes] | None = None
-        self.was_asked = False
-
-    def run(self) -> int:
-        """Start torchrun and wait for its end; its exit status."""
-        for number in _SIGNALS:
-            signal.signal(number, self._pass_on)
-        self._torchrun = subprocess.Popen(self._command, env=environment(self._command), start_new_session=True)
-        if self.was_asked:
-            # Asked between the two lines above.
-            self._torchrun.terminate()
-        return self._torchrun.wait()
-
-    def _pass_on(self, number: int, _: FrameType | None) -> None:
-        if self._torchrun is not None and not self.was_asked:
-            self._torchrun.send_signal(number)
-        elif self._torchrun is not None and number == signal.SIGINT:
-            # A second Ctrl-C is no mistake.
-            for process in psutil.Process(self._torchrun.pid).children(recursive=True):
-                process.kill()
-        self.was_asked = True
-
-
-def torchrun(*, nodes: int, node: int, processes: int, endpoint: str, patience_s: int) -> list[str]:
-    """The command up to the module; `patience_s` is how long a save after a signal may take."""
-    address, _, port = endpoint.rpartition(":")
-    place = (
-        ["--standalone"]
-        if nodes == 1
-        else [f"--nnodes={nodes}", f"--node-rank={node}", f"--master-addr={address}", f"--master-port={port}"]
-    )
-    return [
-        *(sys.executable, "-m", "torch.distributed.run", *place, f"--nproc-per-node={processes}", "--max-restarts=0"),
-        *(f"--shutdown-timeout={patience_s}", "--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR2", "-m"),
-    ]
-
-
-def environment(command: list[str]) -> dict[str, str]:
-    """The task's, with a thread a core over all processes, each bound to its own, where the user set nothing else."""
-    processes = next(int(word.partition("=")[2]) for word in command if word.startswith("--nproc-per-node="))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    chosen = {"OMP_NUM_THREADS": str(max(1, cores // processes)), binding.VARIABLE: "1"}
-    return chosen | dict(os.environ)
+_SIGNALS = (signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP, signal.SIGINT)
 
 
 def run_node(
@@ -91,19 +41,60 @@ def run_node(
 
     `patience_s` is how long a save after a signal may take.
     """
-    command = torchrun(nodes=nodes, node=node, processes=processes, endpoint=endpoint, patience_s=patience_s)
+    # A thread a core over all processes, each bound to its own, where the user set nothing else.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
+    os.environ.setdefault(binding.VARIABLE, "1")
+    arguments = _place(nodes, node, endpoint)
+    arguments += [f"--nproc-per-node={processes}", "--max-restarts=0", f"--shutdown-timeout={patience_s}", "-m"]
     if action == "check":
-        return _status(Node([*command, "launch.preflight.ranks", "--run", str(run_dir)]).run())
-    task = Node([*command, "pretrain.train", "--config", str(run_dir / CONFIG)])
-    status = task.run()
+        return _torchrun([*arguments, "launch.preflight.ranks", "--run", str(run_dir)])
+    status = _torchrun([*arguments, "pretrain.train", "--config", str(run_dir / CONFIG)])
     if is_finished(run_dir, read_config(run_dir)):
         return 0
-    return STOPPED if task.was_asked or status == 0 else _status(status)
+    return status or STOPPED
 
 
-def _status(returned: int) -> int:
-    """As a shell tells it."""
-    return returned if returned >= 0 else 128 - returned
+def _place(nodes: int, node: int, endpoint: str) -> list[str]:
+    if nodes == 1:
+        return ["--standalone"]
+    address, _, port = endpoint.rpartition(":")
+    return [f"--nnodes={nodes}", f"--node-rank={node}", f"--master-addr={address}", f"--master-port={port}"]
+
+
+def _torchrun(arguments: list[str]) -> int:
+    """Run the processes to their end. The status of the first that failed, STOPPED where a signal ended them."""
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import parse_args, run
+
+    was_asked = False
+
+    def stop_once(number: int, _: FrameType | None) -> None:
+        nonlocal was_asked
+        if was_asked:
+            if number == signal.SIGINT:
+                for process in psutil.Process().children(recursive=True):
+                    process.kill()
+            return
+        was_asked = True
+        # What torchrun's own handlers do.
+        raise SignalException(f"got signal {number}", sigval=signal.SIGTERM)
+
+    before = {number: signal.signal(number, stop_once) for number in _SIGNALS}
+    try:
+        # It would put its own handlers over these.
+        run(parse_args(["--signals-to-handle=SIGQUIT", *arguments]))
+    except SignalException:
+        return STOPPED
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        print(f"notemill launch: rank {rank} ended first, with status {failure.exitcode}.", file=sys.stderr)
+        return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return 0
 
 
 def main() -> None:
