@@ -48,7 +48,7 @@ def run_node(
     arguments = _place(nodes, node, endpoint)
     arguments += [f"--nproc-per-node={processes}", "--max-restarts=0", f"--shutdown-timeout={patience_s}", "-m"]
     if action == "check":
-        return _torchrun([*arguments, "launch.preflight.ranks", "--run", str(run_dir)])
+        return _torchrun([*arguments, "launch.preflight.ranks", str(run_dir)])
     status = _torchrun([*arguments, "pretrain.train", "--config", str(run_dir / CONFIG)])
     if is_finished(run_dir, read_config(run_dir)):
         return 0

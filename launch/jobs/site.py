@@ -46,7 +46,7 @@ class SlurmConfig:
     max_failures: int = 3
     """Failed starts in a row without a new checkpoint after which the job gives up."""
     preflight: bool = True
-    """Look at all nodes before each start: collectives, clocks, folders, disk (as `notemill doctor --run`)."""
+    """Look at all nodes before each start: collectives, clocks, folders, disk (as `notemill doctor --processes`)."""
     sbatch: dict[str, str] = field(default_factory=dict)
     """More options of sbatch, such as {reservation: spring, gres: "gpu:8"}."""
 
