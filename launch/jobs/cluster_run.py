@@ -85,7 +85,7 @@ def resume(run_dir: Path, record: Record, overrides: Sequence[str]) -> str:
 
 def _submit(run_dir: Path, record: Record) -> str:
     job = slurm.submit(run_dir / FOLDER / SCRIPT)
-    run_folder.write_record(run_dir, replace(record, jobs=[*record.jobs, job]))
+    run_folder.write_record(run_dir, run_folder.with_job(record, job))
     say(f"submitted {run_dir} as job {job}; `notemill status {run_dir}` tells how it is.")
     return job
 

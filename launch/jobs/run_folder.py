@@ -9,7 +9,7 @@ RUN/launch/job-%j.log        what each job said, over all its starts (SLURM)
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,6 +82,11 @@ def write(config: PretrainConfig, record: Record) -> Path:
 
 def write_record(run_dir: Path, record: Record) -> None:
     write_json(make_private_folder(run_dir / FOLDER) / RECORD, asdict(record))
+
+
+def with_job(record: Record, job: str) -> Record:
+    """The record of a run that was submitted once more."""
+    return replace(record, jobs=[*record.jobs, job])
 
 
 def read_record(run_dir: Path) -> Record | None:

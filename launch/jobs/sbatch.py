@@ -119,15 +119,21 @@ def _header(site: SiteConfig, name: str, folder: Path, *, nodes: int, gpus: int)
     return ["#!/usr/bin/env bash", *(f"#SBATCH --{key}={_quoted(value)}" for key, value in options.items()), *flags]
 
 
-def _environment(site: SiteConfig) -> list[str]:
+def environment_lines(site: SiteConfig) -> list[str]:
+    """Shell lines that load the site's software."""
     software = site.software
-    lines = ["set -euo pipefail", "umask 077"]
+    lines = []
     if software.modules:
         # Lmod's functions read variables that are not set.
         lines += ["set +u", f"module load {shlex.join(software.modules)}", "set -u"]
     lines += [software.setup.rstrip("\n")] if software.setup else []
     lines += [f"export {name}={shlex.quote(value)}" for name, value in software.variables.items()]
-    if software.container == "none":
+    return lines
+
+
+def _environment(site: SiteConfig) -> list[str]:
+    lines = ["set -euo pipefail", "umask 077", *environment_lines(site)]
+    if site.software.container == "none":
         lines.append(f"export PYTHONPATH={shlex.quote(str(CHECKOUT))}${{PYTHONPATH:+:$PYTHONPATH}}")
     return lines
 

@@ -27,6 +27,12 @@ def submit(script: Path, *, after: list[str] | None = None) -> str:
     return found.stdout.strip().partition(";")[0]
 
 
+def cancel(jobs: list[str]) -> None:
+    """Take jobs off the queue."""
+    if jobs:
+        subprocess.run(["scancel", *jobs], check=False)
+
+
 def states(jobs: list[str]) -> dict[str, str] | None:
     """Those of the jobs that SLURM has not done with, with their state in its words; None where it gives no answer."""
     if not jobs:
