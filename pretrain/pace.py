@@ -4,16 +4,17 @@ In a step all wait for the slowest, so step times say nothing. Timed is the forw
 rank holds of the model, during which it waits for nobody but its tensor ranks, which are on its own host. On CUDA the
 time is between two events on the stream, read a step later so that nothing waits for it.
 
-ZeRO-3 and overlapped gathering fetch weights of other ranks in the forward pass; the fastest micro-batch of a step
-waits for them least.
+Overlapped gathering fetches weights of other ranks in the first forward pass of a step, so its micro-batches count by
+their median; with one or two of them, and under ZeRO-3, a slow host shows less than it is.
 """
 
 import time
+from statistics import median
 from typing import Any
 
 import torch
 
-_MEMORY = 0.9
+_MEMORY = 0.95
 """Share of the mean so far in the new one."""
 
 
@@ -42,8 +43,8 @@ class Pace:
             return
         if not previous:
             return
-        fastest = min(self._between(begin, end) for begin, end in previous)
-        self.seconds = fastest if self.seconds is None else _MEMORY * self.seconds + (1 - _MEMORY) * fastest
+        seconds = median(self._between(begin, end) for begin, end in previous)
+        self.seconds = seconds if self.seconds is None else _MEMORY * self.seconds + (1 - _MEMORY) * seconds
 
     def _begin(self, module: torch.nn.Module, _: Any) -> None:
         self._begun = self._now() if module.training else None

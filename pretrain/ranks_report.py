@@ -22,6 +22,8 @@ SLOW_RATIO = 1.3
 """A host that takes so many times as long as the others is named."""
 _SETTLED_STEPS = 10
 """Steps of a start that tell nothing yet."""
+_REPORTS_TO_NAME, _REPORTS_TO_FORGET = 3, 12
+"""In a row: one that is slow for a moment is not named, and one that is named is so for a while."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +81,25 @@ def read_report(run_dir: Path) -> RanksReport | None:
         return None
 
 
+@dataclass
+class _Suspect:
+    """A host that was slow."""
+
+    slow: int = 0
+    """Reports in a row."""
+    fast: int = 0
+    """The same, since."""
+    ratio: float = 1.0
+    is_named: bool = False
+
+
 class Reporter:
     """Writes the report of a run; only the main rank has one."""
 
     def __init__(self, run_dir: Path, ask: Callable[[], list[RankReport]], first_step: int) -> None:
         """`ask` gives the ranks as they are now, without waiting for anyone."""
         self._run_dir, self._ask, self._first_step = run_dir, ask, first_step
-        self._named: list[str] = []
+        self._suspects: dict[str, _Suspect] = {}
         self._has_ended = threading.Event()
         self._thread = threading.Thread(target=self._write_again_and_again, name="ranks report", daemon=True)
 
@@ -106,8 +120,7 @@ class Reporter:
     def _write(self, *, has_ended: bool) -> None:
         ranks = self._ask()
         step = max((rank.step for rank in ranks), default=0)
-        slow = slow_hosts(ranks) if step >= self._first_step + _SETTLED_STEPS else {}
-        self._name(slow)
+        slow = self._lasting(slow_hosts(ranks) if step >= self._first_step + _SETTLED_STEPS else {})
         report = RanksReport(time.time(), step, has_ended, slow, ranks)
         temporary = self._run_dir / f".{FILE}.partial"
         # Not worth an fsync, nor the end of a run.
@@ -118,10 +131,16 @@ class Reporter:
         except OSError:
             return
 
-    def _name(self, slow: dict[str, float]) -> None:
-        """Say which hosts have become slow, once."""
-        for host in slow.keys() - set(self._named):
-            say(f"{host} takes {slow[host]:.2f} times as long as the other hosts for the same work; all wait for it.")
-        for host in set(self._named) - slow.keys():
-            say(f"{host} is as fast as the other hosts again.")
-        self._named = list(slow)
+    def _lasting(self, slow: dict[str, float]) -> dict[str, float]:
+        """Those that have been slow for some reports; says so when one becomes it and when it is over."""
+        for host in slow.keys() | self._suspects.keys():
+            suspect = self._suspects.setdefault(host, _Suspect())
+            suspect.slow, suspect.fast = (suspect.slow + 1, 0) if host in slow else (0, suspect.fast + 1)
+            suspect.ratio = slow.get(host, suspect.ratio)
+            if not suspect.is_named and suspect.slow >= _REPORTS_TO_NAME:
+                suspect.is_named = True
+                say(f"{host} takes {suspect.ratio:.2f} times as long as the other hosts; all wait for it.")
+            elif suspect.is_named and suspect.fast >= _REPORTS_TO_FORGET:
+                suspect.is_named = False
+                say(f"{host} is as fast as the other hosts again.")
+        return {host: suspect.ratio for host, suspect in self._suspects.items() if suspect.is_named}

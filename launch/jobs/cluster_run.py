@@ -59,6 +59,8 @@ def plan(
     if gpus_per_node and processes > gpus_per_node:
         raise NotemillError(f"--processes-per-node {processes} is more than --gpus-per-node {gpus_per_node}.")
     config = run_folder.resolve(config_file, overrides)
+    if "\n" in config.run.dir:
+        raise NotemillError(f"run.dir {config.run.dir!r} holds a line break, which no batch script can name.")
     run_folder.require_fit(config, nodes * processes, has_tokens=has_tokens)
     record = Record("slurm", nodes, processes, gpus_per_node, code_revision=run_folder.code_revision())
     script = train_script(Path(config.run.dir), site, nodes=nodes, gpus_per_node=gpus_per_node, processes=processes)

@@ -8,6 +8,7 @@ that this is why the run stopped; the shell passes the signal to srun, and srun 
 SLURM sends when it preempts and when it cancels, goes to the tasks as well, and SLURM knows which of the two it is.
 """
 
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from launch.jobs.run_folder import CHECKOUT, FOLDER
 from launch.jobs.site import SiteConfig
 
 _OPTIONS = ("account", "partition", "qos", "constraint")
+_NO_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 _PORTS_FROM, _PORTS = 15_000, 15_000
 """Below what Linux hands out by itself."""
 
@@ -70,10 +72,12 @@ fi
 def train_script(run_dir: Path, site: SiteConfig, *, nodes: int, gpus_per_node: int, processes: int) -> str:
     """The batch script of a run."""
     slurm = site.slurm
-    header = _header(site, f"notemill-{run_dir.name}", run_dir / FOLDER, nodes=nodes, gpus=gpus_per_node)
+    header = _header(
+        site, "notemill-" + _NO_NAME.sub("-", run_dir.name), run_dir / FOLDER, nodes=nodes, gpus=gpus_per_node
+    )
     signal = [f"#SBATCH --signal=B:USR2@{slurm.save_before_limit_s}", "#SBATCH --requeue"]
     about = [
-        f"# Trains {run_dir}/config.yaml, and goes on from its newest checkpoint at every start.",
+        "# Trains what config.yaml in the run folder says, and goes on from its newest checkpoint at every start.",
         "#   the limit is near          the run saves, and the job queues itself again",
         "#   preempted, or a node lost  SLURM queues it again; a preempted run saves first",
         "#   scancel                    the run saves and ends",

@@ -5,11 +5,14 @@ import os
 import random
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import psutil
 
 _PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "sinfo")
 _MUNGE_KEY = Path("/etc/munge/munge.key")
@@ -44,6 +47,49 @@ def running_cluster(folder: Path) -> Iterator[dict[str, str]]:
         for file in (*folder.glob("slurmd-*.pid"), folder / "slurmctld.pid"):
             with contextlib.suppress(OSError, ValueError):
                 os.kill(int(file.read_text()), 15)
+
+
+class Cluster:
+    """What tests ask of a running cluster."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment
+        self._folder = Path(environment["SLURM_CONF"]).parent
+
+    def run(self, *command: str) -> str:
+        """A command of SLURM's; what it printed."""
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True).stdout.strip()
+
+    def state(self, job: str) -> str:
+        """The state of a job, also a while after its end."""
+        return self.run("squeue", "--noheader", "--states=all", "--format=%T", f"--jobs={job}")
+
+    def wait_for(self, has_come: Callable[[], object], patience_s: float = 240.0) -> None:
+        """Wait until `has_come`; AssertionError when it does not."""
+        until = time.monotonic() + patience_s
+        while not has_come():
+            assert time.monotonic() < until, self.run("squeue", "--states=all")
+            time.sleep(0.3)
+
+    def kill_node(self, node: str) -> None:
+        """Kill the node's daemon and all that runs on it, as a power cut would."""
+        os.kill(int((self._folder / f"slurmd-{node}.pid").read_text()), signal.SIGKILL)
+        tasks = [process for process in psutil.process_iter() if _node_of(process) == node]
+        for process in (*(psutil.Process(task.ppid()) for task in tasks), *tasks):
+            if process in tasks or process.name() == "slurmstepd":
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+
+    def start_node(self, node: str) -> None:
+        """Start the node's daemon again."""
+        subprocess.run([str(_program("slurmd")), "-N", node], env=self.environment, check=True)
+
+
+def _node_of(process: psutil.Process) -> str | None:
+    try:
+        return process.environ().get("SLURMD_NODENAME")
+    except psutil.Error:
+        return None
 
 
 def _program(name: str) -> str | None:
@@ -101,7 +147,7 @@ ReturnToService=2
 MpiDefault=none
 JobRequeue=1
 MinJobAge=300
-SlurmdTimeout=15
+SlurmdTimeout=10
 SchedulerParameters=sched_interval=2
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
