@@ -72,9 +72,8 @@ fi
 def train_script(run_dir: Path, site: SiteConfig, *, nodes: int, gpus_per_node: int, processes: int) -> str:
     """The batch script of a run."""
     slurm = site.slurm
-    header = _header(
-        site, "notemill-" + _NO_NAME.sub("-", run_dir.name), run_dir / FOLDER, nodes=nodes, gpus=gpus_per_node
-    )
+    name = "notemill-" + _NO_NAME.sub("-", run_dir.name)
+    header = _header(site, name, run_dir / FOLDER, nodes=nodes, gpus=gpus_per_node)
     signal = [f"#SBATCH --signal=B:USR2@{slurm.save_before_limit_s}", "#SBATCH --requeue"]
     about = [
         "# Trains what config.yaml in the run folder says, and goes on from its newest checkpoint at every start.",
@@ -86,7 +85,7 @@ def train_script(run_dir: Path, site: SiteConfig, *, nodes: int, gpus_per_node: 
     body = _TRAIN.format(
         run=shlex.quote(str(run_dir)),
         python=_python(site, gpus_per_node),
-        srun=shlex.join(["srun", "--kill-on-bad-exit=1", "--cpu-bind=none", *_pyxis(site)]),
+        srun=_words(["srun", "--kill-on-bad-exit=1", "--cpu-bind=none", *_pyxis(site)]),
         ports_from=_PORTS_FROM,
         ports=_PORTS,
         nodes=nodes,
@@ -103,7 +102,7 @@ def stage_script(name: str, folder: Path, commands: Sequence[Sequence[str]], sit
     `notemill`. A job that is queued again does them again, and they skip what is done."""
     header = _header(site, f"notemill-{name}", folder, nodes=1, gpus=gpus)
     start = ["srun", "--cpu-bind=none", *_pyxis(site)] if site.software.container == "pyxis" else []
-    python = " ".join(part for part in (shlex.join(start), _python(site, gpus)) if part)
+    python = " ".join(part for part in (_words(start), _python(site, gpus)) if part)
     lines = [f"{python} -m launch.main {shlex.join(command)}" for command in commands]
     return "\n".join([*header, "#SBATCH --requeue", *_environment(site), *lines, ""])
 
@@ -150,7 +149,7 @@ def _python(site: SiteConfig, gpus: int) -> str:
     if software.container == "pyxis":
         return "python"
     binds = [f"--bind={mount}" for mount in software.mounts]
-    return shlex.join(["apptainer", "exec", *(["--nv"] if gpus else []), *binds, software.image, "python"])
+    return _words(["apptainer", "exec", *(["--nv"] if gpus else []), *binds, software.image, "python"])
 
 
 def _pyxis(site: SiteConfig) -> list[str]:
@@ -160,6 +159,11 @@ def _pyxis(site: SiteConfig) -> list[str]:
     # Pyxis wants both sides of a mount.
     mounts = ",".join(mount if ":" in mount else f"{mount}:{mount}" for mount in software.mounts)
     return [f"--container-image={software.image}", *([f"--container-mounts={mounts}"] if mounts else [])]
+
+
+def _words(words: Sequence[str]) -> str:
+    """As `shlex.join`; a comma is quoted too, as ShellCheck takes it for one between the elements of an array."""
+    return " ".join(f"'{word}'" if "," in word and shlex.quote(word) == word else shlex.quote(word) for word in words)
 
 
 def _log(folder: Path) -> str:

@@ -62,7 +62,7 @@ def test_a_folder_of_any_name_stays_one_word(tmp_path: Path) -> None:
 
 def test_containers() -> None:
     assert "python=(apptainer exec --nv --bind=/data --bind=/s:/t /images/n.sif python)" in script("apptainer")
-    mounts = "--container-mounts=/data:/data,/s:/t"
+    mounts = "'--container-mounts=/data:/data,/s:/t'"
     assert f"task=(srun --kill-on-bad-exit=1 --cpu-bind=none '--container-image=site#n:1' {mounts})" in script("pyxis")
     # The code is in the image.
     assert "PYTHONPATH" not in script("apptainer") + script("pyxis")
