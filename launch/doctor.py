@@ -18,12 +18,12 @@ from typing import Literal
 from packaging.requirements import InvalidRequirement, Requirement
 
 from launch.errors import NotemillError
+from launch.revision import CHECKOUT
 
 Status = Literal["ok", "warning", "problem"]
 
 PACKAGES = ("data_pipeline", "tokenizer", "pretrain", "launch", "eval")
 """The top-level names of this project: common words, so that another installed package may take one."""
-CHECKOUT = Path(__file__).resolve().parents[1]
 LITTLE_DISK_BYTES, TOO_LITTLE_DISK_BYTES = 20 * 2**30, 2**30
 _COUPLED = (
     "torch",

@@ -12,6 +12,7 @@ from launch.jobs import run_folder, slurm
 from launch.jobs.run_folder import FOLDER, Record
 from launch.jobs.sbatch import train_script
 from launch.jobs.site import SiteConfig
+from launch.revision import code_revision
 from pretrain.config import PretrainConfig
 
 SCRIPT = "train.sbatch"
@@ -62,7 +63,7 @@ def plan(
     if "\n" in config.run.dir:
         raise NotemillError(f"run.dir {config.run.dir!r} holds a line break, which no batch script can name.")
     run_folder.require_fit(config, nodes * processes, has_tokens=has_tokens)
-    record = Record("slurm", nodes, processes, gpus_per_node, code_revision=run_folder.code_revision())
+    record = Record("slurm", nodes, processes, gpus_per_node, code_revision=code_revision())
     script = train_script(Path(config.run.dir), site, nodes=nodes, gpus_per_node=gpus_per_node, processes=processes)
     return config, record, script
 
@@ -80,7 +81,7 @@ def resume(run_dir: Path, record: Record, overrides: Sequence[str]) -> str:
     _require_free(run_dir)
     config = run_folder.read_config(run_dir, overrides)
     run_folder.require_fit(config, record.nodes * record.processes_per_node)
-    record = replace(record, code_revision=run_folder.code_revision())
+    record = replace(record, code_revision=code_revision())
     run_folder.write(config, record)
     return _submit(run_dir, record)
 

@@ -9,6 +9,7 @@ from launch.errors import NotemillError
 from launch.jobs import run_folder
 from launch.jobs.node import STOPPED, run_node
 from launch.jobs.run_folder import Record
+from launch.revision import code_revision
 
 
 def launch(config_file: Path, overrides: Sequence[str], *, processes: int | None, dry_run: bool) -> int:
@@ -20,7 +21,7 @@ def launch(config_file: Path, overrides: Sequence[str], *, processes: int | None
         raise NotemillError(f"--processes {processes}, and this machine has {gpus} GPUs; take no more than that.")
     run_folder.require_fit(config, processes)
     _require_free(Path(config.run.dir))
-    record = Record("local", 1, processes, min(gpus, processes), code_revision=run_folder.code_revision())
+    record = Record("local", 1, processes, min(gpus, processes), code_revision=code_revision())
     if dry_run:
         print(f"would train {config.train.steps} steps in {config.run.dir} with {processes} processes")
         return 0
@@ -32,7 +33,7 @@ def resume(run_dir: Path, record: Record, overrides: Sequence[str]) -> int:
     _require_free(run_dir)
     config = run_folder.read_config(run_dir, overrides)
     run_folder.require_fit(config, record.processes_per_node)
-    run_folder.write(config, replace(record, code_revision=run_folder.code_revision()))
+    run_folder.write(config, replace(record, code_revision=code_revision()))
     return start(run_dir, record)
 
 

@@ -6,7 +6,6 @@ RUN/launch/train.sbatch      the batch script (SLURM)
 RUN/launch/job-%j.log        what each job said, over all its starts (SLURM)
 """
 
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -20,7 +19,6 @@ from pretrain.checkpoint.folder import complete_checkpoints, step_of
 from pretrain.config import PretrainConfig, load_pretrain_config
 from pretrain.parallel.layout import layout_problems
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 CONFIG, FOLDER, RECORD = "config.yaml", "launch", "launch.json"
 VERSION = 1
 
@@ -130,14 +128,3 @@ def is_held(run_dir: Path) -> bool:
     except OSError:
         return False
     return any(line.split()[1] == "FLOCK" and f":{inode} " in line for line in locks.splitlines())
-
-
-def code_revision() -> str | None:
-    """What the checkout holds, for the record."""
-    git = ["git", "-C", str(CHECKOUT)]
-    try:
-        revision = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout
-        changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return revision.strip() + ("+changes" if changes.strip() else "")

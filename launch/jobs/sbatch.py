@@ -14,8 +14,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from launch.jobs.run_folder import CHECKOUT, FOLDER
+from launch.jobs.run_folder import FOLDER
 from launch.jobs.site import SiteConfig
+from launch.revision import CHECKOUT
 
 _OPTIONS = ("account", "partition", "qos", "constraint")
 _NO_NAME = re.compile(r"[^A-Za-z0-9_.-]+")

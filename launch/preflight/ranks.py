@@ -25,11 +25,12 @@ import torch.distributed as dist
 from data_pipeline.files import write_json
 from launch import process
 from launch.doctor import Check, Status, check_disk, run_checks
-from launch.jobs.run_folder import code_revision, read_config
+from launch.jobs.run_folder import read_config
 from launch.planner.disk import checkpoint_bytes
 from launch.planner.parameters import Shape
 from launch.preflight import storage
 from launch.preflight.pairs import members_of, rounds, slow_links
+from launch.revision import code_revision
 from pretrain.config import PretrainConfig
 
 MAX_CLOCK_SKEW_S = 1.0

@@ -165,6 +165,6 @@ def test_a_pipeline_goes_from_notes_to_scores(slurm: Cluster, tokens_dir: Path, 
     slurm.wait_for(lambda: slurm.state(submitted["eval"]) in ("COMPLETED", "FAILED", "CANCELLED", ""), 400)
     assert {stage: slurm.state(job) for stage, job in submitted.items()} == dict.fromkeys(submitted, "COMPLETED")
     results = json.loads((tmp_path / "out" / "results" / "results.json").read_text())
-    assert [result["task"] for result in results["results"]] == ["cls"]
+    assert [result["task"] for result in results] == ["cls"]
     # The same command, with everything there, does nothing again.
     assert notemill(slurm, "corpus", "verify", str(tmp_path / "out" / "corpus")).returncode == 0

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from launch.errors import NotemillError
-from launch.jobs.run_folder import CHECKOUT
 from launch.jobs.sbatch import stage_script, train_script
 from launch.jobs.site import SiteConfig, load_site, seconds_of, split_settings
+from launch.revision import CHECKOUT
 
 RECORDED = Path(__file__).parent / "train.sbatch"
 """Written anew by `python -m tests.launch.jobs.test_sbatch` after a change that is meant."""
