@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from launch.console import say
+from launch.doctor import require_no_problem
 from launch.errors import NotemillError
 from launch.jobs import run_folder
 from launch.jobs.node import STOPPED, run_node
@@ -25,6 +26,7 @@ def launch(config_file: Path, overrides: Sequence[str], *, processes: int | None
     if dry_run:
         print(f"would train {config.train.steps} steps in {config.run.dir} with {processes} processes")
         return 0
+    require_no_problem(Path(config.run.dir))
     return start(run_folder.write(config, record), record)
 
 

@@ -19,6 +19,8 @@ from typing import Literal
 
 from launch.config import load_config
 
+_MAX_SIGNAL_S = 65_535
+"""Of sbatch --signal."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TIME = re.compile(r"(\d+-\d{1,2}(:\d{1,2}){0,2}|\d+(:\d{1,2}){0,2})")
 
@@ -78,8 +80,8 @@ class SiteConfig:
         problems = []
         if not _TIME.fullmatch(slurm.time):
             problems.append(f"slurm.time '{slurm.time}' is no time such as 24:00:00 or 2-00:00:00")
-        if slurm.save_before_limit_s < 1:
-            problems.append(f"slurm.save_before_limit_s is {slurm.save_before_limit_s} and must be at least 1")
+        if not 1 <= slurm.save_before_limit_s <= _MAX_SIGNAL_S:
+            problems.append(f"slurm.save_before_limit_s is {slurm.save_before_limit_s} and not in 1 to {_MAX_SIGNAL_S}")
         elif _TIME.fullmatch(slurm.time) and seconds_of(slurm.time) <= slurm.save_before_limit_s:
             problems.append(
                 f"slurm.time {slurm.time} is no longer than slurm.save_before_limit_s {slurm.save_before_limit_s}, so "

@@ -1,5 +1,6 @@
 """How a run is, read from its folder, the ranks' report and SLURM."""
 
+import socket
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -106,7 +107,9 @@ def _health(
     if any(not state.startswith("RUNNING") for state in alive.values()):
         return f"waiting: job {', '.join(f'{job} is {state}' for job, state in alive.items())}"
     is_held = run_folder.is_held(run_dir)
-    if report is not None and age is not None and not report.has_ended and age < SILENT_S:
+    # Its lock shows on the main rank's machine only, and there at once.
+    is_gone = not is_held and report is not None and report.ranks[0].host == socket.gethostname()
+    if report is not None and age is not None and not report.has_ended and age < SILENT_S and not is_gone:
         idle = max((rank.idle_seconds for rank in report.ranks), default=0.0)
         return f"hanging: no progress for {_duration(idle)}" if idle > hang_timeout_s / 2 else "running"
     if alive or is_held:
