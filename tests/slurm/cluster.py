@@ -44,6 +44,7 @@ def running_cluster(folder: Path) -> Iterator[dict[str, str]]:
         _wait_for_nodes(environment)
         yield environment
     finally:
+        _end_jobs(environment)
         for file in (*folder.glob("slurmd-*.pid"), folder / "slurmctld.pid"):
             with contextlib.suppress(OSError, ValueError):
                 os.kill(int(file.read_text()), 15)
@@ -94,6 +95,17 @@ def _node_of(process: psutil.Process) -> str | None:
 
 def _program(name: str) -> str | None:
     return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+
+
+def _end_jobs(environment: dict[str, str]) -> None:
+    """Jobs of a test that failed would go on without the daemons."""
+    subprocess.run(["scancel", "--user=root"], env=environment, capture_output=True, check=False)
+    until = time.monotonic() + _START_S
+    while time.monotonic() < until:
+        found = subprocess.run(["squeue", "--noheader"], env=environment, capture_output=True, text=True, check=False)
+        if not found.stdout.strip():
+            return
+        time.sleep(0.3)
 
 
 def _start_munge() -> None:
