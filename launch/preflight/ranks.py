@@ -171,17 +171,20 @@ def _clocks(hosts: list[str]) -> Check:
 
 def _visibility(folder: Path, config: PretrainConfig | None, hosts: list[str]) -> Iterator[Check]:
     """Whether all nodes see what rank 0 writes into the folder, and the tokens."""
-    mark = folder.absolute() / f".notemill-seen-{_gather(uuid.uuid4().hex)[0]}"
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    shared, name = _gather(f"{nearest}")[0], _gather(uuid.uuid4().hex)[0]
+    mark, was_written = Path(shared) / f".notemill-seen-{name}", False
     if dist.get_rank() == 0:
         # Where it cannot be written, `check_disk` tells why.
         with contextlib.suppress(OSError):
             mark.touch(0o600)
-    dist.barrier()
-    seen = _appears(mark) if dist.get_rank() else mark.exists()
-    blind = sorted({hosts[rank] for rank, text in enumerate(_gather(str(seen))) if text == "False"})
-    if dist.get_rank() == 0:
-        mark.unlink(missing_ok=True)
-    yield _judge_sight("shared folder", folder.absolute(), blind)
+            was_written = True
+    if _gather(str(was_written))[0] == "True":
+        seen = _gather(str(_appears(mark)))
+        if dist.get_rank() == 0:
+            mark.unlink(missing_ok=True)
+        blind = sorted({hosts[rank] for rank, text in enumerate(seen) if text == "False"})
+        yield _judge_sight("shared folder", Path(shared), blind)
     if config is not None:
         tokens = Path(config.data.path)
         missing = _gather(str((tokens / "manifest.json").is_file()))
