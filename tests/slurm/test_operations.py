@@ -89,7 +89,8 @@ def test_the_commands_of_the_page(slurm: Cluster, tokens_dir: Path, tmp_path: Pa
             job = done.stdout.strip()
         elif "--signal=USR2" in line:
             log = run_dir / "launch" / f"job-{job}.log"
-            slurm.wait_for(lambda log=log: "start 2, on" in log.read_text())
+            slurm.wait_for(lambda log=log: "resumed from" in log.read_text())
+            assert log.read_text().count("start 2, on n[1-2]") == 1
         elif line == "scancel JOB":
             slurm.wait_for(lambda job=job: slurm.state(job) == "CANCELLED")
         if line.startswith("notemill resume"):
