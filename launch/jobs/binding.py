@@ -20,7 +20,7 @@ def bind_rank(environment: Mapping[str, str] = os.environ) -> None:
     # A container may forbid it.
     with contextlib.suppress(OSError):
         os.sched_setaffinity(
-            0, share_of(rank, sorted(os.sched_getaffinity(0)), _nodes_of_gpus(size), _cores_of_nodes())
+            0, share_of(rank, sorted(os.sched_getaffinity(0)), _nodes_of_gpus(rank, size), _cores_of_nodes())
         )
 
 
@@ -42,11 +42,13 @@ def share_of(
     return set(near[place * len(near) // len(ranks) : (place + 1) * len(near) // len(ranks)])
 
 
-def _nodes_of_gpus(num_ranks: int) -> list[int | None]:
+def _nodes_of_gpus(rank: int, num_ranks: int) -> list[int | None]:
     import torch
 
     if torch.cuda.device_count() < num_ranks:
         return [None] * num_ranks
+    # Or asking would begin to use the first GPU.
+    torch.cuda.set_device(rank)
     return [_node_of_gpu(torch.cuda.get_device_properties(index)) for index in range(num_ranks)]
 
 
