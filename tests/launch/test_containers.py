@@ -1,4 +1,4 @@
-"""The two images hold the same: the five packages, the settings and the locked versions, and nothing else of a checkout.
+"""Both images hold the five packages, the settings and the locked versions, and nothing else of a checkout.
 
 They are built where there is a network; here they are read.
 """

@@ -75,7 +75,9 @@ class Cluster:
     def kill_node(self, node: str) -> None:
         """Kill the node's daemon and all that runs on it, as a power cut would."""
         os.kill(int((self._folder / f"slurmd-{node}.pid").read_text()), signal.SIGKILL)
-        tasks = [process for process in psutil.process_iter() if _node_of(process) == node]
+        # Another cluster of tests may run beside this one, with nodes of the same names.
+        here = (node, self.environment["SLURM_CONF"])
+        tasks = [process for process in psutil.process_iter() if _place_of(process) == here]
         for process in (*(psutil.Process(task.ppid()) for task in tasks), *tasks):
             if process in tasks or process.name() == "slurmstepd":
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -86,11 +88,13 @@ class Cluster:
         subprocess.run([str(_program("slurmd")), "-N", node], env=self.environment, check=True)
 
 
-def _node_of(process: psutil.Process) -> str | None:
+def _place_of(process: psutil.Process) -> tuple[str | None, str | None]:
+    """Node and configuration of the cluster that a process was started by."""
     try:
-        return process.environ().get("SLURMD_NODENAME")
+        environment = process.environ()
     except psutil.Error:
-        return None
+        return None, None
+    return environment.get("SLURMD_NODENAME"), environment.get("SLURM_CONF")
 
 
 def _program(name: str) -> str | None:
