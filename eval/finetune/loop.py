@@ -28,6 +28,8 @@ from eval.finetune.recipe import Recipe
 from launch.errors import NotemillError
 
 MAX_GRAD_NORM = 1.0
+CPU_PREDICTION_TOKENS = 1024
+"""Padded pieces a prediction reads at once on a CPU, where larger batches leave its caches and take longer."""
 _RANK_SEED_STRIDE = 1_000_003
 
 
@@ -207,7 +209,8 @@ class Trainer:
     def read(self, items: list[Item], reduce: Callable[[torch.Tensor, Batch], list[Any]]) -> list[Any]:
         """What `reduce` keeps of the scores of each window."""
         self.model.eval()
-        batches = within_budget(items, self.recipe.max_batch_tokens)
+        limit = self.recipe.max_batch_tokens
+        batches = within_budget(items, min(limit, CPU_PREDICTION_TOKENS) if self.device.type == "cpu" else limit)
         found: list[tuple[int, Any]] = []
         with torch.inference_mode():
             for indices in batches[self.processes.rank :: self.processes.size]:

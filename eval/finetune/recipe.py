@@ -57,7 +57,7 @@ class Recipe:
     threads: int = 1
     """CPU threads of torch."""
     max_batch_tokens: int = 8192
-    """Padded pieces in one forward pass: prediction batches fill it, larger training batches are split to fit."""
+    """Padded pieces in one forward pass: prediction fills it on a GPU, larger training batches are split."""
     search: dict[str, Any] = field(default_factory=dict)
     """Lists of values of other keys to try, the best on dev with the first seed is taken for all seeds; `trials` in it
     draws so many of the combinations at random instead of trying all."""
