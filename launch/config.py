@@ -6,6 +6,7 @@ so that an experiment is a few lines. Unknown keys fail and name the nearest kno
 
 import dataclasses
 import difflib
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -45,6 +46,11 @@ def load_config(schema: type[ConfigT], file: Path | str | None = None, overrides
 def to_yaml(config: Any) -> str:
     """The resolved configuration as YAML that `load_config` reads back to an equal object."""
     return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True)
+
+
+def overrides_of(values: Mapping[str, Any]) -> list[str]:
+    """Values by key as settings for `load_config`."""
+    return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]
 
 
 def known_keys(schema: type) -> list[str]:
