@@ -57,6 +57,8 @@ class BuildRequest:
     """The inputs come to those of the corpus that is there."""
     keeps_pieces: bool = True
     """Leave the pieces in the folder, so that inputs can be added later."""
+    waits: bool = True
+    """Under SLURM, come back when the corpus is there; else `SubmittedError` tells the jobs that make it."""
 
     @property
     def secrets(self) -> Secrets:
@@ -64,10 +66,19 @@ class BuildRequest:
         return Secrets(self.hmac_key, self.quarantine_key, self.key_file, self.quarantine_key_file)
 
 
+class SubmittedError(Exception):
+    """The corpus is being made by jobs that nobody waits for here."""
+
+    def __init__(self, jobs: list[str]) -> None:
+        super().__init__(f"submitted as {', '.join(jobs)}")
+        self.jobs = jobs
+
+
 def build_corpus(request: BuildRequest) -> CorpusManifest:
     """Build the corpus, go on with one that was interrupted, add to one, or recognise a finished one.
 
-    Raises NotemillError for bad inputs, leaving nothing behind, and for a folder that holds anything else.
+    Raises NotemillError for bad inputs, leaving nothing behind, and for a folder that holds anything else, and
+    SubmittedError where jobs are at work on it and the request does not wait.
     """
     if request.num_workers < 1:
         raise NotemillError(f"--workers is {request.num_workers}; it must be at least 1.")
@@ -104,6 +115,8 @@ def _build_alone(request: BuildRequest, plan: BuildPlan) -> CorpusManifest:
     if _is_with_slurm(plan):
         from data_pipeline.executors import slurm
 
+        if not request.waits:
+            raise SubmittedError(slurm.jobs_of(plan.work))
         say("the jobs of an earlier command are at work on it; waiting for them.")
         slurm.wait(plan.work)
         finished = _finished_corpus(plan)
@@ -153,6 +166,8 @@ def _build(request: BuildRequest, plan: BuildPlan) -> CorpusManifest:
         from data_pipeline.executors import slurm
 
         slurm.submit(plan, request.secrets)
+        if not request.waits:
+            raise SubmittedError(slurm.jobs_of(plan.work))
         slurm.wait(plan.work)
         # Only now: the last job still writes its log when it has finished.
         plan.work.close(plan.keeps_pieces)

@@ -25,10 +25,15 @@ _TEMPORARY_SUFFIX = ".partial"
 
 
 def make_private_folder(path: Path) -> Path:
-    """Create `path` and its parents; `path` itself is made 0700. Raises NotemillError when it cannot be made."""
+    """Create `path` and its parents; `path` itself is made 0700, unless other things lie in it already.
+
+    Raises NotemillError when it cannot be made.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        path.chmod(PRIVATE_FOLDER)
+        # A folder that others use, such as /tmp, stays as it is: what is written there is 0600 by itself.
+        if not any(path.iterdir()):
+            path.chmod(PRIVATE_FOLDER)
     except OSError as error:
         raise NotemillError(f"cannot make the folder {path}: {error.strerror}.") from None
     return path
@@ -47,7 +52,8 @@ def make_own_folder(path: Path, names: re.Pattern[str], what: str) -> Path:
         raise NotemillError(f"cannot read the folder {path}: {error.strerror}.") from None
     if others:
         raise NotemillError(f"{path} is not empty and holds no {what}; name another folder with --out.")
-    return make_private_folder(path)
+    make_private_folder(path).chmod(PRIVATE_FOLDER)
+    return path
 
 
 def _is_ours(name: str, names: re.Pattern[str]) -> bool:

@@ -67,6 +67,24 @@ class SeedResult(TypedDict):
     notes: dict[str, int]
 
 
+class Trial(TypedDict):
+    """search/trial-N/trial.json, and one of the trials in results.json."""
+
+    fingerprint: str
+    settings: dict[str, Any]
+    dev_score: float
+    best_epoch: int
+    seconds: float
+
+
+class SearchSummary(TypedDict):
+    seed: int
+    """Of every trial."""
+    trials: list[Trial]
+    chosen: dict[str, Any]
+    """Settings of the trial that was best on dev; `recipe` has them."""
+
+
 class DatasetSummary(TypedDict):
     name: str
     format: str
@@ -115,6 +133,7 @@ class Result(TypedDict):
     """Plain-word counts of all that formats and heads could not hold."""
     reach: NotRequired[list[ReachRow]]
     """RE on documents: gold relations by split and label, and those that no candidate reaches with the reasons."""
+    search: NotRequired[SearchSummary]
     untrained: NotRequired["Result"]
 
 

@@ -6,16 +6,18 @@
     OUT/predictions.*, OUT/probabilities.json             of the seed that was best on dev
     OUT/model/                                            the same seed's model, with save_model=true (NER)
     OUT/results.json, OUT/report.html                     written last
+    OUT/search/trial-N/trial.json                         with a search: written when a trial is done, before all seeds
+    …/checkpoint.pt                                       while a seed or a trial is unfinished, after each epoch
 
 A finished seed carries the fingerprint of everything that decides its numbers (data, model files, recipe); a folder
-that holds seeds of something else is refused.
+that holds seeds of something else is refused. Under torchrun all processes work on each seed; the first one writes.
 """
 
 import dataclasses
-import random
 import shutil
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,14 +25,16 @@ import torch
 
 from data_pipeline.files import make_private_folder, only_writer, read_json, sha256_json, write_json
 from eval.baselines import baseline_predictions
-from eval.examples import Dataset, Document, Example, Task
-from eval.finetune.encoder import TextEncoder, load_config_of, load_encoder, max_positions, model_hashes
-from eval.finetune.loop import HEAD_DROPOUT, Classifier, Trainer, resolve_device, resolve_precision
+from eval.examples import Dataset, Document, Task
+from eval.finetune.checkpoint import Checkpoint
+from eval.finetune.encoder import load_config_of, max_positions, model_hashes
+from eval.finetune.loop import resolve_device, resolve_precision
 from eval.finetune.ner import NerHead
-from eval.finetune.recipe import NerRecipe, Recipe
+from eval.finetune.processes import Processes, joined
+from eval.finetune.recipe import NerRecipe, Recipe, trials_of
 from eval.finetune.save_tagger import save_tagger
-from eval.finetune.tasks import make_head
 from eval.finetune.threshold import choose_threshold, judged_words
+from eval.finetune.tuning import Tuned, fine_tune
 from eval.formats import load_dataset, write_predictions
 from eval.reach import ReachRow, count_out_of_reach, reach_rows, reach_table
 from eval.results import (
@@ -51,12 +55,13 @@ from eval.results import (
 )
 from eval.scorers import score
 from eval.scorers.probabilities import PROBABILITIES_FILE, write_probabilities
+from eval.search import CHECKPOINT_FILE, search
 from eval.splits import complete_splits
 from launch.console import say
 from launch.errors import NotemillError
 
 MODEL_FOLDER = "model"
-_NOT_NUMERIC = ("seeds", "baseline", "threads", "save_model")
+_NOT_NUMERIC = ("seeds", "baseline", "threads", "save_model", "search")
 """Recipe keys that do not change what one seed gives."""
 
 
@@ -64,21 +69,26 @@ def evaluate(model_dir: Path, task: Task, data: str, out_dir: Path, recipe: Reci
     """Run and write everything below `out_dir`; returns what results.json holds. Raises NotemillError."""
     torch.set_num_threads(recipe.threads)
     config = load_config_of(model_dir)
-    if recipe.max_length > max_positions(config):
+    max_length = max([recipe.max_length, *(trial.max_length for _, trial in trials_of(recipe))])
+    if max_length > max_positions(config):
         raise NotemillError(
-            f"max_length is {recipe.max_length} but the model in {model_dir} reads at most {max_positions(config)} "
+            f"max_length is {max_length} but the model in {model_dir} reads at most {max_positions(config)} "
             f"pieces; add max_length={max_positions(config)}."
         )
     dataset = complete_splits(load_dataset(task, data))
     summary = _summarise_data(dataset, data, name)
     distance = int(getattr(recipe, "max_sentence_distance", 1))
     reach = reach_rows(dataset, distance)
-    for line in reach_table(reach, distance):
-        say(line)
     hashes = model_hashes(model_dir)
-    make_private_folder(out_dir)
-    with only_writer(out_dir):
-        return _evaluate(_Job(model_dir, hashes, config, dataset, summary, reach, recipe, out_dir))
+    with joined(resolve_device(recipe.device)) as processes:
+        job = _Job(model_dir, hashes, config, dataset, summary, reach, recipe, out_dir, processes)
+        if not processes.is_main:
+            return _evaluate(job)
+        for line in reach_table(reach, distance):
+            say(line)
+        make_private_folder(out_dir)
+        with only_writer(out_dir):
+            return _evaluate(job)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +101,7 @@ class _Job:
     reach: list[ReachRow]
     recipe: Recipe
     out_dir: Path
+    processes: Processes
 
     @property
     def precision(self) -> str:
@@ -109,63 +120,66 @@ class _Job:
 
 def _evaluate(job: _Job) -> Result:
     started = time.monotonic()
+    asked = job
+    searched = None
+    if job.recipe.search:
+        chosen, searched = search(
+            job.recipe,
+            job.out_dir,
+            lambda recipe: dataclasses.replace(job, recipe=recipe).fingerprint,
+            partial(_tune_without_test, job),
+            job.processes,
+        )
+        job = dataclasses.replace(job, recipe=chosen)
     seeds = [_finished_seed(job, seed) or _run_seed(job, seed) for seed in job.recipe.seeds]
     result = _collect(job, seeds)
+    if searched is not None:
+        result["search"] = searched
     if job.recipe.baseline == "untrained" and job.recipe.initial == "pretrained":
-        random_recipe = dataclasses.replace(job.recipe, initial="random", baseline="none")
-        folder = make_private_folder(job.out_dir / "untrained")
+        # What was asked: weights of another kind may need other settings, so they are searched anew.
+        random_recipe = dataclasses.replace(asked.recipe, initial="random", baseline="none")
+        folder = job.out_dir / "untrained"
+        if job.processes.is_main:
+            make_private_folder(folder)
         result["untrained"] = _evaluate(dataclasses.replace(job, recipe=random_recipe, out_dir=folder))
     result["seconds"] = round(sum(seed["seconds"] for seed in seeds) or time.monotonic() - started, 2)
-    _copy_best_predictions(job.out_dir, seeds)
-    write_json(job.out_dir / RESULTS_FILE, result)
+    if job.processes.is_main:
+        _copy_best_predictions(job.out_dir, seeds)
+        write_json(job.out_dir / RESULTS_FILE, result)
     return result
+
+
+def _tune_without_test(job: _Job, recipe: Recipe, seed: int, checkpoint: Checkpoint) -> Tuned:
+    splits = {name: examples for name, examples in job.dataset.splits.items() if name != "test"}
+    dataset = dataclasses.replace(job.dataset, splits=splits)
+    return fine_tune(job.model_dir, dataset, recipe, seed, job.processes, checkpoint)
 
 
 def _run_seed(job: _Job, seed: int) -> SeedResult:
     started = time.monotonic()
-    dataset, recipe, task = job.dataset, job.recipe, job.dataset.task
-    torch.manual_seed(seed)
-    text = TextEncoder(job.model_dir)
-    head = make_head(task, dataset, text, recipe)
-    # The encoder draws first: the same seed gives the same start whatever the head draws after it.
-    encoder = load_encoder(
-        job.model_dir, recipe.initial, len(text.tokenizer), recipe.hidden_dropout, recipe.attention_dropout
-    )
-    trainer = Trainer(Classifier(encoder, head.network(encoder.hidden_size, HEAD_DROPOUT)), head, recipe)
-    train = _sample(dataset.splits["train"], recipe.train_fraction, seed)
-    dev, test = dataset.splits["dev"], dataset.splits["test"]
-    train_items = head.windows(train, with_targets=True)
-    dev_items = head.windows(dev, with_targets=False)
-
-    def dev_score() -> float:
-        scores = score(task, dev, trainer.predict(dev, dev_items), resamples=0)
-        return scores.metrics[scores.primary]
-
-    fit = trainer.fit(train_items, seed, dev_score)
-    test_items = head.windows(test, with_targets=False)
-    reduced = trainer.read(test_items, head.reduce)
-    predictions = head.decode(test, test_items, reduced)
-    probabilities = head.probabilities(len(test), test_items, reduced)
+    dataset, task, processes = job.dataset, job.dataset.task, job.processes
+    folder = job.out_dir / f"seed-{seed}"
+    checkpoint = Checkpoint(folder / CHECKPOINT_FILE, job.fingerprint, processes)
+    tuned = fine_tune(job.model_dir, dataset, job.recipe, seed, processes, checkpoint)
+    head, fit, test = tuned.head, tuned.fit, dataset.splits["test"]
+    items = head.windows(test, with_targets=False)
+    reduced = tuned.trainer.read(items, head.reduce)
+    predictions = head.decode(test, items, reduced)
+    probabilities = head.probabilities(len(test), items, reduced)
     scores = score(task, test, predictions, probabilities)
-    folder = make_private_folder(job.out_dir / f"seed-{seed}")
-    write_predictions(dataset, "test", predictions, folder)
-    if probabilities is not None:
-        write_probabilities(probabilities, folder)
-    if _saves_model(recipe):
-        tagger = cast(NerHead, head)
-        outside = tagger.outside(dev, dev_items, trainer.read(dev_items, tagger.reduce_outside))
-        threshold = choose_threshold(judged_words(cast(Sequence[Document], dev), outside))
-        save_tagger(trainer.model, tagger, text, folder / MODEL_FOLDER, threshold)
-        say(f"a word is an identifier from a probability of {threshold:.4f} on, chosen on dev")
-    write_json(folder / "labels.json", {str(index): label for index, label in enumerate(head.labels)})
-    best = next(epoch for epoch in fit.epochs if epoch.epoch == fit.best_epoch)
+    if processes.is_main:
+        write_predictions(dataset, "test", predictions, make_private_folder(folder))
+        if probabilities is not None:
+            write_probabilities(probabilities, folder)
+    if _saves_model(job.recipe):
+        _save_tagger(job, tuned, folder / MODEL_FOLDER)
     result: SeedResult = {
         "fingerprint": job.fingerprint,
         "seed": seed,
         "metrics": _estimates(scores),
         "per_class": _class_rows(scores),
         "best_epoch": fit.best_epoch,
-        "dev_score": best.dev,
+        "dev_score": tuned.best.dev,
         "epochs": [{"epoch": e.epoch, "steps": e.steps, "loss": e.loss, "dev": e.dev} for e in fit.epochs],
         "steps": fit.steps,
         "tokens": fit.tokens,
@@ -174,12 +188,25 @@ def _run_seed(job: _Job, seed: int) -> SeedResult:
         "labels": list(head.labels),
         "notes": dict(head.notes),
     }
-    write_json(folder / "result.json", result)
-    say(
-        f"{job.summary['name']} ({recipe.initial}) seed {seed}: {scores.primary} "
-        f"{scores.metrics[scores.primary]:.4f} on test, best epoch {fit.best_epoch}, {result['seconds']:.0f} s"
-    )
+    if processes.is_main:
+        write_json(folder / "labels.json", {str(index): label for index, label in enumerate(head.labels)})
+        write_json(folder / "result.json", result)
+        say(
+            f"{job.summary['name']} ({job.recipe.initial}) seed {seed}: {scores.primary} "
+            f"{scores.metrics[scores.primary]:.4f} on test, best epoch {fit.best_epoch}, {result['seconds']:.0f} s"
+        )
+    checkpoint.remove()
+    processes.wait()
     return result
+
+
+def _save_tagger(job: _Job, tuned: Tuned, folder: Path) -> None:
+    tagger, dev = cast(NerHead, tuned.head), job.dataset.splits["dev"]
+    outside = tagger.outside(dev, tuned.dev_items, tuned.trainer.read(tuned.dev_items, tagger.reduce_outside))
+    threshold = choose_threshold(judged_words(cast(Sequence[Document], dev), outside))
+    if job.processes.is_main:
+        save_tagger(tuned.trainer.model, tagger, tuned.text, folder, threshold)
+        say(f"a word is an identifier from a probability of {threshold:.4f} on, chosen on dev")
 
 
 def _saves_model(recipe: Recipe) -> bool:
@@ -199,6 +226,7 @@ def _finished_seed(job: _Job, seed: int) -> SeedResult | None:
             f"{path.parent} holds a seed of other data, another model or another recipe; choose a new --out or "
             "remove it."
         )
+    (path.parent / CHECKPOINT_FILE).unlink(missing_ok=True)
     return result
 
 
@@ -265,12 +293,6 @@ def _copy_best_predictions(out_dir: Path, seeds: Sequence[SeedResult]) -> None:
             shutil.copytree(source, target)
         else:
             shutil.copy(source, target)
-
-
-def _sample(examples: Sequence[Example], fraction: float, seed: int) -> Sequence[Example]:
-    if fraction >= 1:
-        return examples
-    return random.Random(seed).sample(list(examples), max(1, round(fraction * len(examples))))
 
 
 def _summarise_data(dataset: Dataset, data: str, name: str) -> DatasetSummary:

@@ -18,7 +18,6 @@ A job that fails does not stop the others; the suite then ends non-zero and name
 
 import ctypes
 import dataclasses
-import json
 import os
 import re
 import signal
@@ -35,7 +34,7 @@ from eval.examples import TASKS, Task
 from eval.finetune.recipe import RECIPES, load_recipe
 from eval.formats import formats_of
 from eval.results import RESULTS_FILE, Result
-from launch.config import known_keys, load_config
+from launch.config import known_keys, load_config, overrides_of
 from launch.console import say
 from launch.errors import NotemillError
 
@@ -130,7 +129,7 @@ def load_suite(file: Path, overrides: list[str] | None = None) -> Suite:
 def recipe_overrides(suite: Suite, model: SuiteModel, task: SuiteTask) -> list[str]:
     known = set(known_keys(RECIPES[cast(Task, task.task)]))
     merged = {key: value for key, value in (suite.recipe | model.recipe).items() if key in known} | task.recipe
-    return [f"{key}={json.dumps(value)}" for key, value in merged.items()]
+    return overrides_of(merged)
 
 
 def run_suite(model_dir: Path, suite: Suite, out_dir: Path) -> tuple[list[Result], str | None]:

@@ -6,6 +6,7 @@ so that an experiment is a few lines. Unknown keys fail and name the nearest kno
 
 import dataclasses
 import difflib
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -45,6 +46,11 @@ def load_config(schema: type[ConfigT], file: Path | str | None = None, overrides
 def to_yaml(config: Any) -> str:
     """The resolved configuration as YAML that `load_config` reads back to an equal object."""
     return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True)
+
+
+def overrides_of(values: Mapping[str, Any]) -> list[str]:
+    """Values by key as settings for `load_config`."""
+    return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]
 
 
 def known_keys(schema: type) -> list[str]:
@@ -160,13 +166,20 @@ def _nest(dotted: str, value: Any) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 1e-4 as a string; here it is a number, as everywhere else in the field."""
+    """YAML 1.1 reads 1e-4 as a string and 24:00:00 as the number 86400; here one is a number, as everywhere else in the
+    field, and the other a time as it is written."""
 
 
+_OTHERWISE = ("tag:yaml.org,2002:float", "tag:yaml.org,2002:int")
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:float"]
+    first: [(tag, regexp) for tag, regexp in resolvers if tag not in _OTHERWISE]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int",
+    re.compile(r"^[-+]?(0b[01_]+|0[0-7_]+|0|[1-9][0-9_]*|0x[0-9a-fA-F_]+)$"),
+    list("-+0123456789"),
+)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\d+\.\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(inf|nan))$"),

@@ -17,11 +17,13 @@ from typing import Literal
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from launch.errors import NotemillError
+from launch.revision import CHECKOUT
+
 Status = Literal["ok", "warning", "problem"]
 
 PACKAGES = ("data_pipeline", "tokenizer", "pretrain", "launch", "eval")
 """The top-level names of this project: common words, so that another installed package may take one."""
-CHECKOUT = Path(__file__).resolve().parents[1]
 LITTLE_DISK_BYTES, TOO_LITTLE_DISK_BYTES = 20 * 2**30, 2**30
 _COUPLED = (
     "torch",
@@ -57,6 +59,16 @@ def run_checks(folder: Path) -> list[Check]:
         check_disk(folder),
         check_threads(),
     ]
+
+
+def require_no_problem(folder: Path) -> None:
+    """Look at this machine before something is started. Raises NotemillError that tells the first problem."""
+    problems = [check for check in run_checks(folder) if check.status == "problem"]
+    if problems:
+        first, more = problems[0], f" ({len(problems) - 1} more)" if problems[1:] else ""
+        raise NotemillError(
+            f"{first.name}: {first.detail}{more}; {first.remedy.rstrip('.')}. `notemill doctor` tells all."
+        )
 
 
 def installed_versions() -> dict[str, str]:

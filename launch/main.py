@@ -11,7 +11,10 @@ from data_pipeline.private_process import keep_memory_private, without_values
 from launch.errors import NotemillError
 from launch.process import prepare_process
 
-VERBS = ("corpus", "tokenizer", "tokens", "plan", "import_", "train", "export", "evaluate", "demo", "doctor")
+VERBS = (
+    *("corpus", "tokenizer", "tokens", "plan", "import_", "train", "launch", "runs", "export", "evaluate", "demo"),
+    "doctor",
+)
 """The files of `launch/verbs/` in the order of the flow, which is the order of the help."""
 VERBS_WITH_NOTES = ("corpus", "tokenizer", "tokens")
 """An unexpected error of these is told without its message, which might quote a note."""

@@ -10,9 +10,14 @@ _OFFLINE = (
     "DO_NOT_TRACK",
 )
 
+inherited_umask: int | None = None
+"""What the process was started with, where `prepare_process` was called."""
+
 
 def prepare_process() -> None:
     """Hubs and telemetry off unless the user set them otherwise; new files are their owner's only."""
     for name in _OFFLINE:
         os.environ.setdefault(name, "1")
-    os.umask(0o077)
+    global inherited_umask
+    before = os.umask(0o077)
+    inherited_umask = before if inherited_umask is None else inherited_umask

@@ -1,13 +1,14 @@
 """What a run ran on and with: environment.json in its folder."""
 
 import platform
-import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from launch.revision import code_revision
 
 PACKAGES = ("torch", "megatron-core", "deepspeed", "numpy", "tokenizers", "transformers", "transformer-engine")
 
@@ -16,7 +17,7 @@ def describe_environment(world_size: int, device: torch.device) -> dict[str, Any
     """Command, code revision, package versions and hardware of this process."""
     return {
         "command": sys.argv,
-        "code_revision": _code_revision(),
+        "code_revision": code_revision(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "machine": platform.platform(),
@@ -39,12 +40,4 @@ def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return None
-
-
-def _code_revision() -> str | None:
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
         return None

@@ -37,7 +37,9 @@ from pretrain.guard import Guard
 from pretrain.losses import Validation
 from pretrain.metrics import MetricsLog
 from pretrain.model.same_shape import require_same_model
+from pretrain.pace import Pace
 from pretrain.parallel.distributed import Ranks, seed_dropout
+from pretrain.ranks_report import Reporter
 from pretrain.schedule import learning_rate
 from pretrain.watchdog import Watchdog
 
@@ -64,7 +66,10 @@ class Trainer:
         self.saver = Saver(config, self.engine, Path(self.loader.tokenizer_dir), is_main=ranks.is_main)
         # torch's stubs do not know `clone`.
         connection = ranks.store.clone()  # type: ignore[attr-defined]
-        self.watchdog = Watchdog(connection, ranks.world_rank, ranks.world_size, config.train.hang_timeout_s)
+        self.watchdog = Watchdog(
+            connection, ranks.world_rank, ranks.world_size, config.train.hang_timeout_s, ranks.stage
+        )
+        self.pace = Pace(self.engine.module, ranks.device)
         self.step, self.rows_seen, self.tokens_seen, self.stop_requested = 0, 0, 0, False
         self.valid_loss: float | None = None
         self.metrics: MetricsLog | None = None
@@ -110,6 +115,9 @@ class Trainer:
             signal.signal(number, self._request_stop)
         if self.ranks.is_main:
             held.callback(self._open_run_folder().close)
+            reporter = Reporter(self.run_dir, self.watchdog.ranks, self.step)
+            reporter.start()
+            held.callback(reporter.stop)
 
     def _train(self) -> None:
         # Also where the run was stopped or killed between this step and its validation.
@@ -155,6 +163,8 @@ class Trainer:
         self.step += 1
         self.tokens_seen += losses.real_tokens
         self.valid_loss = None
+        self.pace.end_step()
+        self.watchdog.forward_seconds = self.pace.seconds
         seconds = time.perf_counter() - begin
         if fault is not None:
             self._skip(taken.rows, losses, fault)

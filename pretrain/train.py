@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from launch.errors import NotemillError
+from launch.jobs.binding import bind_rank
 from launch.process import prepare_process
 from pretrain.config import PretrainConfig, load_pretrain_config
 
@@ -23,6 +24,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that go over the file's")
     options = parser.parse_args(arguments)
     prepare_process()
+    bind_rank()
     try:
         run(load_pretrain_config(options.config, options.overrides))
     except NotemillError as error:

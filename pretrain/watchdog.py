@@ -11,7 +11,6 @@ least far: the others wait for it in a collective. When even the store does not 
 import faulthandler
 import json
 import os
-import socket
 import sys
 import threading
 import time
@@ -19,6 +18,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch.distributed as dist
+
+from pretrain.parallel.distributed import host_name
+from pretrain.ranks_report import RankReport
 
 EXIT_STATUS = 3
 """Of every rank, when one has hung or died."""
@@ -46,17 +48,22 @@ class _Seen:
     position: Position
     spoke_at: float
     moved_at: float
+    stage: int = 0
+    forward_seconds: float | None = None
 
 
 class Watchdog:
     """One rank's part."""
 
-    def __init__(self, store: dist.Store, rank: int, world_size: int, timeout_s: float) -> None:
-        """`store` is a connection of its own, so that no collective blocks it."""
+    def __init__(self, store: dist.Store, rank: int, world_size: int, timeout_s: float, stage: int = 0) -> None:
+        """`store` is a connection of its own, so that no collective blocks it; `stage` is told to the others."""
         self._store, self._rank, self._world_size, self._timeout_s = store, rank, world_size, timeout_s
         self._interval_s = min(2.0, timeout_s / 10)
         self._beat = 1
-        self._position = Position(socket.gethostname(), 0, 0, "start")
+        self._position = Position(host_name(), 0, 0, "start")
+        self._stage = stage
+        self.forward_seconds: float | None = None
+        """How long this rank takes for a forward pass, to be told to the others with the next beat."""
         self._has_alarm, self._has_store = False, True
         # Rank 0 is watched by all, as its end may be the end of the store, and all are watched by rank 0.
         now, unknown = time.monotonic(), Position("an unknown host", 0, 0, "start")
@@ -89,6 +96,22 @@ class Watchdog:
             self._try(lambda: self._store.set(_ALARM, "1"))
             time.sleep((_BEATS_TO_BE_SILENT + 3) * self._interval_s)
 
+    def ranks(self) -> list[RankReport]:
+        """Where the watched ranks were at their last beat, which are all of them on rank 0."""
+        now = time.monotonic()
+        return [
+            RankReport(
+                rank,
+                seen.position.host,
+                seen.position.step,
+                seen.position.phase,
+                round(now - seen.moved_at, 1),
+                seen.stage,
+                seen.forward_seconds,
+            )
+            for rank, seen in sorted(self._seen.items())
+        ]
+
     def _watch(self) -> None:
         while not self._has_ended.wait(self._interval_s):
             # Set anew at every turn, so it fires only when this thread itself is stuck.
@@ -98,7 +121,14 @@ class Watchdog:
             self._judge()
 
     def _tell(self) -> None:
-        told = json.dumps({"beat": self._beat, "position": asdict(self._position)})
+        told = json.dumps(
+            {
+                "beat": self._beat,
+                "position": asdict(self._position),
+                "stage": self._stage,
+                "forward_seconds": self.forward_seconds,
+            }
+        )
         self._store.set(f"beat/{self._rank}", told)
 
     def _tell_and_listen(self) -> None:
@@ -113,7 +143,7 @@ class Watchdog:
         now, position, before = time.monotonic(), Position(**told["position"]), self._seen[rank]
         spoke_at = before.spoke_at if before.beat == told["beat"] else now
         moved_at = before.moved_at if before.position == position else now
-        self._seen[rank] = _Seen(told["beat"], position, spoke_at, moved_at)
+        self._seen[rank] = _Seen(told["beat"], position, spoke_at, moved_at, told["stage"], told["forward_seconds"])
 
     def _judge(self) -> None:
         now = time.monotonic()

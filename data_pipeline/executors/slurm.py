@@ -3,7 +3,8 @@
     notemill corpus build … ── submits and waits ──> array "cut", each some inputs ──> array "make" ──> job "finish"
 
 The jobs read the plan and the key files, so the corpus folder and the inputs must lie on a file system that all nodes
-see. Killing the command that waits stops nothing: the same command finds the jobs and waits again.
+see. Killing the command that waits stops nothing: the same command finds the jobs and waits again. One that does not
+wait (`--no-wait`) leaves the folder as the jobs do, and the same command without it, at any time after, tidies up.
 """
 
 import os
@@ -77,6 +78,11 @@ def is_running(work: WorkFolder) -> bool:
             "command again when it does."
         )
     return bool(alive)
+
+
+def jobs_of(work: WorkFolder) -> list[str]:
+    """SLURM's numbers of the jobs that were submitted, those first that the others wait for."""
+    return list(_jobs(work).values())
 
 
 def submit(plan: BuildPlan, secrets: Secrets) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 PAD_MULTIPLE = 8
+"""Lengths that tensor cores multiply fastest; elsewhere the padding would only cost."""
 POOL_BATCHES = 64
 """Batches whose items are sorted by length together; more would tie what an update sees to text length."""
 
@@ -38,7 +39,7 @@ class Item:
 class Batch:
     items: list[Item]
     input_ids: torch.Tensor
-    """[items, length], padded on the right to a multiple of eight."""
+    """[items, length], padded on the right; on a GPU to a multiple of eight."""
     attention_mask: torch.Tensor
     token_type_ids: torch.Tensor | None
 
@@ -72,9 +73,13 @@ def padded_length(length: int) -> int:
     return -(-length // PAD_MULTIPLE) * PAD_MULTIPLE
 
 
+def batch_width(longest: int, max_positions: int, device: torch.device) -> int:
+    return min(padded_length(longest), max_positions) if device.type == "cuda" else longest
+
+
 def collate(items: list[Item], pad_id: int, with_segments: bool, max_positions: int, device: torch.device) -> Batch:
-    """Pad to the longest item, rounded up; `max_positions` wins over the rounding."""
-    width = min(padded_length(max(len(item.input_ids) for item in items)), max_positions)
+    """Pad to the longest item, rounded up on a GPU; `max_positions` wins over the rounding."""
+    width = batch_width(max(len(item.input_ids) for item in items), max_positions, device)
     input_ids = torch.full((len(items), width), pad_id, dtype=torch.long)
     mask = torch.zeros((len(items), width), dtype=torch.long)
     segments = torch.zeros((len(items), width), dtype=torch.long) if with_segments else None

@@ -50,7 +50,11 @@ class Head(ABC, Generic[RecipeT]):
 
     @abstractmethod
     def loss(self, scores: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Sum over the batch's items of weight times loss; `scores` are fp32."""
+        """Sum over the batch of weight times loss; `scores` are fp32."""
+
+    def loss_size(self, items: Sequence[Item]) -> float:
+        """What the losses of an update's items are divided by, however many forward passes they took."""
+        return sum(item.weight for item in items)
 
     @abstractmethod
     def reduce(self, scores: torch.Tensor, batch: Batch) -> list[Any]:
@@ -77,10 +81,14 @@ def weights_of(batch: Batch, device: torch.device) -> torch.Tensor:
     return torch.tensor([item.weight for item in batch.items], dtype=torch.float32, device=device)
 
 
-def cross_entropy_of(scores: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Sum over the batch of each item's cross entropy times its weight; `scores` [items, classes]."""
+def cross_entropy_of(scores: torch.Tensor, batch: Batch, class_weights: torch.Tensor | None) -> torch.Tensor:
+    """Sum over the batch of each item's cross entropy times its weight and its class's.
+
+    `scores` [items, classes], `class_weights` [classes] or None.
+    """
     targets = torch.tensor([item.target for item in batch.items], device=scores.device)
-    losses = nn.functional.cross_entropy(scores, targets, reduction="none")
+    weights = class_weights.to(scores.device) if class_weights is not None else None
+    losses = nn.functional.cross_entropy(scores, targets, weights, reduction="none")
     return (losses * weights_of(batch, scores.device)).sum()
 
 

@@ -1,5 +1,8 @@
 """The training loop of every task: AdamW, linear warm-up and decay, the epoch with the best dev score kept in memory.
 
+Several processes share each update: every one takes some of its windows, and gradients are summed before the step, so
+that the update is that of one process. Batches of a prediction are shared out whole.
+
 Weights, optimizer state and loss are fp32; the forward pass may run in bf16. The learning rate is a function of the
 share of training done, so heads may sample other windows every epoch. Nothing here sees the test split.
 """
@@ -9,7 +12,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -17,13 +20,17 @@ from torch import nn
 
 from eval.examples import Example
 from eval.finetune.batches import Batch, Item, collate, training_batches, within_budget
+from eval.finetune.checkpoint import Checkpoint, random_state, restore_random
 from eval.finetune.encoder import Encoder
 from eval.finetune.head import Head
+from eval.finetune.processes import ALONE, Processes
 from eval.finetune.recipe import Recipe
 from launch.errors import NotemillError
 
 MAX_GRAD_NORM = 1.0
-HEAD_DROPOUT = 0.1
+CPU_PREDICTION_TOKENS = 1024
+"""Padded pieces a prediction reads at once on a CPU, where larger batches leave its caches and take longer."""
+_RANK_SEED_STRIDE = 1_000_003
 
 
 @dataclass
@@ -47,6 +54,19 @@ class Fit:
     seconds: float = 0.0
 
 
+@dataclass
+class _Progress:
+    """Where training stands between two epochs."""
+
+    rng: random.Random
+    fit: Fit = field(default_factory=Fit)
+    best_score: float = -math.inf
+    best_state: dict[str, torch.Tensor] | None = None
+    waited: int = 0
+    """Epochs since the best one."""
+    is_done: bool = False
+
+
 class Classifier(nn.Module):
     """Encoder and head network; scores come out in fp32."""
 
@@ -62,52 +82,125 @@ class Classifier(nn.Module):
 class Trainer:
     """One model on one head; `fit` then `predict`."""
 
-    def __init__(self, model: Classifier, head: Head[Any], recipe: Recipe) -> None:
+    def __init__(self, model: Classifier, head: Head[Any], recipe: Recipe, processes: Processes = ALONE) -> None:
         self.device = torch.device(resolve_device(recipe.device))
         self.model = model.to(self.device)
         self.head = head
         self.recipe = recipe
+        self.processes = processes
         self.bf16 = resolve_precision(recipe.precision, self.device) == "bf16"
 
-    def fit(self, items: list[Item], seed: int, dev_score: Callable[[], float] | None) -> Fit:
-        """Train on `items`; `dev_score` is asked after every epoch. Raises NotemillError if the loss is not finite."""
+    def fit(
+        self,
+        items: list[Item],
+        seed: int,
+        dev_score: Callable[[], float] | None,
+        checkpoint: Checkpoint | None = None,
+    ) -> Fit:
+        """Train on `items`; `dev_score` is asked after every epoch, and all that goes on is kept in `checkpoint`.
+
+        Raises NotemillError if the loss is not finite.
+        """
         if not items:
             raise NotemillError("the training split gives no window to learn from; check the data and train_fraction.")
-        recipe, fit, rng = self.recipe, Fit(), random.Random(seed)
-        optimizer = _optimizer(self.model, recipe)
-        best_score, best_state, waited = -math.inf, None, 0
-        started = time.monotonic()
-        for epoch in range(1, recipe.epochs + 1):
-            batches = training_batches(self.head.epoch_items(items, rng), recipe.batch_size, rng)
-            if not batches:
-                raise NotemillError(
-                    "no window of the training split holds anything to learn; raise max_length, lower stride or check "
-                    "the gold's offsets."
-                )
-            planned = _planned_steps(fit.steps, len(batches), recipe.epochs - epoch + 1, recipe.max_steps)
-            total_loss, seen = 0.0, 0
-            self.model.train()
-            for batch in batches[: planned - fit.steps]:
-                _set_lr(optimizer, recipe.lr * lr_factor(fit.steps, planned, recipe.warmup))
-                total_loss += self._step(batch, optimizer)
-                seen += 1
-                fit.steps += 1
-                fit.tokens += sum(len(item.input_ids) for item in batch)
-            if not math.isfinite(total_loss):
-                raise NotemillError(f"the training loss is not finite in epoch {epoch}; lower lr (now {recipe.lr:g}).")
+        progress = _Progress(random.Random(seed))
+        optimizer = _optimizer(self.model, self.recipe)
+        gradients = self._shared_gradients()
+        if self.processes.rank:
+            torch.manual_seed(seed + _RANK_SEED_STRIDE * self.processes.rank)
+        state = checkpoint.load() if checkpoint is not None else None
+        if state is not None:
+            self._restore(state, progress, optimizer)
+        while not progress.is_done:
+            started = time.monotonic()
+            self._train_epoch(items, progress, optimizer, gradients)
             score = dev_score() if dev_score is not None else None
-            fit.epochs.append(Epoch(epoch, fit.steps, total_loss / max(1, seen), score))
-            if score is None or score > best_score or best_state is None:
-                best_score, fit.best_epoch, waited = (score if score is not None else best_score), epoch, 0
-                best_state = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-            else:
-                waited += 1
-            if fit.steps >= planned or (recipe.patience and waited >= recipe.patience):
-                break
-        if best_state is not None:
-            self.model.load_state_dict(best_state)
-        fit.seconds = time.monotonic() - started
-        return fit
+            self._judge(score, progress)
+            progress.fit.seconds += time.monotonic() - started
+            if checkpoint is not None:
+                checkpoint.save(self._state(progress, optimizer))
+        if progress.best_state is not None:
+            self.model.load_state_dict(progress.best_state)
+        return progress.fit
+
+    def _train_epoch(
+        self,
+        items: list[Item],
+        progress: _Progress,
+        optimizer: torch.optim.Optimizer,
+        gradients: torch.Tensor | None,
+    ) -> None:
+        recipe, fit, rng = self.recipe, progress.fit, progress.rng
+        epoch = len(fit.epochs) + 1
+        batches = training_batches(self.head.epoch_items(items, rng), recipe.batch_size, rng)
+        if not batches:
+            raise NotemillError(
+                "no window of the training split holds anything to learn; raise max_length, lower stride or check "
+                "the gold's offsets."
+            )
+        planned = _planned_steps(fit.steps, len(batches), recipe.epochs - epoch + 1, recipe.max_steps)
+        total_loss, seen = 0.0, 0
+        self.model.train()
+        for batch in batches[: planned - fit.steps]:
+            _set_lr(optimizer, recipe.lr * lr_factor(fit.steps, planned, recipe.warmup))
+            total_loss += self._step(batch, optimizer, gradients)
+            seen += 1
+            fit.steps += 1
+            fit.tokens += sum(len(item.input_ids) for item in batch)
+        # In the order of ranks, so that all processes have the same sum.
+        total_loss = sum(self.processes.gather(total_loss))
+        if not math.isfinite(total_loss):
+            raise NotemillError(f"the training loss is not finite in epoch {epoch}; lower lr (now {recipe.lr:g}).")
+        fit.epochs.append(Epoch(epoch, fit.steps, total_loss / max(1, seen), None))
+        progress.is_done = fit.steps >= planned
+
+    def _judge(self, score: float | None, progress: _Progress) -> None:
+        """Keep the weights of the last epoch if they are the best so far, and see whether that is enough."""
+        fit = progress.fit
+        fit.epochs[-1].dev = score
+        if score is None or score > progress.best_score or progress.best_state is None:
+            progress.best_score = score if score is not None else progress.best_score
+            fit.best_epoch, progress.waited = fit.epochs[-1].epoch, 0
+            progress.best_state = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        else:
+            progress.waited += 1
+        patience = self.recipe.patience
+        progress.is_done |= bool(patience and progress.waited >= patience)
+
+    def _state(self, progress: _Progress, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+        is_last_best = progress.waited == 0
+        return {
+            "model": self.model.state_dict(),
+            # The best epoch is most often the last one, whose weights are there already.
+            "best": None if is_last_best else progress.best_state,
+            "optimizer": optimizer.state_dict(),
+            "rng": random_state(progress.rng),
+            "fit": asdict(progress.fit),
+            "best_score": progress.best_score,
+            "waited": progress.waited,
+            "is_done": progress.is_done,
+        }
+
+    def _restore(self, state: dict[str, Any], progress: _Progress, optimizer: torch.optim.Optimizer) -> None:
+        self.model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        restore_random(progress.rng, state["rng"])
+        epochs = [Epoch(**epoch) for epoch in state["fit"].pop("epochs")]
+        progress.fit = Fit(epochs=epochs, **state["fit"])
+        progress.best_state = state["best"] if state["best"] is not None else state["model"]
+        progress.best_score, progress.waited, progress.is_done = (
+            state[key] for key in ("best_score", "waited", "is_done")
+        )
+
+    def _shared_gradients(self) -> torch.Tensor | None:
+        """One buffer that all gradients are views of, so that processes sum them in one go; None for one process."""
+        if self.processes.size == 1:
+            return None
+        learnt = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        buffer = torch.zeros(sum(parameter.numel() for parameter in learnt), device=self.device)
+        for parameter, part in zip(learnt, buffer.split([parameter.numel() for parameter in learnt]), strict=True):
+            parameter.grad = part.view_as(parameter)
+        return buffer
 
     def predict(self, examples: Sequence[Example], items: list[Item]) -> Any:
         """Predictions of `examples` from their windows."""
@@ -116,30 +209,38 @@ class Trainer:
     def read(self, items: list[Item], reduce: Callable[[torch.Tensor, Batch], list[Any]]) -> list[Any]:
         """What `reduce` keeps of the scores of each window."""
         self.model.eval()
-        reduced: list[Any] = [None] * len(items)
+        limit = self.recipe.max_batch_tokens
+        batches = within_budget(items, min(limit, CPU_PREDICTION_TOKENS) if self.device.type == "cpu" else limit)
+        found: list[tuple[int, Any]] = []
         with torch.inference_mode():
-            for indices in within_budget(items, self.recipe.max_batch_tokens):
+            for indices in batches[self.processes.rank :: self.processes.size]:
                 batch = self._collate([items[i] for i in indices])
                 with self._autocast():
                     scores = self.model(batch)
-                for index, value in zip(indices, reduce(scores, batch), strict=True):
-                    reduced[index] = value
+                found += zip(indices, reduce(scores, batch), strict=True)
+        reduced: list[Any] = [None] * len(items)
+        for part in self.processes.gather(found):
+            for index, value in part:
+                reduced[index] = value
         return reduced
 
-    def _step(self, items: list[Item], optimizer: torch.optim.Optimizer) -> float:
-        """One update; the loss is the weighted mean over the items, however many forward passes it took."""
-        weight = sum(item.weight for item in items)
+    def _step(self, items: list[Item], optimizer: torch.optim.Optimizer, gradients: torch.Tensor | None) -> float:
+        """One update on all of `items`; returns this process's part of the loss, their weighted mean."""
+        size = self.head.loss_size(items)
+        share = items[self.processes.rank :: self.processes.size]
         total = 0.0
-        for indices in within_budget(items, self.recipe.max_batch_tokens):
-            batch = self._collate([items[i] for i in indices])
+        for indices in within_budget(share, self.recipe.max_batch_tokens):
+            batch = self._collate([share[i] for i in indices])
             with self._autocast():
                 scores = self.model(batch)
-            loss = self.head.loss(scores, batch) / weight
+            loss = self.head.loss(scores, batch) / size
             loss.backward()
             total += float(loss.detach())
+        if gradients is not None:
+            self.processes.sum(gradients)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRAD_NORM)
         optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=gradients is None)
         return total
 
     def _collate(self, items: list[Item]) -> Any:

@@ -6,7 +6,7 @@ past the model's length is found like any other, and one that crosses a window's
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,8 +15,9 @@ from torch import nn
 
 from eval.examples import Dataset, Document, Entity, Example, Span
 from eval.finetune.batches import Batch, Item
+from eval.finetune.class_weights import weights_of_classes
 from eval.finetune.encoder import TextEncoder
-from eval.finetune.head import Head, score_layer, weights_of, wrap
+from eval.finetune.head import Head, score_layer, wrap
 from eval.finetune.recipe import NerRecipe
 from eval.finetune.tags import Run, entity_runs, from_tags, layer_runs, to_tags
 from eval.finetune.windows import owners, word_windows
@@ -61,6 +62,12 @@ class NerHead(Head[NerRecipe]):
         self._ids = {label: index for index, label in enumerate(self.labels)}
         self.num_layers = max(map(len, layers))
         self._notes_of_training(train)
+        self.class_weights = weights_of_classes(
+            recipe.class_weights,
+            self.labels,
+            lambda: self._tags_of(train),
+            lambda label: label.partition("-")[2] or label,
+        )
 
     def network(self, hidden_size: int, dropout: float) -> nn.Module:
         return TagNetwork(hidden_size, self.num_layers, len(self.labels), dropout)
@@ -78,17 +85,20 @@ class NerHead(Head[NerRecipe]):
         return items
 
     def loss(self, scores: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Mean over the batch's words, times its items, so that an update weighs words equally."""
+        """Sum over words, and over the layers of their tags."""
         targets = torch.full(scores.shape[:3], _IGNORED, dtype=torch.long)
         for row, item in enumerate(batch.items):
             if item.place.heads:
                 targets[row, item.place.heads] = torch.tensor(item.target)
         targets = targets.to(scores.device)
-        losses = nn.functional.cross_entropy(
-            scores.flatten(0, 2), targets.flatten(), ignore_index=_IGNORED, reduction="sum"
+        weights = self.class_weights.to(scores.device) if self.class_weights is not None else None
+        return nn.functional.cross_entropy(
+            scores.flatten(0, 2), targets.flatten(), weights, ignore_index=_IGNORED, reduction="sum"
         )
-        words = (targets != _IGNORED).sum().clamp(min=1)
-        return losses / words * self.num_layers * weights_of(batch, scores.device).sum()
+
+    def loss_size(self, items: Sequence[Item]) -> float:
+        """Words, so that an update weighs them equally."""
+        return max(1, sum(len(item.place.heads) for item in items))
 
     def reduce(self, scores: torch.Tensor, batch: Batch) -> list[Any]:
         best = scores.argmax(dim=-1).cpu()
@@ -141,6 +151,11 @@ class NerHead(Head[NerRecipe]):
         layers = [to_tags(runs, len(words)) for runs in self._layers(document, Counter())][: self.num_layers]
         layers += [["O"] * len(words)] * (self.num_layers - len(layers))
         return [[self._ids.get(tag, 0) for tag in word] for word in zip(*layers, strict=True)]
+
+    def _tags_of(self, documents: Sequence[Document]) -> Iterator[str]:
+        for document in documents:
+            for word in self._tag_ids(document):
+                yield from (self.labels[tag] for tag in word)
 
     def _notes_of_training(self, train: Sequence[Document]) -> None:
         counted: Counter[str] = Counter()

@@ -15,6 +15,7 @@ from torch import nn
 from eval.candidates import NO_RELATION, make_candidates, related_types
 from eval.examples import MENTION_MARKS, Dataset, Document, Example, Relation, RelationCandidate, Span
 from eval.finetune.batches import Batch, Item
+from eval.finetune.class_weights import weights_of_classes
 from eval.finetune.encoder import Pieces, TextEncoder
 from eval.finetune.head import Head, cross_entropy_of, mean_over_pieces, score_layer, wrap
 from eval.finetune.recipe import ReRecipe
@@ -63,6 +64,9 @@ class ReHead(Head[ReRecipe]):
                 "and pairs without one, or several kinds of relation."
             )
         self._ids = {label: index for index, label in enumerate(self.labels)}
+        self.class_weights = weights_of_classes(
+            recipe.class_weights, self.labels, lambda: (candidate.label for candidate in candidates)
+        )
 
     def network(self, hidden_size: int, dropout: float) -> nn.Module:
         return MarkerNetwork(hidden_size, len(self.labels), dropout, self.recipe.pooling)
@@ -82,7 +86,7 @@ class ReHead(Head[ReRecipe]):
         return items
 
     def loss(self, scores: torch.Tensor, batch: Batch) -> torch.Tensor:
-        return cross_entropy_of(scores, batch)
+        return cross_entropy_of(scores, batch, self.class_weights)
 
     def reduce(self, scores: torch.Tensor, batch: Batch) -> list[Any]:
         return scores.argmax(dim=-1).tolist()

@@ -4,12 +4,13 @@ The defaults are the recipes published with GatorTron where it had the task (epo
 window and answer lengths); what it did not state is the field's usual value. Selection always uses the dev split.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from eval.examples import Task
-from launch.config import load_config
+from eval.finetune.grid import grid_problems, trial_settings
+from launch.config import load_config, overrides_of
 
 MIN_WINDOW = 16
 """Pieces below which a window is too short to hold special pieces and a text."""
@@ -43,6 +44,8 @@ class Recipe:
     """Dropout on hidden states while fine-tuning, whatever the model was pretrained with."""
     attention_dropout: float = 0.0
     """Dropout on attention weights. Zero lets torch use its fused kernel."""
+    head_dropout: float = 0.1
+    """Dropout on what the task's own layers read."""
     train_fraction: float = 1.0
     """Share of the training split used, drawn with the seed; for learning curves and quick looks."""
     initial: Literal["pretrained", "random"] = "pretrained"
@@ -54,7 +57,10 @@ class Recipe:
     threads: int = 1
     """CPU threads of torch."""
     max_batch_tokens: int = 8192
-    """Padded pieces in one forward pass: prediction batches fill it, larger training batches are split to fit."""
+    """Padded pieces in one forward pass: prediction fills it on a GPU, larger training batches are split."""
+    search: dict[str, Any] = field(default_factory=dict)
+    """Lists of values of other keys to try, the best on dev with the first seed is taken for all seeds; `trials` in it
+    draws so many of the combinations at random instead of trying all."""
 
     def validate(self) -> list[str]:
         problems = [
@@ -75,18 +81,36 @@ class Recipe:
             problems.append(f"train_fraction is {self.train_fraction} but is a share, above 0 to 1")
         problems += [
             f"{name} is {getattr(self, name)} but is a probability below 1"
-            for name in ("hidden_dropout", "attention_dropout")
+            for name in ("hidden_dropout", "attention_dropout", "head_dropout")
             if not 0 <= getattr(self, name) < 1
         ]
         if self.lr <= 0:
             problems.append(f"lr is {self.lr} but must be above 0")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             problems.append(f"seeds is {self.seeds} but needs one or more different numbers")
+        return problems + grid_problems(self.search, [item.name for item in fields(self)])
+
+
+@dataclass(frozen=True)
+class WeightedRecipe(Recipe):
+    class_weights: Any = "none"
+    """What a class's examples weigh in the loss: `none` (all 1), `balanced` (inverse to their number in training) or
+    `{class: weight}`, where classes without one weigh 1. For NER classes are entity types and O."""
+
+    def validate(self) -> list[str]:
+        problems = super().validate()
+        given = self.class_weights
+        if isinstance(given, dict):
+            numbers = [w for w in given.values() if isinstance(w, int | float) and not isinstance(w, bool)]
+            if not given or len(numbers) < len(given) or not all(0 <= w < float("inf") for w in numbers):
+                problems.append(f"class_weights is {given} but needs a number of at least 0 for each class it names")
+        elif given not in ("none", "balanced"):
+            problems.append(f"class_weights is {given} but is one of none, balanced, {{class: weight}}")
         return problems
 
 
 @dataclass(frozen=True)
-class NerRecipe(Recipe):
+class NerRecipe(WeightedRecipe):
     epochs: int = 10
     stride: int = 384
     save_model: bool = False
@@ -94,7 +118,7 @@ class NerRecipe(Recipe):
 
 
 @dataclass(frozen=True)
-class ReRecipe(Recipe):
+class ReRecipe(WeightedRecipe):
     epochs: int = 20
     max_length: int = 256
     max_sentence_distance: int = 1
@@ -127,12 +151,17 @@ class StsRecipe(PairRecipe):
 
 
 @dataclass(frozen=True)
-class NliRecipe(PairRecipe):
+class ClassRecipe(PairRecipe, WeightedRecipe):
     pass
 
 
 @dataclass(frozen=True)
-class ClsRecipe(PairRecipe):
+class NliRecipe(ClassRecipe):
+    pass
+
+
+@dataclass(frozen=True)
+class ClsRecipe(ClassRecipe):
     pass
 
 
@@ -172,4 +201,18 @@ RECIPES: dict[Task, type[Recipe]] = {
 
 def load_recipe(task: Task, file: Path | str | None = None, overrides: list[str] | None = None) -> Recipe:
     """The task's defaults, then `file`, then `key=value` overrides. Raises NotemillError."""
-    return load_config(RECIPES[task], file, overrides or [])
+    recipe = load_config(RECIPES[task], file, overrides or [])
+    trials_of(recipe)
+    return recipe
+
+
+def trials_of(recipe: Recipe) -> list[tuple[dict[str, Any], Recipe]]:
+    """Each trial of the recipe's search: what it sets, and the whole recipe with one seed and no search.
+
+    Raises NotemillError where a value is of the wrong type or does not fit the others.
+    """
+    alone = asdict(recipe) | {"search": {}, "seeds": recipe.seeds[:1]}
+    return [
+        (settings, load_config(type(recipe), None, overrides_of(alone | settings)))
+        for settings in trial_settings(recipe.search)
+    ]

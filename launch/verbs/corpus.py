@@ -100,6 +100,14 @@ def build(
             "--keep-pieces/--discard-pieces", help="Leave in the folder what inputs can be added to, or save the disk."
         ),
     ] = True,
+    waits: Annotated[
+        bool,
+        typer.Option(
+            "--wait/--no-wait",
+            help="Under executor.name=slurm: come back when the corpus is there, or at once, printing the jobs; the "
+            "same command ends the build when they are through.",
+        ),
+    ] = True,
     config_file: Annotated[Path | None, typer.Option("--config", help="YAML file of settings.")] = None,
     decontaminate: Annotated[
         list[str] | None,
@@ -120,7 +128,7 @@ def build(
     ] = None,
 ) -> None:
     """Read notes, clean, de-identify and deduplicate them, and write Parquet shards with a manifest."""
-    from data_pipeline.build import BuildRequest, build_corpus
+    from data_pipeline.build import BuildRequest, SubmittedError, build_corpus
     from data_pipeline.config import CorpusConfig
     from data_pipeline.decontamination import EvaluationSet
     from data_pipeline.gate.attestation import WAIVER
@@ -153,8 +161,13 @@ def build(
         quarantine_key_file=quarantine_key_file,
         adds=adds,
         keeps_pieces=keeps_pieces,
+        waits=waits,
     )
-    manifest = build_corpus(request)
+    try:
+        manifest = build_corpus(request)
+    except SubmittedError as submitted:
+        print(json.dumps({"jobs": submitted.jobs}))
+        return
     counts = manifest["counts"]
     rejected = ", ".join(f"{number} {reason}" for reason, number in counts["rejected"].items()) or "0"
     say(

@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
         "doctor",
         epilog=examples(
             "notemill doctor",
-            "notemill doctor --folder runs           # look at the disk where runs will go",
+            "notemill doctor --folder runs --processes 8   # the disk where runs will go; links between 8 processes",
             "notemill doctor --json > machine.json   # for a bug report",
         ),
     )(doctor)
@@ -23,12 +23,22 @@ def register(app: typer.Typer) -> None:
 
 def doctor(
     folder: Annotated[Path, typer.Option(help="Where output will go; its disk is looked at.", metavar="DIR")] = Path(),
+    processes: Annotated[
+        int, typer.Option(min=1, help="Start so many, as a run would, and time their collectives.", metavar="N")
+    ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
 ) -> None:
-    """Report versions, clashes, GPUs, disk and threads; exits with 1 when something would stop a stage."""
-    from launch.doctor import run_checks
+    """Report versions, clashes, GPUs, disk, umask and links; exits with 1 when something would stop a stage.
 
-    checks = run_checks(folder)
+    `notemill launch slurm` looks at all nodes of a job in this way before it trains.
+    """
+    from launch.doctor import run_checks
+    from launch.preflight.start import check_ranks
+    from launch.preflight.storage import check_speed, check_umask
+
+    checks = [*run_checks(folder), check_speed(folder), check_umask()]
+    if processes > 1:
+        checks += check_ranks(folder, processes)
     problems = [check for check in checks if check.status == "problem"]
     if as_json:
         print(json.dumps({"ok": not problems, "checks": [asdict(check) for check in checks]}, indent=2))

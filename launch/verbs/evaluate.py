@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
         "run",
         epilog=examples(
             "notemill eval run --model hf --task ner --data brat:n2c2_2018 --out results/ner",
-            "notemill eval run --model hf --task nli --data jsonl:mednli --out results/nli epochs=3 lr=5e-5",
+            "notemill eval run --model hf --task nli --data jsonl:mednli --out results/nli search.lr=[1e-5,3e-5]",
             "notemill eval run --model hf --task sts --data tsv:sts --out results/sts baseline=untrained seeds=[0]",
         ),
     )(run)
@@ -71,11 +71,14 @@ def run(
 ) -> None:
     """Fine-tune a model on one task with each seed and score the test split with intervals and baselines."""
     from eval.analysis import analyse
+    from eval.finetune.processes import started_processes
     from eval.finetune.recipe import load_recipe
     from eval.report.page import write_report
     from eval.run import evaluate
 
     result = evaluate(model, task, data, out, load_recipe(task, recipe, settings), name)
+    if not started_processes().is_main:
+        return
     analysis = analyse([result], out, num_examples)
     print(write_report([result], out / "report.html", run_dir, corpus, analysis))
 
@@ -92,11 +95,16 @@ def suite(
 ) -> None:
     """Evaluate one or several models on all tasks of a file; writes results.json, results.md and report.html."""
     from eval.analysis import analyse
+    from eval.finetune.processes import started_processes
     from eval.report.markdown import write_table
     from eval.report.page import write_report
     from eval.suite import load_suite, run_suite, with_data_root
     from launch.errors import NotemillError
 
+    if started_processes().size > 1:
+        raise NotemillError(
+            "a suite starts its own processes; run it without torchrun (workers=N), or torchrun a single eval run."
+        )
     # Hours of training would go by before the report finds a mistyped folder.
     for folder in (run_dir, corpus):
         if folder is not None and not folder.is_dir():

@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from pretrain.data.batch import Batch
 from pretrain.losses import Validation
 
@@ -97,6 +99,11 @@ class Engine(ABC):
     @abstractmethod
     def load_weights(self, folder: Path) -> None:
         """Begin from the fp32 weights of an import, which has no optimizer state; masters take them as they are."""
+
+    @property
+    @abstractmethod
+    def module(self) -> torch.nn.Module:
+        """What this rank holds of the model, or the first chunk of it, as it is called with a micro-batch."""
 
     @property
     @abstractmethod

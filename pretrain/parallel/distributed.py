@@ -28,6 +28,8 @@ class Ranks:
     world_size: int
     data_rank: int
     data_size: int
+    stage: int
+    """Of the pipeline."""
     device: torch.device
     store: dist.Store
     """Where the ranks met; for a thread, `clone` makes a connection of its own."""
@@ -109,6 +111,7 @@ def start(config: PretrainConfig, vocab_size: int) -> Ranks:
         world_size=world_size,
         data_rank=parallel_state.get_data_parallel_rank(),
         data_size=parallel_state.get_data_parallel_world_size(),
+        stage=parallel_state.get_pipeline_model_parallel_rank(),
         device=device,
         store=store,
     )
@@ -121,6 +124,11 @@ def stop() -> None:
     parallel_state.destroy_model_parallel()
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def host_name() -> str:
+    """What SLURM calls this node, by which a job can leave it out; else the machine's own name."""
+    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 
 
 def first_problem(problem: str | None) -> str | None:

@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
-from eval.examples import Task
-from eval.finetune.recipe import load_recipe
+from eval.examples import Dataset, Task
+from eval.finetune.recipe import Recipe, load_recipe
 from eval.report.page import write_report
 from eval.results import load_results
 from eval.run import evaluate
@@ -112,6 +114,87 @@ def test_a_killed_run_goes_on_and_ends_the_same(tiny_model: Path, tmp_path: Path
         evaluate(tiny_model, "sts", f"tsv:{data}", tmp_path / out, load_recipe("sts", None, [*FAST, *settings]))
     assert first.stat().st_mtime_ns == finished_at
     assert scores(tmp_path / "a") == scores(tmp_path / "b")
+
+
+def test_a_run_killed_within_a_seed_goes_on_with_the_same_predictions(tiny_model: Path, tmp_path: Path) -> None:
+    data = toys.write_sts(tmp_path / "data")
+    settings = ["epochs=4", "seeds=[3]", "hidden_dropout=0.1"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command(tiny_model, data, tmp_path / "a", *settings), env=environment)
+    checkpoint = tmp_path / "a" / "seed-3" / "checkpoint.pt"
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert checkpoint.exists() and not (tmp_path / "a" / "seed-3" / "result.json").exists()
+    assert all((path.stat().st_mode & 0o077) == 0 for path in (tmp_path / "a").rglob("*"))
+    done_before = len(torch.load(checkpoint, weights_only=True)["state"]["fit"]["epochs"])
+    assert 1 <= done_before <= 4
+    for out in ("a", "b"):
+        evaluate(tiny_model, "sts", f"tsv:{data}", tmp_path / out, load_recipe("sts", None, [*FAST, *settings]))
+    assert scores(tmp_path / "a") == scores(tmp_path / "b")
+    for path in (tmp_path / "b").glob("predictions*"):
+        assert (tmp_path / "a" / path.name).read_bytes() == path.read_bytes()
+    assert not list((tmp_path / "a").rglob("*checkpoint*"))
+
+
+def test_a_search_reads_no_test_and_gives_its_best_settings_to_all_seeds(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import eval.run
+
+    data = toys.write_sts(tmp_path / "data")
+    called: list[tuple[float, int, bool]] = []
+    real = eval.run.fine_tune
+
+    def seen(model: Path, dataset: Dataset, recipe: Recipe, seed: int, *rest: Any) -> Any:
+        called.append((recipe.lr, seed, "test" in dataset.splits))
+        return real(model, dataset, recipe, seed, *rest)
+
+    monkeypatch.setattr(eval.run, "fine_tune", seen)
+    settings = [*FAST, "epochs=2", "seeds=[1,2]", "search.lr=[1e-7,5e-3]"]
+    recipe = load_recipe("sts", None, settings)
+    result = evaluate(tiny_model, "sts", f"tsv:{data}", tmp_path / "out", recipe)
+    assert called == [(1e-7, 1, False), (5e-3, 1, False), (5e-3, 1, True), (5e-3, 2, True)]
+    found = result["search"]
+    assert [trial["settings"] for trial in found["trials"]] == [{"lr": 1e-7}, {"lr": 5e-3}]
+    assert found["trials"][0]["dev_score"] < found["trials"][1]["dev_score"] == result["seeds"][0]["dev_score"]
+    assert found["chosen"] == {"lr": 5e-3} and result["recipe"]["lr"] == 5e-3
+    [loaded] = load_results(tmp_path / "out")
+    assert loaded["search"] == json.loads(json.dumps(found))
+
+    # One trial is lost; the other is not run again, and the seeds stand.
+    (tmp_path / "out" / "search" / "trial-1" / "trial.json").unlink()
+    called.clear()
+    again = evaluate(tiny_model, "sts", f"tsv:{data}", tmp_path / "out", recipe)
+    assert called == [(5e-3, 1, False)] and again["metrics"] == result["metrics"]
+    with pytest.raises(NotemillError, match="trial of other data"):
+        changed = load_recipe("sts", None, [*settings, "batch_size=8"])
+        evaluate(tiny_model, "sts", f"tsv:{data}", tmp_path / "out", changed)
+
+
+def test_two_processes_give_what_one_gives(tiny_model: Path, tmp_path: Path) -> None:
+    data = toys.write_ner(tmp_path / "data", sizes=(61, 12, 20))
+    settings = ["epochs=2", "seeds=[0]", "hidden_dropout=0", "head_dropout=0", "batch_size=10", "stride=20", "lr=1e-3"]
+    recipe = load_recipe("ner", None, [*FAST, *settings])
+    one = evaluate(tiny_model, "ner", f"conll:{data}", tmp_path / "one", recipe)
+    words = command(tiny_model, data, tmp_path / "two", *settings)
+    words[words.index("sts")], words[words.index(f"tsv:{data}")] = "ner", f"conll:{data}"
+    words[1:2] = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
+    done = subprocess.run(
+        words, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    [two] = load_results(tmp_path / "two")
+    for ours, theirs in zip(one["seeds"][0]["epochs"], two["seeds"][0]["epochs"], strict=True):
+        # The last update of an epoch is of one window, of which the second process has nothing.
+        assert ours["steps"] == theirs["steps"] and ours["steps"] % 7 == 0
+        assert theirs["loss"] == pytest.approx(ours["loss"], rel=1e-5)
+        assert theirs["dev"] == pytest.approx(ours["dev"], abs=1e-6)
+    assert one["seeds"][0]["fingerprint"] == two["seeds"][0]["fingerprint"]
+    assert two["metrics"]["strict_f1"]["value"] == pytest.approx(one["metrics"]["strict_f1"]["value"], abs=1e-6)
+    assert "seed 0" in done.stderr and done.stderr.count("seed 0") == 1
 
 
 def test_the_untrained_baseline_stands_beside(tiny_model: Path, tmp_path: Path) -> None:

@@ -5,11 +5,14 @@ import os
 import random
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import psutil
 
 _PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "sinfo")
 _MUNGE_KEY = Path("/etc/munge/munge.key")
@@ -26,7 +29,8 @@ def why_not() -> str | None:
 
 @contextlib.contextmanager
 def running_cluster(folder: Path) -> Iterator[dict[str, str]]:
-    """Two nodes of one core each in the partition `debug`; gives the environment that SLURM's commands need."""
+    """Two nodes of one core each in the partition `debug`, whose jobs are preempted and queued again by those of the
+    partition `urgent`; gives the environment that SLURM's commands need."""
     folder.mkdir(parents=True)
     (folder / "state").mkdir()
     _start_munge()
@@ -40,13 +44,72 @@ def running_cluster(folder: Path) -> Iterator[dict[str, str]]:
         _wait_for_nodes(environment)
         yield environment
     finally:
+        _end_jobs(environment)
         for file in (*folder.glob("slurmd-*.pid"), folder / "slurmctld.pid"):
             with contextlib.suppress(OSError, ValueError):
                 os.kill(int(file.read_text()), 15)
 
 
+class Cluster:
+    """What tests ask of a running cluster."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment
+        self._folder = Path(environment["SLURM_CONF"]).parent
+
+    def run(self, *command: str) -> str:
+        """A command of SLURM's; what it printed."""
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True).stdout.strip()
+
+    def state(self, job: str) -> str:
+        """The state of a job, also a while after its end."""
+        return self.run("squeue", "--noheader", "--states=all", "--format=%T", f"--jobs={job}")
+
+    def wait_for(self, has_come: Callable[[], object], patience_s: float = 240.0) -> None:
+        """Wait until `has_come`; AssertionError when it does not."""
+        until = time.monotonic() + patience_s
+        while not has_come():
+            assert time.monotonic() < until, self.run("squeue", "--states=all")
+            time.sleep(0.3)
+
+    def kill_node(self, node: str) -> None:
+        """Kill the node's daemon and all that runs on it, as a power cut would."""
+        os.kill(int((self._folder / f"slurmd-{node}.pid").read_text()), signal.SIGKILL)
+        # Another cluster of tests may run beside this one, with nodes of the same names.
+        here = (node, self.environment["SLURM_CONF"])
+        tasks = [process for process in psutil.process_iter() if _place_of(process) == here]
+        for process in (*(psutil.Process(task.ppid()) for task in tasks), *tasks):
+            if process in tasks or process.name() == "slurmstepd":
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+
+    def start_node(self, node: str) -> None:
+        """Start the node's daemon again."""
+        subprocess.run([str(_program("slurmd")), "-N", node], env=self.environment, check=True)
+
+
+def _place_of(process: psutil.Process) -> tuple[str | None, str | None]:
+    """Node and configuration of the cluster that a process was started by."""
+    try:
+        environment = process.environ()
+    except psutil.Error:
+        return None, None
+    return environment.get("SLURMD_NODENAME"), environment.get("SLURM_CONF")
+
+
 def _program(name: str) -> str | None:
     return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+
+
+def _end_jobs(environment: dict[str, str]) -> None:
+    """Jobs of a test that failed would go on without the daemons."""
+    subprocess.run(["scancel", "--user=root"], env=environment, capture_output=True, check=False)
+    until = time.monotonic() + _START_S
+    while time.monotonic() < until:
+        found = subprocess.run(["squeue", "--noheader"], env=environment, capture_output=True, text=True, check=False)
+        if not found.stdout.strip():
+            return
+        time.sleep(0.3)
 
 
 def _start_munge() -> None:
@@ -83,6 +146,7 @@ ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={port}
 AuthType=auth/munge
+AuthInfo=cred_expire=5
 SlurmUser=root
 SlurmdUser=root
 StateSaveLocation={folder}/state
@@ -99,8 +163,11 @@ ReturnToService=2
 MpiDefault=none
 JobRequeue=1
 MinJobAge=300
-SlurmdTimeout=30
+SlurmdTimeout=10
 SchedulerParameters=sched_interval=2
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 {nodes}
 PartitionName=debug Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
+PartitionName=urgent Nodes=n1,n2 MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
 """

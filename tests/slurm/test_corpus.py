@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,20 +17,10 @@ from data_pipeline.manifest import verify_corpus
 from data_pipeline.readers.inputs import parse_inputs
 from data_pipeline.work_folder import WorkFolder
 from tests.data_pipeline.corpora import KEY, folder_hashes, noteevents_row, write_jsonl, write_noteevents
-from tests.slurm.cluster import running_cluster, why_not
 
 ROOT = Path(__file__).parents[2]
 SLURM = ["executor.name=slurm", "executor.partition=debug", "executor.tasks=3", "executor.memory_gb=2"]
 SETTINGS = ["shards.piece_rows=10", "shards.max_rows=40"]
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    reason = why_not()
-    if reason:
-        pytest.skip(reason)
-    with running_cluster(tmp_path_factory.mktemp("slurm") / "cluster") as environment:
-        yield environment
 
 
 @pytest.fixture

@@ -131,6 +131,10 @@ class DeepSpeedEngine(Engine):
         publish_masters(self.optimizer)
 
     @property
+    def module(self) -> torch.nn.Module:
+        return self._engine.module
+
+    @property
     def loss_scale(self) -> float | None:
         return float(self.optimizer.loss_scale) if self._is_fp16 else None
 

@@ -98,6 +98,10 @@ class MegatronEngine(Engine):
         load_weights(folder, self.models, self.optimizer)
 
     @property
+    def module(self) -> torch.nn.Module:
+        return self.models[0]
+
+    @property
     def loss_scale(self) -> float | None:
         if not self.models[0].config.fp16:
             return None

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.finetune.batches import Item, collate, padded_length, training_batches, within_budget
+from eval.finetune.batches import Item, batch_width, collate, padded_length, training_batches, within_budget
 
 LENGTHS = st.lists(st.integers(1, 100), min_size=1, max_size=200)
 
@@ -39,11 +39,17 @@ def test_grouping_by_length_saves_padding() -> None:
     assert real / padded > 0.9
 
 
-def test_collate_pads_to_eights_within_the_positions() -> None:
+def test_widths_are_multiples_of_eight_on_a_gpu_within_the_positions() -> None:
+    widths = [batch_width(longest, 12, torch.device("cuda")) for longest in (1, 8, 9, 12)]
+    assert widths == [8, 8, 12, 12]
+    assert [batch_width(longest, 12, torch.device("cpu")) for longest in (1, 9, 12)] == [1, 9, 12]
+
+
+def test_collate_pads_to_the_longest() -> None:
     items = [Item([2, 5, 3, 6, 3], 0, second_start=3), Item([2, 3], 1)]
     batch = collate(items, 9, True, 512, torch.device("cpu"))
-    assert batch.input_ids.shape == (2, 8)
-    assert batch.input_ids[1].tolist() == [2, 3, 9, 9, 9, 9, 9, 9]
+    assert batch.input_ids.shape == (2, 5)
+    assert batch.input_ids[1].tolist() == [2, 3, 9, 9, 9]
     assert batch.attention_mask.sum(1).tolist() == [5, 2]
-    assert batch.token_type_ids is not None and batch.token_type_ids[0].tolist() == [0, 0, 0, 1, 1, 0, 0, 0]
-    assert collate(items, 9, False, 6, torch.device("cpu")).input_ids.shape == (2, 6)
+    assert batch.token_type_ids is not None and batch.token_type_ids[0].tolist() == [0, 0, 0, 1, 1]
+    assert collate(items, 9, False, 512, torch.device("cpu")).token_type_ids is None

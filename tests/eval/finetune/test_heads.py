@@ -137,7 +137,7 @@ def test_pooling_with_the_mean_reads_pieces_beyond_the_marks() -> None:
     place = SimpleNamespace(marks=(1, 2))
     items = [Item([2, 7, 8, 3], 0, place=place), Item([2, 7, 8, 9, 3], 1, place=place)]
     batch = collate(items, 0, False, 16, torch.device("cpu"))
-    hidden = torch.randn(2, 8, 4, generator=torch.Generator().manual_seed(0))
+    hidden = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0))
     changed = hidden.clone()
     changed[1, 3] += 1.0  # read by the mean alone
     changed[0, 4] += 1.0  # padding

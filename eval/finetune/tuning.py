@@ -1,0 +1,64 @@
+"""One model, one set, one recipe, one seed: the fine-tuned model, chosen on dev. The test split is not looked at."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from eval.examples import Dataset, Example
+from eval.finetune.batches import Item
+from eval.finetune.checkpoint import Checkpoint
+from eval.finetune.encoder import TextEncoder, load_encoder
+from eval.finetune.head import Head
+from eval.finetune.loop import Classifier, Epoch, Fit, Trainer
+from eval.finetune.processes import Processes
+from eval.finetune.recipe import Recipe
+from eval.finetune.tasks import make_head
+from eval.scorers import score
+
+
+@dataclass(frozen=True)
+class Tuned:
+    text: TextEncoder
+    head: Head[Any]
+    trainer: Trainer
+    dev_items: list[Item]
+    fit: Fit
+
+    @property
+    def best(self) -> Epoch:
+        return next(epoch for epoch in self.fit.epochs if epoch.epoch == self.fit.best_epoch)
+
+
+def fine_tune(
+    model_dir: Path, dataset: Dataset, recipe: Recipe, seed: int, processes: Processes, checkpoint: Checkpoint
+) -> Tuned:
+    """Train on the split train and choose the epoch on dev; goes on from `checkpoint`. Raises NotemillError."""
+    torch.manual_seed(seed)
+    text = TextEncoder(model_dir)
+    head = make_head(dataset.task, dataset, text, recipe)
+    # The encoder draws first: the same seed gives the same start whatever the head draws after it.
+    encoder = load_encoder(
+        model_dir, recipe.initial, len(text.tokenizer), recipe.hidden_dropout, recipe.attention_dropout
+    )
+    network = head.network(encoder.hidden_size, recipe.head_dropout)
+    trainer = Trainer(Classifier(encoder, network), head, recipe, processes)
+    train_items = head.windows(_sample(dataset.splits["train"], recipe.train_fraction, seed), with_targets=True)
+    dev = dataset.splits["dev"]
+    dev_items = head.windows(dev, with_targets=False)
+
+    def dev_score() -> float:
+        scores = score(dataset.task, dev, trainer.predict(dev, dev_items), resamples=0)
+        return scores.metrics[scores.primary]
+
+    fit = trainer.fit(train_items, seed, dev_score, checkpoint)
+    return Tuned(text, head, trainer, dev_items, fit)
+
+
+def _sample(examples: Sequence[Example], fraction: float, seed: int) -> Sequence[Example]:
+    if fraction >= 1:
+        return examples
+    return random.Random(seed).sample(list(examples), max(1, round(fraction * len(examples))))

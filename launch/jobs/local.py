@@ -1,0 +1,61 @@
+"""A run on this machine: the same run folder as under SLURM, with torchrun in the foreground."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from launch.console import say
+from launch.doctor import require_no_problem
+from launch.errors import NotemillError
+from launch.jobs import run_folder
+from launch.jobs.node import STOPPED, run_node
+from launch.jobs.run_folder import Record
+from launch.revision import code_revision
+
+
+def launch(config_file: Path, overrides: Sequence[str], *, processes: int | None, dry_run: bool) -> int:
+    """Write the run folder and run to the end; the exit status. Raises NotemillError."""
+    config = run_folder.resolve(config_file, overrides)
+    gpus = _num_gpus(config.train.device)
+    processes = processes or max(1, gpus)
+    if gpus and processes > gpus:
+        raise NotemillError(f"--processes {processes}, and this machine has {gpus} GPUs; take no more than that.")
+    run_folder.require_fit(config, processes)
+    _require_free(Path(config.run.dir))
+    record = Record("local", 1, processes, min(gpus, processes), code_revision=code_revision())
+    if dry_run:
+        print(f"would train {config.train.steps} steps in {config.run.dir} with {processes} processes")
+        return 0
+    require_no_problem(Path(config.run.dir))
+    return start(run_folder.write(config, record), record)
+
+
+def resume(run_dir: Path, record: Record, overrides: Sequence[str]) -> int:
+    """Go on with a run that `launch` began; the exit status."""
+    _require_free(run_dir)
+    config = run_folder.read_config(run_dir, overrides)
+    run_folder.require_fit(config, record.processes_per_node)
+    run_folder.write(config, replace(record, code_revision=code_revision()))
+    return start(run_dir, record)
+
+
+def start(run_dir: Path, record: Record) -> int:
+    """Run to the end and say how it ended; the exit status of the command."""
+    status = run_node("train", run_dir, nodes=1, processes=record.processes_per_node)
+    if status == STOPPED:
+        say(f"saved; `notemill resume {run_dir}` goes on.")
+        return 0
+    if status:
+        raise NotemillError(f"the run ended with status {status}; its message stands above.")
+    return 0
+
+
+def _require_free(run_dir: Path) -> None:
+    if run_folder.is_held(run_dir):
+        raise NotemillError(f"{run_dir} is being trained by another process; wait for it, or stop it with SIGTERM.")
+
+
+def _num_gpus(device: str) -> int:
+    import torch
+
+    return 0 if device == "cpu" else torch.cuda.device_count()

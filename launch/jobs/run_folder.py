@@ -1,0 +1,130 @@
+"""What `notemill launch` writes into a run folder, so that the run can be started again from the folder alone.
+
+RUN/config.yaml              the resolved configuration, its paths absolute; the run reads it at every start
+RUN/launch/launch.json       how it was started: machines, code revision, jobs
+RUN/launch/train.sbatch      the batch script (SLURM)
+RUN/launch/job-%j.log        what each job said, over all its starts (SLURM)
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from data_pipeline.files import LOCK_NAME, make_private_folder, read_json, write_json, write_text
+from launch.config import to_yaml
+from launch.errors import NotemillError
+from pretrain.checkpoint.folder import complete_checkpoints, step_of
+from pretrain.config import PretrainConfig, load_pretrain_config
+from pretrain.parallel.layout import layout_problems
+
+CONFIG, FOLDER, RECORD = "config.yaml", "launch", "launch.json"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """launch.json."""
+
+    kind: Literal["local", "slurm"]
+    nodes: int
+    processes_per_node: int
+    gpus_per_node: int
+    command: list[str] = field(default_factory=lambda: sys.argv)
+    code_revision: str | None = None
+    """Commit of the checkout, with `+changes` where its files differ; None outside of a checkout."""
+    jobs: list[str] = field(default_factory=list)
+    """SLURM's numbers, the newest last."""
+    version: int = VERSION
+
+
+def resolve(config_file: Path, overrides: Sequence[str]) -> PretrainConfig:
+    """The run's configuration with absolute paths, as a job on another machine needs it. Raises NotemillError."""
+    config = load_pretrain_config(str(config_file), list(overrides))
+    config.data.path = str(Path(config.data.path).absolute())
+    config.run.dir = str(Path(config.run.dir).absolute())
+    if config.checkpoint.resume == "none":
+        # Whoever asks for a new run wants it to go on from its own checkpoints later.
+        if complete_checkpoints(Path(config.run.dir)):
+            raise NotemillError(
+                f"{config.run.dir} holds checkpoints and checkpoint.resume=none would write over them; choose another "
+                "run.dir or checkpoint.resume=auto."
+            )
+        config.checkpoint.resume = "auto"
+    elif config.checkpoint.resume != "auto":
+        config.checkpoint.resume = str(Path(config.checkpoint.resume).absolute())
+    return config
+
+
+def require_fit(config: PretrainConfig, world_size: int, *, has_tokens: bool = True) -> None:
+    """Raise NotemillError where the tokens are missing (unless they are yet to be built) or the layout does not fit."""
+    from pretrain.data.index import read_tokens_manifest
+
+    vocab_size = read_tokens_manifest(Path(config.data.path)).vocab_size if has_tokens else None
+    problems = layout_problems(config, world_size=world_size, vocab_size=vocab_size)
+    if problems:
+        raise NotemillError("the layout does not fit: " + "; ".join(problems) + ".")
+    resume = config.checkpoint.resume
+    if resume != "auto" and not Path(resume).is_dir():
+        raise NotemillError(f"no checkpoint at {resume}; check checkpoint.resume.")
+
+
+def write(config: PretrainConfig, record: Record) -> Path:
+    """Write the run folder and return it."""
+    run_dir = make_private_folder(Path(config.run.dir))
+    write_text(run_dir / CONFIG, to_yaml(config))
+    write_record(run_dir, record)
+    return run_dir
+
+
+def write_record(run_dir: Path, record: Record) -> None:
+    write_json(make_private_folder(run_dir / FOLDER) / RECORD, asdict(record))
+
+
+def with_job(record: Record, job: str) -> Record:
+    """The record of a run that was submitted once more."""
+    return replace(record, jobs=[*record.jobs, job])
+
+
+def read_record(run_dir: Path) -> Record | None:
+    """How the run was started; None where it was not by `notemill launch`. Raises NotemillError for a damaged file."""
+    path = run_dir / FOLDER / RECORD
+    if not path.exists():
+        return None
+    found: dict[str, Any] = read_json(path, "record of the launch", remedy="launch the run again")
+    try:
+        return Record(**found)
+    except TypeError:
+        raise NotemillError(f"{path} is not of this version of notemill; launch the run again.") from None
+
+
+def read_config(run_dir: Path, overrides: Sequence[str] = ()) -> PretrainConfig:
+    """The configuration in a run folder. Raises NotemillError where there is no run."""
+    if not (run_dir / CONFIG).is_file():
+        raise NotemillError(f"{run_dir} is no run: there is no {CONFIG} in it; check the folder's name.")
+    return load_pretrain_config(str(run_dir / CONFIG), list(overrides))
+
+
+def last_saved_step(run_dir: Path) -> int | None:
+    """The step of the newest complete checkpoint."""
+    complete = complete_checkpoints(run_dir)
+    return step_of(complete[-1]) if complete else None
+
+
+def is_finished(run_dir: Path, config: PretrainConfig) -> bool:
+    """Whether the last step is saved."""
+    return (last_saved_step(run_dir) or 0) >= config.train.steps
+
+
+def is_held(run_dir: Path) -> bool:
+    """Whether a process of this machine has the run folder open for writing.
+
+    The kernel's list is read, as trying the lock would keep out a run that starts at that moment.
+    """
+    try:
+        inode = (run_dir / LOCK_NAME).stat().st_ino
+        locks = Path("/proc/locks").read_text(encoding="ascii")
+    except OSError:
+        return False
+    return any(line.split()[1] == "FLOCK" and f":{inode} " in line for line in locks.splitlines())

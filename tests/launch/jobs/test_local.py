@@ -1,0 +1,60 @@
+"""`notemill launch local`, `status` and `resume` on this machine."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pretrain.checkpoint import complete_checkpoints, folder_of
+from tests.pretrain.launching import TINY, environment, losses, notemill, rows, train
+
+
+def test_a_run_that_is_stopped_and_resumed(tokens_dir, tmp_path):
+    settings = ("train.steps=40", "train.valid_every=0", "checkpoint.every=0", "train.global_batch_size=32")
+    straight = train(tokens_dir, tmp_path / "straight", *settings, processes=2)
+    run_dir, config = tmp_path / "run", tmp_path / "config.yaml"
+    config.write_text("{}")
+    start = ("launch", "local", "--config", str(config), "--processes", "2")
+    overrides = (*TINY, f"data.path={tokens_dir}", f"run.dir={run_dir}", *settings)
+    assert "40 steps" in notemill(*start, "--dry-run", *overrides).stdout and not run_dir.exists()
+    with subprocess.Popen(
+        [sys.executable, "-m", "launch.main", *start, *overrides],
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        while len(rows(run_dir)) < 3 and running.poll() is None:
+            time.sleep(0.05)
+        assert notemill("status", str(run_dir)).stdout.startswith(f"{run_dir}: running")
+        assert "is being trained by another process" in notemill("resume", str(run_dir), status=2).stderr
+        # The second and third change nothing: under SLURM one signal comes several ways.
+        for number in (signal.SIGTERM, signal.SIGUSR2, signal.SIGTERM):
+            running.send_signal(number)
+            time.sleep(0.02)
+        said = running.communicate(timeout=120)[1]
+    assert running.returncode == 0 and f"`notemill resume {run_dir}` goes on" in said
+    (saved,) = complete_checkpoints(run_dir)
+    step = rows(run_dir)[-1]["step"]
+    assert step < 40 and saved == folder_of(run_dir, step)
+    status = json.loads(notemill("status", str(run_dir), "--json").stdout)
+    assert status["health"].startswith("stopped; `notemill resume") and status["last_checkpoint"] == step
+    assert status["eta_seconds"] == pytest.approx((40 - step) * status["step_seconds"])
+    assert status["started_as"]["kind"] == "local" and status["started_as"]["processes_per_node"] == 2
+
+    notemill("resume", str(run_dir))
+    assert losses(rows(run_dir)) == losses(straight)
+    assert notemill("status", str(run_dir)).stdout.startswith(f"{run_dir}: finished")
+
+
+def test_what_is_no_run_is_told(tmp_path, tokens_dir):
+    for verb in ("status", "resume"):
+        assert "is no run" in notemill(verb, str(tmp_path), status=2).stderr
+    config = tmp_path / "config.yaml"
+    config.write_text(f"data: {{path: {tokens_dir}}}\nrun: {{dir: {tmp_path}}}\n")
+    assert "was not started by `notemill launch`" in notemill("resume", str(tmp_path), status=2).stderr
+    (tmp_path / "launch").mkdir()
+    (tmp_path / "launch" / "launch.json").write_text('{"kind": "cloud"}')
+    assert "is not of this version" in notemill("status", str(tmp_path), status=2).stderr
