@@ -70,6 +70,8 @@ class Comparison:
 
     def _ours(self, folder: Path, seed: int) -> Run:
         arguments = self.arguments
+        # As far as the model reads, which is where run_ner's way cuts.
+        longest = min(512, read_json(arguments.model / "config.json", "model configuration")["max_position_embeddings"])
         use = self._run(
             sys.executable,
             *(
@@ -86,7 +88,7 @@ class Comparison:
             *("--out", folder, f"seeds=[{seed}]", f"threads={arguments.threads}", f"precision={arguments.precision}"),
             *(f"epochs={arguments.epochs}", f"lr={arguments.lr}", f"batch_size={arguments.batch_size}"),
             *(f"hidden_dropout={arguments.dropout}", f"head_dropout={arguments.dropout}"),
-            *("warmup=0", "weight_decay=0"),
+            *("warmup=0", "weight_decay=0", f"max_length={longest}", f"stride={longest * 3 // 4}"),
         )
         [result] = load_results(folder)
         return Run(use, result["seeds"][0]["train_seconds"], result["metrics"]["strict_f1"]["value"])

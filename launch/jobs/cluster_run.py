@@ -105,5 +105,4 @@ def _require_free(run_dir: Path) -> None:
         alive = {job: state for job, state in states.items() if not slurm.is_over(state)}
         for job, state in alive.items():
             raise NotemillError(f"job {job} of {run_dir} is {state}; wait for it, or scancel {job} first.")
-    if run_folder.is_held(run_dir):
-        raise NotemillError(f"{run_dir} is being trained by another process; wait for it, or stop it with SIGTERM.")
+    run_folder.require_not_held(run_dir)

@@ -21,7 +21,7 @@ def launch(config_file: Path, overrides: Sequence[str], *, processes: int | None
     if gpus and processes > gpus:
         raise NotemillError(f"--processes {processes}, and this machine has {gpus} GPUs; take no more than that.")
     run_folder.require_fit(config, processes)
-    _require_free(Path(config.run.dir))
+    run_folder.require_not_held(Path(config.run.dir))
     record = Record("local", 1, processes, min(gpus, processes), code_revision=code_revision())
     if dry_run:
         print(f"would train {config.train.steps} steps in {config.run.dir} with {processes} processes")
@@ -32,7 +32,7 @@ def launch(config_file: Path, overrides: Sequence[str], *, processes: int | None
 
 def resume(run_dir: Path, record: Record, overrides: Sequence[str]) -> int:
     """Go on with a run that `launch` began; the exit status."""
-    _require_free(run_dir)
+    run_folder.require_not_held(run_dir)
     config = run_folder.read_config(run_dir, overrides)
     run_folder.require_fit(config, record.processes_per_node)
     run_folder.write(config, replace(record, code_revision=code_revision()))
@@ -48,11 +48,6 @@ def start(run_dir: Path, record: Record) -> int:
     if status:
         raise NotemillError(f"the run ended with status {status}; its message stands above.")
     return 0
-
-
-def _require_free(run_dir: Path) -> None:
-    if run_folder.is_held(run_dir):
-        raise NotemillError(f"{run_dir} is being trained by another process; wait for it, or stop it with SIGTERM.")
 
 
 def _num_gpus(device: str) -> int:

@@ -117,6 +117,12 @@ def is_finished(run_dir: Path, config: PretrainConfig) -> bool:
     return (last_saved_step(run_dir) or 0) >= config.train.steps
 
 
+def require_not_held(run_dir: Path) -> None:
+    """Raise NotemillError where a process of this machine trains the run."""
+    if is_held(run_dir):
+        raise NotemillError(f"{run_dir} is being trained by another process; wait for it, or stop it with SIGTERM.")
+
+
 def is_held(run_dir: Path) -> bool:
     """Whether a process of this machine has the run folder open for writing.
 

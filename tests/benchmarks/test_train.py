@@ -53,7 +53,7 @@ def test_megatrons_model_on_its_own_samples(tokens_dir, tmp_path):
 @pytest.mark.skipif(importlib.util.find_spec("accelerate") is None, reason="Hugging Face's Trainer needs accelerate")
 def test_hugging_faces_trainer(tokens_dir, tmp_path):
     sides = ("hf padded", "hf grouped", "hf grouped compiled")
-    measured = compare(tokens_dir, tmp_path, "--cores", "1", "--sides", *sides)
+    measured = compare(tokens_dir, tmp_path, "--cores", "1", "--seq-len", "512", "--sides", *sides)
     fills = {side: measured["sides"][side]["fill"] for side in sides}
     assert fills["hf padded"] < 1
     assert fills["hf grouped"] == fills["hf grouped compiled"] == 1
