@@ -128,9 +128,12 @@ def _by_opacus(mechanisms: Sequence[Mechanism], delta: float, accountant: Accoun
 
 def _by_dp_accounting(mechanisms: Sequence[Mechanism], delta: float, accountant: Accountant) -> float:
     import dp_accounting
+    from absl import logging
     from dp_accounting.pld import PLDAccountant
     from dp_accounting.rdp import RdpAccountant
 
+    # It names each low order whose series is too long, and leaves the order out, which only makes the bound larger.
+    logging.set_verbosity(logging.ERROR)
     counter = RdpAccountant(_ORDERS) if accountant == "rdp" else PLDAccountant()
     for mechanism in mechanisms:
         noise = dp_accounting.GaussianDpEvent(mechanism.noise_multiplier)

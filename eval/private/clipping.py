@@ -11,6 +11,7 @@ norm and goes backward a second time with the losses weighted; it cannot add the
 Several processes share a step: each takes some of its patients, the first one adds the noise, and the sums are added.
 """
 
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, Protocol
 
@@ -88,9 +89,12 @@ class PrivateUpdate:
         """Clip, add up, add noise, update. Without a patient the update is of noise alone: not to have drawn anybody is
         as secret as to have drawn someone."""
         waiting = list(batches)
-        for batch in waiting[:-1]:
-            self._take(batch, is_last=False)
-        self._take(waiting[-1] if waiting else None, is_last=True)
+        with warnings.catch_warnings():
+            # Of embeddings, whose inputs are ids and have no gradient.
+            warnings.filterwarnings("ignore", "Full backward hook is firing")
+            for batch in waiting[:-1]:
+                self._take(batch, is_last=False)
+            self._take(waiting[-1] if waiting else None, is_last=True)
 
     def close(self) -> None:
         """Take Opacus's hooks off the model."""
