@@ -18,7 +18,7 @@ TOLERANCE = 0.02
 DELTA_POWER = 1.1
 _ORDERS = [*(1 + x / 10 for x in range(1, 100)), *range(11, 64), 80, 96, 128, 192, 256, 384, 512]
 """Orders of Rényi divergence that both look at. Opacus's own end at 63, too low for a small ε."""
-_MOST_NOISE = 1e5
+_MOST_NOISE = 1e4
 _PRECISION = 1e-3
 """Relative, of the noise multiplier that is looked for."""
 
@@ -83,23 +83,25 @@ def noise_for(
     def cost(noise: float) -> Cost:
         return _cost([*earlier, Mechanism(noise, sampling_rate, steps)], delta, accountant)
 
-    if earlier and _cost(earlier, delta, accountant).epsilon >= epsilon:
+    noise = _bisect(lambda noise: cost(noise).epsilon <= epsilon)
+    if noise is None and earlier:
         spent = _cost(earlier, delta, accountant).epsilon
         raise NotemillError(
-            f"earlier runs in the ledger have spent epsilon {spent:.3g} of privacy.epsilon {epsilon:g}; nothing is "
-            "left on these patients. Raise privacy.epsilon if your policy allows it."
+            f"earlier runs in the ledger have spent epsilon {spent:.3g} of privacy.epsilon {epsilon:g}, which leaves "
+            "nothing for these patients. Raise privacy.epsilon if your policy allows it."
         )
-    return _bisect(lambda noise: cost(noise).epsilon <= epsilon, epsilon)
+    if noise is None:
+        raise NotemillError(f"no amount of noise keeps to privacy.epsilon {epsilon:g}; raise it or lower train.steps.")
+    return noise
 
 
-def _bisect(is_enough: Callable[[float], bool], epsilon: float) -> float:
+def _bisect(is_enough: Callable[[float], bool]) -> float | None:
+    """None where no noise is enough, as after runs that have used the budget up."""
     low, high = 0.2, 1.0
     while not is_enough(high):
         low, high = high, 2 * high
         if high > _MOST_NOISE:
-            raise NotemillError(
-                f"no amount of noise keeps to privacy.epsilon {epsilon:g}; raise it or lower train.steps."
-            )
+            return None
     while high / low > 1 + _PRECISION:
         middle = (low * high) ** 0.5
         low, high = (low, middle) if is_enough(middle) else (middle, high)

@@ -64,6 +64,8 @@ class PrivateClassifier(nn.Module):
 
 
 class ClsTask(PrivateTask):
+    measured = "test_macro_f1"
+
     def __init__(self, config: PrivateConfig) -> None:
         folder = Path(config.model.path)
         settings = load_config_of(folder)

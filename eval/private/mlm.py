@@ -71,6 +71,7 @@ class PrivateMlm(nn.Module):
 
 
 class MlmTask(PrivateTask):
+    measured = "heldout_loss"
     unit = "patient: all notes with one patient_key count as one sample"
 
     def __init__(self, config: PrivateConfig) -> None:

@@ -43,6 +43,7 @@ were among the training notes, the weights come out alike, to within epsilon {ep
 | | value | 95% interval |
 |---|---|---|
 {rows}
+| {measured} before training | {before:.3f} | |
 
 ## What epsilon does not cover
 
@@ -69,7 +70,7 @@ def write_release(
         if path.is_file():
             path.chmod(PRIVATE_FILE)
     write_text(out / "config.yaml", to_yaml(config))
-    write_text(out / "README.md", _card(config, task, budget, cost, utility))
+    write_text(out / "README.md", _card(config, task, budget, cost, utility, curve))
     entry = budget.entry
     findings = {
         "epsilon": Finding(
@@ -86,6 +87,9 @@ def write_release(
         "steps": Finding(config.train.steps, "Updates."),
         "patients": Finding(task.num_patients, "Units that the training set holds."),
         **utility.findings,
+        f"utility.{task.measured}.before": Finding(
+            curve[0]["utility"][f"utility.{task.measured}"], "The same of the weights that training began from."
+        ),
     }
     Audit(
         "private",
@@ -102,7 +106,14 @@ def write_release(
     ).write(out)
 
 
-def _card(config: PrivateConfig, task: PrivateTask, budget: Budget, cost: Cost, utility: Utility) -> str:
+def _card(
+    config: PrivateConfig,
+    task: PrivateTask,
+    budget: Budget,
+    cost: Cost,
+    utility: Utility,
+    curve: Sequence[dict[str, Any]],
+) -> str:
     entry = budget.entry
     initial = (
         "random weights"
@@ -125,6 +136,8 @@ def _card(config: PrivateConfig, task: PrivateTask, budget: Budget, cost: Cost, 
         initial=initial,
         runs=len(budget.ledger.mechanisms()),
         utility=f"{utility.line[0].upper()}{utility.line[1:]}.",
+        measured=task.measured,
+        before=curve[0]["utility"][f"utility.{task.measured}"],
         rows="\n".join(_row(name, finding) for name, finding in utility.findings.items()),
         not_covered="\n".join(f"- {line}" for line in NOT_COVERED),
     )

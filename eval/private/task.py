@@ -29,6 +29,8 @@ class PrivateTask(ABC):
     """What the ledger says of the training data."""
     model: nn.Module
     """Maps what `collate` gives to losses [patients]."""
+    measured: str
+    """The finding of `measure` by which the model is judged, without `utility.`."""
     counts: dict[str, int]
     """Plain-word counts for the audit's details."""
 

@@ -146,6 +146,8 @@ class _Run:
         """All steps that are left; those up to the next checkpoint are in the ledger before the first of them."""
         train = self.config.train
         done = 0 if state is None else self._restore(state)
+        if state is None:
+            self._report(0)
         for step in range(done, train.steps):
             if step == done or step % train.save_every == 0:
                 if step != done or state is None:
@@ -182,9 +184,10 @@ class _Run:
     def _report(self, step: int) -> None:
         if not self.processes.is_main:
             return
-        utility = self.task.measure(self.device, is_quick=True)
+        utility = self.task.measure(self.device, is_quick=step > 0)
         self.curve.append({"step": step, "epsilon": self._epsilon, "utility": _values(utility)})
-        say(f"step {step}/{self.config.train.steps}: epsilon at most {self._epsilon:.3g}; {utility.line}")
+        spent = f"epsilon at most {self._epsilon:.3g}" if step else "nothing spent by this run"
+        say(f"step {step}/{self.config.train.steps}: {spent}; {utility.line}")
 
     def _save(self, step: int) -> None:
         self.checkpoint.save(

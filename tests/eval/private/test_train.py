@@ -40,7 +40,7 @@ def test_a_run_leaves_a_model_its_account_and_its_use(
     AutoModel.from_pretrained(out)
     model, tokenizer = AutoModelForMaskedLM.from_pretrained(out), AutoTokenizer.from_pretrained(out)
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
-    assert tokenizer("the patient", return_tensors="pt")["input_ids"].shape[1] == 4
+    assert tokenizer("the patient", return_tensors="pt")["input_ids"].shape[1] == 2
     ledger = read_json(out / "ledger.json", "ledger")
     (entry,) = ledger["entries"]
     assert ledger["total"]["epsilon"] <= 8.0
@@ -175,15 +175,17 @@ def test_a_budget_that_a_lost_run_has_used_up_is_not_given_again(
     with pytest.MonkeyPatch.context() as patch:
         _stop_after(patch, 5)
         with pytest.raises(_StoppedError):
-            run(tied_model, notes, out)
+            run(tied_model, notes, out, "privacy.noise_multiplier=1.0")
     (out / "checkpoint.pt").unlink()
+    spent = total(out)
     with pytest.raises(NotemillError, match="have spent epsilon"):
-        run(tied_model, notes, out)
-    # A larger budget is spent with more noise than the first run had.
-    run(tied_model, notes, out, "privacy.epsilon=12")
+        run(tied_model, notes, out, f"privacy.epsilon={0.999 * spent}")
+    # What a larger budget leaves is spent with more noise, so that both keep to it together.
+    budget = 1.2 * spent
+    run(tied_model, notes, out, f"privacy.epsilon={budget}")
     first, second = Ledger.of(out).entries
     assert second.noise_multiplier > first.noise_multiplier
-    assert 8 < total(out) <= 12
+    assert spent < total(out) <= budget
 
 
 def test_a_checkpoint_of_another_run_is_refused(tied_model: Path, notes: tuple[str, str], tmp_path: Path) -> None:
@@ -260,7 +262,7 @@ def test_a_set_without_patients_says_that_its_unit_is_the_text(untied_model: Pat
         ("privacy.sampling=shuffle", "counts Poisson sampling"),
         ("train.patients=41", "has 40 patients"),
         ("privacy.delta=0.03", r"below 1 / 40 patients"),
-        ("privacy.noise_multiplier=0.3", r"above privacy\.epsilon 8"),
+        ("privacy.noise_multiplier=0.8 privacy.epsilon=2", r"above privacy\.epsilon 2"),
         ("privacy.noise_multiplier=0", "must be a number above 0"),
         ("privacy.clipping=ghost", "share theirs"),
         ("data.max_length=65", "reads at most 64"),
@@ -271,7 +273,7 @@ def test_what_would_not_be_private_is_refused(
 ) -> None:
     out = tmp_path / "out"
     with pytest.raises(NotemillError, match=message):
-        run(tied_model, notes, out, setting)
+        run(tied_model, notes, out, *setting.split())
     assert not (out / "ledger.json").exists()
 
 
