@@ -1,0 +1,76 @@
+"""Notes as audits read them: a corpus that was built here, or one JSON object a line."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from data_pipeline.files import write_text
+from data_pipeline.manifest import attested_corpus, iter_notes
+from data_pipeline.patients import SPLITS
+from launch.errors import NotemillError
+
+_CORPUS_COLUMNS = ("note_id", "patient_key", "split", "text")
+_PATIENT_KEYS = ("patient_key", "patient_id", "patient")
+_ID_KEYS = ("note_id", "id")
+
+
+@dataclass(frozen=True)
+class AuditNote:
+    note_id: str
+    patient_key: str
+    text: str
+    split: str = ""
+    """The corpus's own split; empty where notes come from elsewhere."""
+
+
+def read_notes(path: Path, splits: Sequence[str] = SPLITS) -> list[AuditNote]:
+    """Notes of a corpus folder's `splits`, or of a JSONL file with note_id, patient_key (or patient_id) and text.
+
+    Raises NotemillError when there is neither, or a line cannot be read; the line's text is not quoted.
+    """
+    if path.is_dir():
+        attested_corpus(path)
+        return [AuditNote(**row) for split in splits for row in iter_notes(path, split, _CORPUS_COLUMNS)]
+    if not path.is_file():
+        raise NotemillError(f"no notes at {path}; give the folder of a corpus or a JSONL file.")
+    notes = list(_read_lines(path))
+    if not notes:
+        raise NotemillError(f"{path} holds no notes.")
+    return notes
+
+
+def write_notes(path: Path, notes: Iterable[AuditNote]) -> int:
+    """Write one JSON object a line, readable by the owner alone; the number of notes."""
+    lines = [
+        json.dumps({name: value for name, value in asdict(note).items() if value != ""}, ensure_ascii=False)
+        for note in notes
+    ]
+    write_text(path, "".join(f"{line}\n" for line in lines))
+    return len(lines)
+
+
+def patients_of(notes: Iterable[AuditNote]) -> int:
+    return len({note.patient_key for note in notes})
+
+
+def _read_lines(path: Path) -> Iterator[AuditNote]:
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+                text = row["text"]
+                patient = next(row[key] for key in _PATIENT_KEYS if row.get(key) not in (None, ""))
+                note_id = next((row[key] for key in _ID_KEYS if row.get(key) not in (None, "")), f"line {number}")
+            except (ValueError, RecursionError):
+                raise NotemillError(f"line {number} of {path} is no JSON object.") from None
+            except (KeyError, TypeError, AttributeError, StopIteration):
+                raise NotemillError(
+                    f"line {number} of {path} needs a text and a patient_key (or patient_id); without the patient "
+                    "members cannot be told from non-members."
+                ) from None
+            if not isinstance(text, str):
+                raise NotemillError(f"the text in line {number} of {path} is no string.")
+            yield AuditNote(str(note_id), str(patient), text, str(row.get("split") or ""))
