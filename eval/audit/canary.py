@@ -2,8 +2,8 @@
 
 Each canary is put in or left out by a coin, so what would have happened without it is known. Exposure (Carlini et al.
 2019, "The Secret Sharer") is log2 of the number of sentences that might have been drawn less log2 of the rank that
-the planted one has among them by the model's likelihood. Guessing which coins fell on "in" from one trained model gives a
-lower bound on ε (Steinke, Nasr and Jagielski 2023, "Privacy Auditing with One Training Run").
+the planted one has among them by the model's likelihood. Guessing from one trained model which coins fell on "in" gives
+a lower bound on ε (Steinke, Nasr and Jagielski 2023, "Privacy Auditing with One Training Run").
 """
 
 import random
@@ -131,7 +131,7 @@ def score_canaries(
         "canary.auc": Finding(told.value, f"planted canaries told from those left out; {method}", told.low, told.high),
         "canary.epsilon_lower_bound": Finding(
             bound.epsilon,
-            f"one training run, {len(own)} coins, best of {bound.tried} numbers of guesses with Bonferroni's correction, "
+            f"one training run, {len(own)} coins, best of {bound.tried} numbers of guesses (Bonferroni), "
             f"δ = {delta:g}; holds with 95% confidence (Steinke et al. 2023)",
             note=f"{bound.right} of {bound.guesses} guesses right",
         ),
@@ -143,7 +143,7 @@ def score_canaries(
             low, high = _mean_bounds(exposure[chosen], config)
             findings[f"canary.exposure_repeats_{repeats}"] = Finding(
                 float(exposure[chosen].mean()),
-                f"mean exposure in bits of canaries planted {repeats} times ({np.log2(pool + 1):.1f} at most); {method}",
+                f"mean exposure in bits ({np.log2(pool + 1):.1f} at most), canaries planted {repeats} times; {method}",
                 low,
                 high,
             )

@@ -1,8 +1,8 @@
 """A lower bound on ε from one training run, by guessing coins (Steinke, Nasr and Jagielski 2023, algorithm 1).
 
-Of m canaries, each in or out by a fair coin, the k that score highest are guessed in and the k lowest out. Were training
-(ε, δ)-private, the number of right guesses would be bounded (their theorem 5.2); the largest ε that the number seen
-refutes with the wanted confidence is the bound. Several k are tried and their error is shared out (Bonferroni).
+Of m canaries, each in or out by a fair coin, the k that score highest are guessed in and the k lowest out. Were
+training (ε, δ)-private, the number of right guesses would be bounded (their theorem 5.2); the largest ε that the number
+seen refutes with the wanted confidence is the bound. Several k are tried and their error is shared out (Bonferroni).
 """
 
 from dataclasses import dataclass

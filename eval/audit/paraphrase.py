@@ -12,25 +12,10 @@ from pathlib import Path
 import yaml
 
 _SENTENCE = re.compile(r"(?<=[.;])[ \t]+(?=[A-Z])")
-_LIST = re.compile(
-    r"(?<![\w,])((?:[a-z][a-z-]*)(?: [a-z-]+){0,2}(?:, (?:[a-z-]+)(?: [a-z-]+){0,2})+),? (and|or) ([a-z-]+)(?=[.;:,\n]|$)"
-)
+_ITEM = r"[a-z][a-z-]*(?: [a-z-]+){0,2}"
+_LIST = re.compile(rf"(?<![\w,])({_ITEM}(?:, {_ITEM})+),? (and|or) ([a-z-]+)(?=[.;:,\n]|$)")
 _LIST_OPENERS = frozenset(
-    [
-        "no",
-        "denies",
-        "without",
-        "with",
-        "of",
-        "for",
-        "has",
-        "had",
-        "reports",
-        "including",
-        "positive",
-        "negative",
-        "shows",
-    ]
+    ("no", "denies", "without", "with", "of", "for", "has", "had", "reports", "including", "positive", "negative")
 )
 """Words that a list hangs on as a whole; an adjective before a list belongs to its first item only."""
 _STAYS_IN_PLACE = re.compile(
@@ -40,35 +25,10 @@ _STAYS_IN_PLACE = re.compile(
 )
 """A statement that carries on from the one before it, or tells what happened, in an order that is a fact itself."""
 _FUNCTION_WORDS = frozenset(
-    [
-        "the",
-        "a",
-        "an",
-        "is",
-        "are",
-        "was",
-        "were",
-        "has",
-        "had",
-        "have",
-        "with",
-        "without",
-        "no",
-        "not",
-        "of",
-        "to",
-        "in",
-        "on",
-        "at",
-        "for",
-        "from",
-        "by",
-        "as",
-        "that",
-        "this",
-        "who",
-        "which",
-    ]
+    re.findall(
+        r"\w+",
+        "the a an is are was were has had have with without no not of to in on at for from by as that this who which",
+    )
 )
 SUBSTITUTED = 0.5
 """Share of the phrases that can be said otherwise that a paraphrase does say otherwise."""

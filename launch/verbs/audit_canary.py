@@ -41,9 +41,7 @@ def plant(
     repeats: Annotated[
         list[int] | None, typer.Option(help="Times a canary stands in the notes; given again, they take turns.")
     ] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Draws words and coins; keep canaries.json from whoever trains.")
-    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Draws words and coins.")] = 0,
 ) -> None:
     """Write the notes with canaries among them, and the list of canaries."""
     from eval.audit.canary import plant_canaries

@@ -30,8 +30,8 @@ _ANSWERS = {
     FAIL: "At least one number lies beyond the release policy's limits.",
 }
 _UNDECIDED = (
-    "What was measured does not allow a verdict: a required number is missing, its interval is too wide, or the comparison "
-    "itself is not sound. It is neither a pass nor a fail; mend what the reasons name and audit again."
+    "What was measured does not allow a verdict: a required number is missing, its interval is too wide, or the "
+    "comparison itself is not sound. It is neither a pass nor a fail; mend what the reasons name and audit again."
 )
 
 
