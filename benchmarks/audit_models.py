@@ -102,7 +102,7 @@ def train_mlm(
 
 
 def _batch(windows: Sequence[list[int]], vocab_size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Inputs, attention mask and labels [rows, length]; of the 15% asked, 80% are hidden, 10% others, 10% as they are."""
+    """Inputs, attention mask and labels [rows, length]; 15% are asked: 80% of them hidden, 10% others."""
     length = max(map(len, windows))
     inputs = torch.zeros((len(windows), length), dtype=torch.long)
     for row, window in enumerate(windows):
