@@ -104,7 +104,7 @@ def test_an_empty_note_is_not_judged(audited: Audited) -> None:
 
 
 def test_a_reference_of_another_tokenizer_is_refused(audited: Audited, tiny_model: Path, tmp_path: Path) -> None:
-    with pytest.raises(NotemillError, match="language-modelling head|no masked language model"):
+    with pytest.raises(NotemillError, match=r"language-modelling head|no masked language model"):
         audit_membership(tiny_model, audited.split, tmp_path, QUICK, None)
     with pytest.raises(NotemillError, match="no model folder"):
         audit_membership(tmp_path / "nothing", audited.split, tmp_path, QUICK, None)
