@@ -62,8 +62,9 @@ def train_mlm(
     *,
     layers: int = 2,
     width: int = 128,
-    batch_size: int = 16,
-    lr: float = 1e-3,
+    batch_size: int = 8,
+    lr: float = 2e-3,
+    embedding_std: float = 0.2,
 ) -> None:
     """Train from random weights; after each epoch (0: none yet) `save(epoch)` may name a folder for the model."""
     from transformers import AutoTokenizer, MegatronBertConfig, MegatronBertForMaskedLM
@@ -80,6 +81,10 @@ def train_mlm(
         attention_probs_dropout_prob=0.0, pad_token_id=0,
     )  # fmt: skip
     model = MegatronBertForMaskedLM(config)
+    with torch.no_grad():
+        # Without a norm behind the embeddings, short ones keep so small a model on a plateau for very long.
+        for embedding in (model.bert.embeddings.word_embeddings, model.bert.embeddings.position_embeddings):
+            embedding.weight.mul_(embedding_std / config.initializer_range)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.0)
     steps = -(-len(windows) // batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / max(1, steps)))

@@ -19,6 +19,8 @@ from launch.errors import NotemillError
 
 PARTS = ("members", "non_members", "reference", "population")
 SPLIT_FILE = "split.json"
+LARGEST_COMPONENT = 0.1
+"""Share of the patients that copies may chain together."""
 _SHARES = {"members": 0.5, "non_members": 0.25, "reference": 0.2, "population": 0.05}
 """Of the patients, where all are divided anew."""
 _HELD_OUT_SHARES = {"non_members": 0.5, "reference": 0.4, "population": 0.1}
@@ -118,8 +120,8 @@ def _divide(
 ) -> dict[str, list[AuditNote]]:
     """Whole patients by `shares`; patients whose notes copy each other stay together.
 
-    Copied phrases chain patients together: where a component would overfill a part, copies between patients are left
-    out instead, all but the first.
+    Copied notes chain patients together: where a chain would upset the shares, copies between patients are left out
+    instead, all but the first.
     """
     patients = {name: index for index, name in enumerate(dict.fromkeys(note.patient_key for note in notes))}
     joined = Clusters(len(patients))
@@ -127,7 +129,7 @@ def _divide(
     for note, cluster in zip(notes, clusters, strict=True):
         joined.join(owner.setdefault(cluster, patients[note.patient_key]), patients[note.patient_key])
     sizes = Counter(joined.root(index) for index in patients.values())
-    if sizes and max(sizes.values()) > max(1, min(shares.values()) * len(patients)):
+    if sizes and max(sizes.values()) > max(1, LARGEST_COMPONENT * len(patients)):
         kept = [
             note for note, cluster in zip(notes, clusters, strict=True) if owner[cluster] == patients[note.patient_key]
         ]

@@ -24,13 +24,13 @@ class Audited:
 def audited(tmp_path_factory: pytest.TempPathFactory) -> Audited:
     torch.set_num_threads(1)
     work = tmp_path_factory.mktemp("audited")
-    notes = write_patients(work / "notes.jsonl", 48, 5, max_words=40)
-    make_split(notes, work / "split", fresh=True, seed=5)
+    notes = write_patients(work / "notes.jsonl", 18, 0, max_words=30)
+    make_split(notes, work / "split", fresh=True, seed=0)
     members, others = (
         [note.text for note in read_notes(work / "split" / f"{name}.jsonl")] for name in ("members", "reference")
     )
     tokenizer = train_tokenizer(work / "tokenizer", others, 1200)
-    models = {0: work / "untrained", 40: work / "overtrained"}
-    train_mlm(tokenizer, members, 40, 5, models.get, width=64)
-    train_mlm(tokenizer, others, 10, 6, lambda epoch: work / "reference" if epoch == 10 else None, width=64)
-    return Audited(notes, work / "split", models[40], models[0], work / "reference")
+    models = {0: work / "untrained", 110: work / "overtrained"}
+    train_mlm(tokenizer, members, 110, 0, models.get, batch_size=4)
+    train_mlm(tokenizer, others, 10, 1, lambda epoch: work / "reference" if epoch == 10 else None, batch_size=4)
+    return Audited(notes, work / "split", models[110], models[0], work / "reference")
