@@ -38,12 +38,12 @@ _PACKAGES = ("notemill", "torch", "transformers", "scikit-learn")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--patients", type=int, default=220)
+    parser.add_argument("--patients", type=int, default=120)
     parser.add_argument(
         "--epochs", type=int, nargs="+", default=[0, 10, 20, 30, 80], help="degrees of training audited"
     )
     parser.add_argument("--reference-epochs", type=int, default=20)
-    parser.add_argument("--settings", nargs="*", default=["max_pieces=48", "neighbours=4", "mask_rounds=6"])
+    parser.add_argument("--settings", nargs="*", default=["neighbours=4"])
     parser.add_argument("--work", type=Path)
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
@@ -64,7 +64,7 @@ def _play(work: Path, seed: int, arguments: argparse.Namespace) -> dict[str, Any
 
     started = time.monotonic()
     config = load_config(AttackConfig, None, [*arguments.settings, f"seed={seed}"])
-    notes = write_patients(work / "notes.jsonl", arguments.patients, seed)
+    notes = write_patients(work / "notes.jsonl", arguments.patients, seed, 60)
     split = work / "split"
     counts = make_split(notes, split, fresh=True, seed=seed)
     members = [note.text for note in read_notes(split / "members.jsonl")]
@@ -127,7 +127,7 @@ def _canaries(work: Path, notes: Path, tokenizer: Path, seed: int, config: Attac
     told = {}
     for epochs in (0, 10):
         model = work / f"with-canaries-{epochs}"
-        train_mlm(tokenizer, texts, epochs, seed, lambda epoch: model if epoch == epochs else None)  # noqa: B023
+        train_mlm(tokenizer, texts, epochs, seed, {epochs: model}.get)
         audit = score_canaries(model, planted, work / f"canary-{epochs}", config, None, 1e-5, 500)
         told[f"{epochs} epochs"] = {
             name: [finding.value, finding.low, finding.high] for name, finding in audit.findings.items()

@@ -45,7 +45,7 @@ def test_what_is_planted(notes: Path, planted: Path) -> None:
     assert all(path.stat().st_mode & 0o077 == 0 for path in planted.iterdir())
 
 
-def test_a_model_that_saw_them_remembers_and_another_does_not(audited: Audited, planted: Path, tmp_path: Path) -> None:
+def test_a_model_that_saw_them_remembers_and_another_does_not(planted: Path, tmp_path: Path) -> None:
     texts = [note.text for note in read_notes(planted / "notes.jsonl")]
     tokenizer = train_tokenizer(tmp_path / "tokenizer", texts, 1200)
     planted_texts = {canary.text for canary in read_canaries(planted).canaries}

@@ -15,7 +15,7 @@ from eval.audit.verdict import FAIL, INSUFFICIENT, judge
 from launch.errors import NotemillError
 from tests.eval.audit.conftest import Audited
 
-QUICK = AttackConfig(max_pieces=24, mask_rounds=4, neighbours=2, paraphrases=2, resamples=200)
+QUICK = AttackConfig(max_pieces=24, perturbed_rounds=2, neighbours=2, paraphrases=2, resamples=200)
 
 
 @pytest.fixture(scope="module")
