@@ -36,7 +36,7 @@ class AttackConfig:
     attacks: list[Attack] = field(default_factory=lambda: list(ATTACKS))
     """Those that need a reference model are left out where none is given."""
     mask_rounds: int = 1
-    """How often pieces are hidden at random for `loss`; the published attack does it once, and with many rounds it comes
+    """How often pieces are hidden at random for `loss`; the published attack does it once, many rounds come
     near `pll`."""
     perturbed_rounds: int = 4
     """The same for a note and its neighbours or paraphrases."""
