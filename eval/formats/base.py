@@ -23,7 +23,7 @@ class Reading:
 
     task: Task
     columns: Mapping[str, str] = field(default_factory=dict)
-    """The user's names of columns, by ours (text, label, id, first, second, score)."""
+    """The user's names of columns, by ours (text, label, id, patient, first, second, score)."""
     options: Mapping[str, str] = field(default_factory=dict)
     """The user's choices among a format's `options`."""
     notes: Counter[str] = field(default_factory=Counter)

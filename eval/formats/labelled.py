@@ -1,4 +1,4 @@
-"""Documents with one label each, as JSONL, TSV or CSV."""
+"""Documents with one label each, as JSONL, TSV or CSV; a column of patients keeps a patient's documents together."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from data_pipeline.files import write_text
 from eval.examples import Example, LabelledText, Task
 from eval.formats.base import Format, Reading, predictions_of
-from eval.formats.tables import SUFFIXES, find_columns, identifier, read_rows, to_delimited, to_jsonl
+from eval.formats.tables import SUFFIXES, find_columns, identifier, patient, read_rows, to_delimited, to_jsonl
 
 
 class Labelled(Format):
@@ -22,7 +22,10 @@ class Labelled(Format):
         columns = find_columns(path, rows, ("text", "label"), reading.columns)
         return tuple(
             LabelledText(
-                identifier(row, number, reading.columns), str(row[columns["text"]]), str(row[columns["label"]])
+                identifier(row, number, reading.columns),
+                str(row[columns["text"]]),
+                str(row[columns["label"]]),
+                patient(row, reading.columns),
             )
             for number, row in enumerate(rows, start=1)
         )

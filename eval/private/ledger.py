@@ -1,0 +1,118 @@
+"""ledger.json: what has been spent on the patients of a model, one entry for each run.
+
+    entries   runs that the weights come from, oldest first: those of the folder the model was loaded from, those named
+              as earlier, those started in this folder
+    total     ε of all of them together, by both libraries
+
+The ledger is ahead of the training: before steps are taken they are in it, so a run that is killed, and never goes on,
+has been charged for at least what it did.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from data_pipeline.files import read_json, write_json
+from eval.private.accountant import Cost, Mechanism
+from launch.errors import NotemillError
+
+LEDGER_FILE = "ledger.json"
+LEDGER_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run on one set of patients."""
+
+    id: str
+    """Drawn when the run began."""
+    fingerprint: str
+    """Of the configuration, the data and the model that decide the run."""
+    status: Literal["running", "finished", "lost"]
+    """`lost` runs were killed and their checkpoint is gone; what they were charged stays charged."""
+    folder: str
+    unit: str
+    """What one sample is: what is added or removed between two neighbouring data sets."""
+    data: dict[str, Any]
+    """Path and SHA-256 of what was trained on, and the number of patients."""
+    sampling: str
+    sampling_rate: float
+    noise_multiplier: float
+    max_grad_norm: float
+    clipping: str
+    planned_steps: int
+    charged_steps: int
+    """Steps taken or about to be."""
+    noise_generator: str
+    """How the noise was drawn, and whether it can be predicted."""
+    versions: dict[str, str | None] = field(default_factory=dict)
+    inherited: bool = False
+    """Whether it was run in another folder."""
+
+    @property
+    def mechanism(self) -> Mechanism:
+        return Mechanism(self.noise_multiplier, self.sampling_rate, self.charged_steps)
+
+
+class Ledger:
+    """The entries of one folder; `write` puts them there with their total."""
+
+    def __init__(self, folder: Path, entries: Sequence[Entry] = ()) -> None:
+        self.folder = folder
+        self.entries = list(entries)
+
+    @classmethod
+    def of(cls, folder: Path) -> "Ledger":
+        """The folder's ledger, empty where there is none. Raises NotemillError when it is damaged."""
+        path = folder / LEDGER_FILE
+        if not path.is_file():
+            return cls(folder)
+        remedy = "restore it from a backup, since it says what has been spent on these patients"
+        content = read_json(path, "ledger of private training", remedy)
+        try:
+            if content["version"] != LEDGER_VERSION:
+                raise NotemillError(f"{path} is of version {content['version']}; this notemill reads {LEDGER_VERSION}.")
+            return cls(folder, [Entry(**entry) for entry in content["entries"]])
+        except (KeyError, TypeError):
+            raise NotemillError(f"{path} is no ledger of private training; {remedy}.") from None
+
+    def find(self, identity: str) -> Entry | None:
+        return next((entry for entry in self.entries if entry.id == identity), None)
+
+    def put(self, entry: Entry) -> None:
+        """Add the entry, or replace the one of its id. A charge never becomes less."""
+        for place, known in enumerate(self.entries):
+            if known.id == entry.id:
+                steps = max(known.charged_steps, entry.charged_steps)
+                self.entries[place] = replace(entry, charged_steps=steps)
+                return
+        self.entries.append(entry)
+
+    def inherit(self, entries: Iterable[Entry]) -> None:
+        """Take entries of other folders in, before our own and each once."""
+        new = [replace(entry, inherited=True) for entry in entries if self.find(entry.id) is None]
+        self.entries = [*new, *self.entries]
+
+    def mechanisms(self, without: str = "") -> list[Mechanism]:
+        return [entry.mechanism for entry in self.entries if entry.id != without and entry.charged_steps]
+
+    def write(self, cost: Cost, accountant: str, not_covered: Sequence[str]) -> None:
+        """Write the folder's ledger.json; `cost` is of all entries."""
+        write_json(
+            self.folder / LEDGER_FILE,
+            {
+                "version": LEDGER_VERSION,
+                "total": {
+                    "epsilon": cost.epsilon,
+                    "delta": cost.delta,
+                    "accountant": accountant,
+                    "opacus": cost.opacus,
+                    "dp_accounting": cost.dp_accounting,
+                    "difference": cost.difference,
+                    "neighbours": "data sets that differ by one unit, added or removed",
+                },
+                "entries": [asdict(entry) for entry in self.entries],
+                "not_covered": list(not_covered),
+            },
+        )

@@ -1,0 +1,281 @@
+"""`notemill train-private`: DP-SGD (Abadi 2016) over patients, from a Hugging Face folder to another one.
+
+    each step   every patient is drawn by its own coin -> windows -> clipped gradient a patient -> sum + noise -> AdamW
+    OUT/        the model, README.md, ledger.json, audit.json, config.yaml; checkpoint.pt only while it is unfinished
+
+Killed at any moment, the same command goes on to the same weights: the checkpoint holds the secret that decides whom
+the steps after it draw and which noise they add, so nothing is spent twice. Where the checkpoint is gone, a new run
+begins and the lost one stays in the ledger. Under torchrun processes are data-parallel replicas.
+
+Neither the training loss nor a gradient's norm is ever written: both are functions of the patients without noise.
+"""
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data_pipeline.files import make_private_folder, only_writer, sha256_json
+from eval.finetune.checkpoint import Checkpoint
+from eval.finetune.encoder import model_hashes
+from eval.finetune.loop import lr_factor, resolve_device
+from eval.finetune.processes import Processes, joined
+from eval.private.accountant import Cost
+from eval.private.budget import Budget, charge, make_budget, steps_ahead, versions
+from eval.private.clipping import Noise, PrivateUpdate, choose_clipping
+from eval.private.config import PrivateConfig
+from eval.private.ledger import Ledger
+from eval.private.randomness import SecretRandom, new_secret
+from eval.private.release import write_release
+from eval.private.sampling import drawn_patients, micro_batches
+from eval.private.task import PrivateTask, Utility
+from launch.console import say
+from launch.errors import NotemillError
+
+CHECKPOINT_FILE = "checkpoint.pt"
+_NOT_DECISIVE = ("dir", "device", "threads")
+"""Keys of `run` that do not change which run it is."""
+
+
+def train_private(config: PrivateConfig) -> Path:
+    """Train, or go on, and write the folder; returns it. Raises NotemillError."""
+    torch.set_num_threads(config.run.threads)
+    device = resolve_device(config.run.device)
+    with joined(device) as processes:
+        out = Path(config.run.dir)
+        if not processes.is_main:
+            processes.wait()
+            return _train(config, out, torch.device(device), processes)
+        make_private_folder(out)
+        with only_writer(out):
+            processes.wait()
+            return _train(config, out, torch.device(device), processes)
+
+
+def _train(config: PrivateConfig, out: Path, device: torch.device, processes: Processes) -> Path:
+    task = _task(config)
+    fingerprint = _fingerprint(config, task)
+    checkpoint = Checkpoint(out / CHECKPOINT_FILE, fingerprint, processes)
+    state = checkpoint.load()
+    if state is None and _is_finished(out, fingerprint):
+        _say(processes, f"{out} is finished; nothing was trained and nothing spent.")
+        return out
+    identity, secret = _identity(config, state, processes)
+    clipping = choose_clipping(task.model, config.privacy.clipping)
+    budget = make_budget(
+        config,
+        task,
+        identity=identity,
+        fingerprint=fingerprint,
+        clipping=clipping,
+        is_cuda=device.type == "cuda",
+        versions=versions(),
+    )
+    # All of them have read the ledger before the first one writes it.
+    processes.wait()
+    _tell(config, task, budget, processes)
+    run = _Run(config, task, budget, checkpoint, secret, device, processes)
+    with run.updating():
+        run.go_on(state)
+    if processes.is_main:
+        utility = task.measure(device)
+        cost = charge(budget, config, config.train.steps, is_finished=True)
+        write_release(out, config, task, budget, cost, utility, run.curve)
+        say(f"{_told(cost)}; {utility.line}.")
+        say(f"wrote {out}")
+    checkpoint.remove()
+    processes.wait()
+    return out
+
+
+class _Run:
+    """The steps of one training."""
+
+    def __init__(
+        self,
+        config: PrivateConfig,
+        task: PrivateTask,
+        budget: Budget,
+        checkpoint: Checkpoint,
+        secret: bytes,
+        device: torch.device,
+        processes: Processes,
+    ) -> None:
+        self.config, self.task, self.budget = config, task, budget
+        self.checkpoint, self.secret, self.device, self.processes = checkpoint, secret, device, processes
+        self.random = SecretRandom(secret)
+        self.curve: list[dict[str, Any]] = []
+        """What was measured on the way: step, epsilon, and the utility in words."""
+        self._step = 0
+        self._epsilon = 0.0
+        """Of everything in the ledger."""
+        self._generator: torch.Generator | None = None
+
+    @contextlib.contextmanager
+    def updating(self) -> Iterator[None]:
+        """Opacus's hooks on the model, for as long as the context lasts."""
+        config, train = self.config, self.config.train
+        self.task.model.to(self.device).train()
+        weights = [parameter for parameter in self.task.model.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(weights, lr=train.lr, betas=(0.9, train.beta2), weight_decay=0.0)
+        is_ours = config.privacy.noise == "secure"
+        if not is_ours:
+            self._generator = torch.Generator(self.device)
+            self._generator.manual_seed(int.from_bytes(self.secret[:8], "big") >> 1)
+        self.update = PrivateUpdate(
+            self.task.model,
+            optimizer,
+            clipping="ghost" if self.budget.entry.clipping == "ghost" else "hooks",
+            noise_multiplier=self.budget.entry.noise_multiplier,
+            max_grad_norm=config.privacy.max_grad_norm,
+            expected_patients=train.patients,
+            processes=self.processes,
+            noise=self._noise() if is_ours else None,
+            generator=self._generator,
+        )
+        try:
+            yield
+        finally:
+            self.update.close()
+
+    def go_on(self, state: dict[str, Any] | None) -> None:
+        """All steps that are left; those up to the next checkpoint are in the ledger before the first of them."""
+        train = self.config.train
+        done = 0 if state is None else self._restore(state)
+        for step in range(done, train.steps):
+            if step == done or step % train.save_every == 0:
+                if step != done or state is None:
+                    self._save(step)
+                self._charge(step)
+            self._update(step)
+            if (step + 1) % train.report_every == 0 and step + 1 < train.steps:
+                self._report(step + 1)
+        if done < train.steps:
+            self._save(train.steps)
+
+    def _update(self, step: int) -> None:
+        self._step = step
+        train = self.config.train
+        for group in self.update.optimizer.param_groups:
+            group["lr"] = train.lr * lr_factor(step, train.steps, train.warmup)
+        drawn = drawn_patients(self.random, step, self.task.num_patients, self.budget.entry.sampling_rate)
+        share = drawn[self.processes.rank :: self.processes.size]
+        self.update.step(micro_batches(self.task, share, self.random, step, train.micro_batch, self.device))
+
+    def _noise(self) -> Noise:
+        def noise(index: int, parameter: torch.Tensor) -> torch.Tensor:
+            drawn = self.random.normals("noise", self._step, index, parameter.numel())
+            return torch.from_numpy(drawn).to(parameter.device, parameter.dtype).view_as(parameter)
+
+        return noise
+
+    def _charge(self, step: int) -> None:
+        if self.processes.is_main:
+            self._epsilon = charge(self.budget, self.config, steps_ahead(self.config, step)).epsilon
+        # No process takes a step that is not in the ledger yet.
+        self.processes.wait()
+
+    def _report(self, step: int) -> None:
+        if not self.processes.is_main:
+            return
+        utility = self.task.measure(self.device, is_quick=True)
+        self.curve.append({"step": step, "epsilon": self._epsilon, "utility": _values(utility)})
+        say(f"step {step}/{self.config.train.steps}: epsilon at most {self._epsilon:.3g}; {utility.line}")
+
+    def _save(self, step: int) -> None:
+        self.checkpoint.save(
+            {
+                "step": step,
+                "identity": self.budget.entry.id,
+                "secret": self.secret.hex(),
+                "noise_multiplier": self.budget.entry.noise_multiplier,
+                "model": self.task.model.state_dict(),
+                "optimizer": self.update.optimizer.state_dict(),
+                "generator": None if self._generator is None else self._generator.get_state(),
+                "curve": self.curve,
+            }
+        )
+
+    def _restore(self, state: dict[str, Any]) -> int:
+        self.task.model.load_state_dict(state["model"])
+        self.update.optimizer.load_state_dict(state["optimizer"])
+        if self._generator is not None:
+            self._generator.set_state(state["generator"])
+        self.curve = list(state["curve"])
+        _say(self.processes, f"goes on after step {state['step']} of {self.config.train.steps}.")
+        return int(state["step"])
+
+
+def _task(config: PrivateConfig) -> PrivateTask:
+    if config.task == "cls":
+        from eval.private.classification import ClsTask
+
+        return ClsTask(config)
+    from eval.private.mlm import MlmTask
+
+    return MlmTask(config)
+
+
+def _fingerprint(config: PrivateConfig, task: PrivateTask) -> str:
+    content = asdict(config)
+    run = {key: value for key, value in content["run"].items() if key not in _NOT_DECISIVE}
+    train = {key: value for key, value in content["train"].items() if key != "report_every"}
+    # Where the same notes lie does not matter; what they are does.
+    data = {key: value for key, value in content["data"].items() if key not in ("path", "held_out")}
+    model = {"initial": config.model.initial, "files": model_hashes(Path(config.model.path))}
+    decisive = content | {"run": run, "train": train, "data": data, "model": model, "sha256": task.data["sha256"]}
+    return sha256_json(decisive)
+
+
+def _identity(config: PrivateConfig, state: dict[str, Any] | None, processes: Processes) -> tuple[str, bytes]:
+    """Name and secret of the run: the checkpoint's, or new ones that all processes share."""
+    if state is not None:
+        return state["identity"], bytes.fromhex(state["secret"])
+    drawn = (secrets.token_hex(8), new_secret(config.privacy.seed)) if processes.is_main else ("", b"")
+    return processes.gather(drawn)[0]
+
+
+def _is_finished(out: Path, fingerprint: str) -> bool:
+    """Raises NotemillError where the folder holds another run's model."""
+    finished = [entry for entry in Ledger.of(out).entries if entry.status == "finished" and not entry.inherited]
+    if any(entry.fingerprint == fingerprint for entry in finished):
+        return True
+    if finished:
+        raise NotemillError(
+            f"{out} holds a private model of other settings, data or weights; choose another run.dir, and name {out} "
+            "in privacy.earlier if both are to be released."
+        )
+    return False
+
+
+def _tell(config: PrivateConfig, task: PrivateTask, budget: Budget, processes: Processes) -> None:
+    entry, train = budget.entry, config.train
+    default = "" if config.privacy.delta is not None else ", 1 / patients ** 1.1"
+    _say(processes, f"unit of privacy: {task.unit}; {task.num_patients} of them.")
+    _say(
+        processes,
+        f"{train.steps} steps of {train.patients} on average (Poisson, rate {entry.sampling_rate:.4g}), noise "
+        f"multiplier {entry.noise_multiplier:g}, delta {budget.delta:.3g}{default}, clipping by {entry.clipping} at "
+        f"norm {entry.max_grad_norm:g}; this will come to {_told(budget.cost)}.",
+    )
+    _say(processes, f"noise: {entry.noise_generator}.")
+
+
+def _told(cost: Cost) -> str:
+    return (
+        f"epsilon {cost.epsilon:.3f} at delta {cost.delta:.3g} (Opacus {cost.opacus:.3f}, dp-accounting "
+        f"{cost.dp_accounting:.3f})"
+    )
+
+
+def _values(utility: Utility) -> dict[str, float | None]:
+    return {name: finding.value for name, finding in utility.findings.items()}
+
+
+def _say(processes: Processes, message: str) -> None:
+    if processes.is_main:
+        say(message)

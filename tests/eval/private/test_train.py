@@ -1,0 +1,287 @@
+"""Whole runs through the command line: killed, in two processes, refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_pipeline.files import read_json
+from eval.audit.findings import read_audit
+from eval.private.config import load_private_config
+from eval.private.ledger import Ledger
+from eval.private.train import train_private
+from launch.errors import NotemillError
+from tests.eval.private.toys import SMALL, weights_of, write_labelled
+from tests.pretrain.launching import environment, notemill, torchrun
+
+
+def run(model: Path, notes: tuple[str, str], out: Path, *settings: str) -> Path:
+    return train_private(
+        load_private_config(None, [f"model.path={model}", *notes, *SMALL, f"run.dir={out}", *settings])
+    )
+
+
+def total(out: Path) -> float:
+    return float(read_json(out / "ledger.json", "ledger")["total"]["epsilon"])
+
+
+def test_a_run_leaves_a_model_its_account_and_its_use(
+    tied_model: Path, notes: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
+
+    out = run(tied_model, notes, tmp_path / "out")
+    AutoModel.from_pretrained(out)
+    model, tokenizer = AutoModelForMaskedLM.from_pretrained(out), AutoTokenizer.from_pretrained(out)
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    assert tokenizer("the patient", return_tensors="pt")["input_ids"].shape[1] == 4
+    ledger = read_json(out / "ledger.json", "ledger")
+    (entry,) = ledger["entries"]
+    assert ledger["total"]["epsilon"] <= 8.0
+    assert ledger["total"]["delta"] == pytest.approx(40**-1.1)
+    assert (entry["status"], entry["charged_steps"], entry["sampling"]) == ("finished", 6, "poisson")
+    assert entry["sampling_rate"] == 8 / 40
+    assert entry["unit"].startswith("patient")
+    assert "cryptographic" in entry["noise_generator"]
+    audit = read_audit(out)
+    assert audit.kind == "private"
+    assert audit.findings["epsilon"].value == ledger["total"]["epsilon"]
+    loss, unigram = (audit.findings[f"utility.{name}"] for name in ("heldout_loss", "unigram_loss"))
+    assert loss.low is not None and loss.high is not None and loss.value is not None
+    assert loss.low < loss.value < loss.high
+    assert audit.findings["utility.gain_over_unigram"].value == pytest.approx(unigram.value - loss.value)
+    card = (out / "README.md").read_text()
+    assert "epsilon 8" in card and "unit of privacy | patient" in card and "held-out loss" in card.lower()
+    assert not (out / "checkpoint.pt").exists()
+    assert all(path.stat().st_mode & 0o077 == 0 for path in out.iterdir())
+    # Privacy and usefulness stand in one line.
+    last = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epsilon")][-1]
+    assert "held-out loss" in last and "unigram" in last
+    before = weights_of(out)
+    run(tied_model, notes, out)
+    assert "nothing was trained and nothing spent" in capsys.readouterr().err
+    assert all(np.array_equal(value, before[name]) for name, value in weights_of(out).items())
+
+
+@pytest.mark.parametrize("tied, noise", [(True, "secure"), (False, "torch")])
+def test_two_processes_take_the_steps_of_one(
+    tied: bool, noise: str, tied_model: Path, untied_model: Path, notes: tuple[str, str], tmp_path: Path
+) -> None:
+    """The same patients, the same clipped gradients and one draw of noise: hooks when tied, ghost clipping when not."""
+    model = tied_model if tied else untied_model
+    settings = (f"privacy.noise={noise}", "privacy.seed=4", "train.patients=3")
+    alone = run(model, notes, tmp_path / "one", *settings)
+    both = tmp_path / "two"
+    done = subprocess.run(
+        [
+            *torchrun(2),
+            "launch.main",
+            "train-private",
+            f"model.path={model}",
+            *notes,
+            *SMALL,
+            *settings,
+            f"run.dir={both}",
+        ],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert total(alone) == total(both)
+    start, first, second = weights_of(model), weights_of(alone), weights_of(both)
+    for name, value in first.items():
+        np.testing.assert_allclose(second[name], value, rtol=0, atol=2e-5, err_msg=name)
+    moved = max(np.abs(value - start[name]).max() for name, value in first.items() if name in start)
+    assert moved > 1e-3
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(tied_model: Path, notes: tuple[str, str], tmp_path: Path) -> None:
+    """Killed by SIGKILL at whatever step it is, with the ledger ahead of it at any time."""
+    settings = [f"model.path={tied_model}", *notes, *SMALL, "train.steps=40", "train.report_every=50", "privacy.seed=6"]
+    whole = train_private(load_private_config(None, [*settings, f"run.dir={tmp_path / 'whole'}"]))
+    out = tmp_path / "killed"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "launch.main", "train-private", *settings, f"run.dir={out}"],
+        env=environment(),
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        entries = Ledger.of(out).entries
+        if entries and entries[0].charged_steps >= 8:
+            break
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    (entry,) = Ledger.of(out).entries
+    assert entry.status == "running" and 8 <= entry.charged_steps < 40
+    assert (out / "checkpoint.pt").exists()
+    train_private(load_private_config(None, [*settings, f"run.dir={out}"]))
+    assert all(np.array_equal(value, weights_of(out)[name]) for name, value in weights_of(whole).items())
+    (entry,) = Ledger.of(out).entries
+    assert (entry.status, entry.charged_steps) == ("finished", 40)
+    assert total(out) == total(whole)
+
+
+class _StoppedError(Exception):
+    pass
+
+
+def _stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    from eval.private.clipping import PrivateUpdate
+
+    real, taken = PrivateUpdate.step, []
+
+    def step(self: PrivateUpdate, batches: object) -> None:
+        if len(taken) == steps:
+            raise _StoppedError
+        taken.append(1)
+        real(self, batches)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(PrivateUpdate, "step", step)
+
+
+def test_a_run_whose_checkpoint_is_lost_stays_charged(tied_model: Path, notes: tuple[str, str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        _stop_after(patch, 3)
+        with pytest.raises(_StoppedError):
+            run(tied_model, notes, out, "privacy.noise_multiplier=2.0")
+    (entry,) = Ledger.of(out).entries
+    # Three steps were taken; the ledger is ahead of them by at most save_every.
+    assert (entry.status, entry.charged_steps) == ("running", 4)
+    (out / "checkpoint.pt").unlink()
+    run(tied_model, notes, out, "privacy.noise_multiplier=2.0")
+    lost, finished = Ledger.of(out).entries
+    assert (lost.status, lost.charged_steps) == ("lost", 4)
+    assert (finished.status, finished.charged_steps) == ("finished", 6)
+    alone = run(tied_model, notes, tmp_path / "alone", "privacy.noise_multiplier=2.0")
+    assert total(out) > total(alone)
+
+
+def test_a_budget_that_a_lost_run_has_used_up_is_not_given_again(
+    tied_model: Path, notes: tuple[str, str], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        _stop_after(patch, 5)
+        with pytest.raises(_StoppedError):
+            run(tied_model, notes, out)
+    (out / "checkpoint.pt").unlink()
+    with pytest.raises(NotemillError, match="have spent epsilon"):
+        run(tied_model, notes, out)
+    # A larger budget is spent with more noise than the first run had.
+    run(tied_model, notes, out, "privacy.epsilon=12")
+    first, second = Ledger.of(out).entries
+    assert second.noise_multiplier > first.noise_multiplier
+    assert 8 < total(out) <= 12
+
+
+def test_a_checkpoint_of_another_run_is_refused(tied_model: Path, notes: tuple[str, str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        _stop_after(patch, 3)
+        with pytest.raises(_StoppedError):
+            run(tied_model, notes, out)
+    with pytest.raises(NotemillError, match="another recipe"):
+        run(tied_model, notes, out, "train.lr=1e-2")
+    assert Ledger.of(out).entries[0].charged_steps == 4
+
+
+def test_spending_is_inherited_from_the_model_and_from_earlier_runs(
+    tied_model: Path, notes: tuple[str, str], tmp_path: Path
+) -> None:
+    few = ("privacy.noise_multiplier=3.0", "privacy.epsilon=20")
+    first = run(tied_model, notes, tmp_path / "first", *few)
+    second = run(first, notes, tmp_path / "second", *few)
+    assert [entry.inherited for entry in Ledger.of(second).entries] == [True, False]
+    assert total(second) > total(first)
+    # Both runs on the same patients count once, however often they are named.
+    third = run(
+        second, notes, tmp_path / "third", *few, f"privacy.earlier=[{tmp_path / 'first'},{tmp_path / 'second'}]"
+    )
+    assert len(Ledger.of(third).entries) == 3
+    # From random weights nothing of the model comes along.
+    fresh = run(second, notes, tmp_path / "fresh", *few, "model.initial=random")
+    assert total(fresh) == pytest.approx(total(first))
+    with pytest.raises(NotemillError, match=r"holds no ledger\.json"):
+        run(tied_model, notes, tmp_path / "none", f"privacy.earlier=[{tied_model}]")
+    with pytest.raises(NotemillError, match="of other settings"):
+        run(tied_model, notes, tmp_path / "first", "privacy.noise_multiplier=4.0")
+
+
+def test_classification_has_patients_and_a_baseline(untied_model: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    data = write_labelled(tmp_path / "set", 30)
+    settings = [
+        "task=cls",
+        f"model.path={untied_model}",
+        f"data.path=jsonl:{data}",
+        *SMALL,
+        f"run.dir={tmp_path / 'o'}",
+    ]
+    out = train_private(load_private_config(None, settings))
+    model = AutoModelForSequenceClassification.from_pretrained(out)
+    assert model.config.id2label == {0: "surgery", 1: "xray"}
+    (entry,) = Ledger.of(out).entries
+    assert entry.data["patients"] == 30
+    assert entry.unit.startswith("patient")
+    findings = read_audit(out).findings
+    assert {"utility.test_macro_f1", "utility.test_macro_f1.majority", "utility.test_accuracy"} <= set(findings)
+
+
+def test_a_set_without_patients_says_that_its_unit_is_the_text(untied_model: Path, tmp_path: Path) -> None:
+    from eval.private.classification import ClsTask
+
+    data = write_labelled(tmp_path / "set", 12)
+    for path in data.iterdir():
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps({"text": row["text"], "label": row["label"]}) + "\n" for row in rows))
+    task = ClsTask(
+        load_private_config(None, ["task=cls", f"model.path={untied_model}", f"data.path=jsonl:{data}", *SMALL])
+    )
+    assert task.unit.startswith("document")
+    assert task.num_patients == task.counts["train"] > 12
+
+
+@pytest.mark.parametrize(
+    "setting, message",
+    [
+        ("privacy.sampling=shuffle", "counts Poisson sampling"),
+        ("train.patients=41", "has 40 patients"),
+        ("privacy.delta=0.03", r"below 1 / 40 patients"),
+        ("privacy.noise_multiplier=0.3", r"above privacy\.epsilon 8"),
+        ("privacy.noise_multiplier=0", "must be a number above 0"),
+        ("privacy.clipping=ghost", "share theirs"),
+        ("data.max_length=65", "reads at most 64"),
+    ],
+)
+def test_what_would_not_be_private_is_refused(
+    setting: str, message: str, tied_model: Path, notes: tuple[str, str], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(NotemillError, match=message):
+        run(tied_model, notes, out, setting)
+    assert not (out / "ledger.json").exists()
+
+
+def test_the_command_fails_in_one_sentence(tmp_path: Path) -> None:
+    done = notemill("train-private", "model.path=hf", "data.path=x", "privacy.sampling=shuffle", status=2)
+    assert done.stderr.startswith("notemill: ") and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["mlm", "cls"])
+def test_shipped_configurations_load(name: str) -> None:
+    file = Path(__file__).parents[3] / "configs" / "private" / f"{name}.yaml"
+    config = load_private_config(file, ["model.path=hf", "data.path=notes"])
+    assert config.task == name and config.privacy.epsilon == 8.0
