@@ -21,6 +21,7 @@ KNOWN_COLUMNS = {
     "first": ("sentence1", "premise", "text1", "sentence_1", "snomed_label_1", "term1"),
     "second": ("sentence2", "hypothesis", "text2", "sentence_2", "snomed_label_2", "term2"),
     "score": ("score", "mean_rating", "similarity", "gold_score", "rating"),
+    "patient": ("patient", "patient_key", "subject_id", "SUBJECT_ID"),
 }
 """Names that public sets give to what we need, by ours; the first is the one we write."""
 
