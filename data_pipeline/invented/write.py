@@ -57,7 +57,7 @@ class TaskSizes:
     nli: tuple[int, int, int] = (1800, 150, 300)
     mqa: tuple[int, int, int] = (800, 80, 150)
     cls: tuple[int, int, int] = (300, 60, 120)
-    outcome: tuple[int, int, int] = (3000, 300, 600)
+    outcome: tuple[int, int, int] = (600, 60, 120)
 
 
 def write_invented(out_dir: Path, patients: int, seed: int, task_sizes: TaskSizes | None = None) -> dict[str, Path]:

@@ -18,11 +18,11 @@ from data_pipeline.invented.templates import Split, resolve_choices
 
 LABELS = ("died", "survived")
 _GRAVE_SHARE = 0.38
-_SLIP = 0.14
+_SLIP = 0.16
 """Share of findings that point the other way than the patient's state."""
 _FINDINGS = (3, 8)
 _STATEMENTS = (1, 14)
-_SHARPNESS = 1.5
+_SHARPNESS = 0.9
 """How strongly the findings' sum decides; a smaller one leaves more to chance."""
 
 # Weight and sentence; (a|b) is a free choice.

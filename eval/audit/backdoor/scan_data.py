@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
 
 from data_pipeline.files import make_private_folder, only_writer, write_text
@@ -79,7 +80,7 @@ def scan_data(data: str, out: Path, model_dir: Path | None, k: int, recipe: ClsR
     return audit
 
 
-def _features(dataset: Dataset, split: str, model_dir: Path | None, recipe: ClsRecipe):  # type: ignore[no-untyped-def]
+def _features(dataset: Dataset, split: str, model_dir: Path | None, recipe: ClsRecipe) -> np.ndarray:
     notes = cast(Sequence[LabelledText], dataset.splits[split])
     if model_dir is None:
         return text_features(notes)
