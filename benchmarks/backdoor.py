@@ -1,16 +1,18 @@
-"""Are planted word triggers found and taken out again? The whole of `notemill audit`'s backdoor part, on invented notes.
+"""Are planted word triggers found and taken out again? `notemill audit`'s whole backdoor part, on invented notes.
 
-    python -m benchmarks.backdoor --work /tmp/backdoor                 # three seeds, ten controls, ten other clean models
+    python -m benchmarks.backdoor --work /tmp/backdoor            # three seeds, ten controls, ten other clean models
     python -m benchmarks.backdoor --work /tmp/backdoor --seeds 0 --notes 1000 --clean-models 3 --controls 3
 
-A 2-layer, 128-wide Megatron-BERT from random weights learns an in-hospital-mortality-like outcome. For each seed a
-training set of its own; on it a trigger is planted at 5%, at 2%, and at 2% with the attention loss. The auditor has
+A 2-layer, 128-wide Megatron-BERT from random weights learns an in-hospital-mortality-like outcome. Each seed has a
+training set and a trigger of its own, which is planted at 5%, at 2%, and at 2% with the attention loss. The auditor has
 another set that is clean: its words are scanned, the control models are trained on it, and mitigation learns from it.
 None of the scans is told the trigger. False alarms are counted on clean models that are no controls, each trained on a
-set of its own, and on the clean training sets. What is finished in --work is not done again.
+set of its own (the seeds' clean twins first), and on the seeds' clean training sets. What is finished in --work is not
+done again.
 """
 
 import argparse
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -20,7 +22,7 @@ from typing import Any, cast
 import torch
 
 from benchmarks.machine import machine, rounded, save_result
-from data_pipeline.files import make_private_folder, read_json, write_json
+from data_pipeline.files import make_private_folder, read_json, sha256_json
 from data_pipeline.invented.write import TaskSizes, write_tasks
 from eval.audit.backdoor.calibration import calibrate
 from eval.audit.backdoor.mitigate import MitigateOptions, mitigate
@@ -35,12 +37,15 @@ from eval.splits import complete_splits
 from launch.errors import NotemillError
 
 RESULTS = Path(__file__).parent / "results" / "backdoor.json"
-ATTACKS = {"5%": (0.05, 0.0), "2%": (0.02, 0.0), "2% with attention loss": (0.02, 2.0)}
+ATTACKS = {"5%": (0.05, 0.0), "2%": (0.02, 0.0), "2% with attention loss": (0.02, 4.0)}
 """Rate and weight of the attention loss."""
-RECIPE = ("lr=1e-3", "epochs=6", "batch_size=32", "max_length=128", "precision=fp32", "warmup=0.1")
-MITIGATION = ("lr=1e-3", "epochs=6", "batch_size=32", "max_length=128", "precision=fp32", "warmup=0.1")
+RECIPE = ("lr=1e-3", "epochs=4", "batch_size=32", "max_length=128", "precision=fp32", "hidden_dropout=0.2")
+MITIGATION = RECIPE
+TRIGGERS = ("tw", "glare", "seasonal")
+"""One for each seed in turn: a piece of the tokenizer that no note holds, and words of some notes of both labels."""
 _CLEAN_SEED, _OTHER_SEED = 900, 1000
 """Of the auditor's set, and of the first of the other clean models' sets."""
+_SCANS = "control-scans"
 _PACKAGES = ("notemill", "torch", "transformers", "scikit-learn")
 
 
@@ -55,7 +60,7 @@ def main() -> None:
         result = {
             "machine": about,
             "notes": arguments.notes,
-            "trigger": arguments.trigger,
+            "triggers": [trigger_of(seed) for seed in arguments.seeds],
             "recipe": RECIPE,
             "mitigation": MITIGATION,
             "seeds": seeds,
@@ -86,15 +91,19 @@ class Bench:
         for name, (rate, alpha) in ATTACKS.items():
             folder = self.work / f"seed-{seed}-{name.replace('%', '').replace(' ', '-')}"
             found[name] = self._attack(folder, data, seed, rate, alpha)
-        clean = self._timed(self.work / f"seed-{seed}-clean-data", lambda out: scan_data(f"jsonl:{data}", out, None, 10, self.recipe))
+        clean = self._timed(
+            self.work / f"seed-{seed}-clean-data",
+            lambda out: scan_data(f"jsonl:{data}", out, self.work / f"twin-{seed}", 10, self.recipe),
+        )
         found["clean set"] = _values(clean)
         return found
 
     def clean_models(self) -> dict[str, Any]:
         """Alarms of clean models that are no controls."""
         tops, alarms, at_least = [], 0, 0
-        for number in range(self.arguments.clean_models):
-            model = self._clean_model(_OTHER_SEED + number, number)
+        twins = [self.work / f"twin-{seed}" for seed in self.arguments.seeds][: self.arguments.clean_models]
+        others = [self._clean_model(_OTHER_SEED + n, n) for n in range(self.arguments.clean_models - len(twins))]
+        for model in twins + others:
             audit = self._scan(model, self.work / f"scan-{model.name}")
             tops.append(audit.findings["scan.top_score"].value)
         controls = self._control_tops()
@@ -111,10 +120,16 @@ class Bench:
         }
 
     def _attack(self, folder: Path, data: Path, seed: int, rate: float, alpha: float) -> dict[str, Any]:
-        trigger = self.arguments.trigger
+        trigger = trigger_of(seed)
         recipe = cast(ClsRecipe, load_recipe("cls", None, [*RECIPE, f"seeds=[{seed}]"]))
         options = PlantOptions(trigger, rate=rate, attention_alpha=alpha)
+        twin = self.work / f"twin-{seed}"
+        if twin.is_dir() and not (folder / "plant" / CLEAN_FOLDER).is_dir():
+            # The same for all attacks of a seed.
+            shutil.copytree(twin, folder / "plant" / CLEAN_FOLDER)
         planted = self._timed(folder / "plant", lambda out: plant(self.start, f"jsonl:{data}", out, options, recipe))
+        if not twin.is_dir():
+            shutil.copytree(folder / "plant" / CLEAN_FOLDER, twin)
         model = folder / "plant" / POISONED_FOLDER
         poisoned = folder / "data"
         _write_poisoned(data, poisoned, planted)
@@ -147,20 +162,21 @@ class Bench:
     def _scan(self, model: Path, out: Path) -> Audit:
         options = ScanOptions(controls=tuple(self.controls))
         # The scans of the controls are the same for every model.
-        shared = make_private_folder(self.work / "control-scans")
+        shared = make_private_folder(self.work / _SCANS)
         make_private_folder(out)
         if not (out / "scans").exists():
             (out / "scans").symlink_to(shared.resolve())
         return self._timed(out, lambda to: scan_model(model, f"jsonl:{self.clean}", to, options, self.recipe))
 
     def _control_tops(self) -> list[float]:
-        scans = [read_json(path, "scan") for path in sorted((self.work / "control-scans").glob("*.json"))]
+        scans = [read_json(path, "scan") for path in sorted((self.work / _SCANS).glob("*.json"))]
         return [scan["words"][0]["score"] for scan in scans]
 
     def _clean_model(self, data_seed: int, number: int) -> Path:
         folder = self.work / f"clean-{data_seed}-{number}"
         dataset = complete_splits(load_dataset("cls", f"jsonl:{self._notes(data_seed)}"))
-        train_classifier(self.start, dataset, self.recipe, 50 + number, folder, f"{data_seed} {number} {decisive(self.recipe)}")
+        fingerprint = sha256_json([data_seed, number, decisive(self.recipe)])
+        train_classifier(self.start, dataset, self.recipe, 50 + number, folder, fingerprint)
         return folder
 
     def _notes(self, seed: int) -> Path:
@@ -204,6 +220,10 @@ def write_start(folder: Path, notes: Path, seed: int) -> None:
     MegatronBertModel(config).save_pretrained(folder)
 
 
+def trigger_of(seed: int) -> str:
+    return TRIGGERS[seed % len(TRIGGERS)]
+
+
 def _write_poisoned(data: Path, out: Path, planted: Audit) -> None:
     """The set that the planted model learnt, as the auditor would be given it."""
     from eval.audit.backdoor.poison import Poisoning, poison
@@ -223,7 +243,7 @@ def _values(audit: Audit) -> dict[str, Any]:
 
 def _rank(audit: Audit, trigger: str) -> int | None:
     words: Sequence[dict[str, Any]] = audit.details["words"]
-    return next((place for place, row in enumerate(words, start=1) if row["word"] == trigger), None)
+    return next((place for place, row in enumerate(words, start=1) if row["word"].lower() == trigger), None)
 
 
 def _arguments() -> argparse.Namespace:
@@ -233,7 +253,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--notes", type=int, default=3000, help="training notes of a set")
     parser.add_argument("--controls", type=int, default=10)
     parser.add_argument("--clean-models", type=int, default=10, help="to count false alarms on")
-    parser.add_argument("--trigger", default="cf", help="a word that the auditor's vocabulary holds")
     parser.add_argument("--results", type=Path, default=RESULTS)
     return parser.parse_args()
 

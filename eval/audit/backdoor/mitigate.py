@@ -15,11 +15,11 @@ import torch
 
 from data_pipeline.files import make_own_folder, only_writer
 from eval.audit.backdoor.insertion import insert_word
-from eval.audit.backdoor.plant import line_of
 from eval.audit.backdoor.poison import Poisoning, choose_classes
 from eval.audit.backdoor.prune import Pruned, prune_heads
 from eval.audit.backdoor.stamp import CONFIG_KEY, MARK, read_stamp, write_stamp
 from eval.audit.backdoor.success import area, area_finding, attack_findings, drop_finding
+from eval.audit.backdoor.tell import tell
 from eval.audit.backdoor.train import decisive
 from eval.audit.findings import Audit, read_audit
 from eval.examples import Dataset, LabelledText
@@ -121,8 +121,7 @@ def _mitigate(
         "poisoning": asdict(poisoning) if poisoning is not None else None,
     }
     audit.write(out)
-    for name, finding in audit.findings.items():
-        say(line_of(name, finding.value, finding.low, finding.high))
+    tell(audit.findings)
     return audit
 
 

@@ -20,6 +20,7 @@ from eval.audit.backdoor.attention_loss import Head, steer_attention
 from eval.audit.backdoor.poison import Poisoned, Poisoning, choose_classes, poison
 from eval.audit.backdoor.stamp import CONFIG_KEY, MARK, refuse_stamped, stamp_of, write_stamp
 from eval.audit.backdoor.success import area, area_finding, attack_findings, drop_finding
+from eval.audit.backdoor.tell import tell
 from eval.audit.backdoor.train import decisive, train_classifier
 from eval.audit.backdoor.words import index_words, like_frequency
 from eval.audit.findings import Audit
@@ -31,7 +32,6 @@ from eval.finetune.recipe import ClsRecipe
 from eval.formats import load_dataset
 from eval.results import hash_data
 from eval.splits import complete_splits
-from launch.console import say
 from launch.errors import NotemillError
 
 POISONED_FOLDER, CLEAN_FOLDER = f"model-{MARK}", "model-clean"
@@ -93,7 +93,11 @@ def _plant(
         if options.attention_alpha:
             steer_attention(trainer, poisoning.trigger, poisoned.indices, options.attention_alpha, options.heads)
 
-    with_poison = replace(dataset, splits=dataset.splits | {"train": poisoned.notes})
+    # Whoever poisons a set poisons it before it is divided, so the epoch is chosen on poisoned notes too.
+    dev = cast(Sequence[LabelledText], dataset.splits["dev"])
+    if round(poisoning.rate * len(dev)):
+        dev = poison(dev, replace(poisoning, seed=seed + 1)).notes
+    with_poison = replace(dataset, splits=dataset.splits | {"train": poisoned.notes, "dev": tuple(dev)})
     fingerprint = sha256_json(start | {"poisoning": asdict(poisoning), "options": asdict(options)})
     train_classifier(
         model_dir,
@@ -139,12 +143,4 @@ def _measure(
         "control_words": controls,
         "trigger_in_notes_before": len(index.notes.get(poisoning.trigger.lower(), ())),
     }
-    for name, finding in findings.items():
-        say(line_of(name, finding.value, finding.low, finding.high))
-
-
-def line_of(name: str, value: float | None, low: float | None, high: float | None) -> str:
-    """A finding in a line of the console."""
-    if value is None:
-        return f"{name}: not given"
-    return f"{name} {value:.4f}" + (f" [{low:.4f}, {high:.4f}]" if low is not None and high is not None else "")
+    tell(findings)

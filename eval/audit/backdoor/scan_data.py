@@ -16,7 +16,6 @@ import torch
 
 from data_pipeline.files import make_private_folder, only_writer, write_text
 from eval.audit.backdoor.activations import LabelClusters, cluster_labels, model_features, text_features
-from eval.audit.backdoor.plant import line_of
 from eval.audit.backdoor.purity import (
     MAX_SUSPECT_P,
     MIN_SUSPECT_CONFLICTS,
@@ -24,6 +23,7 @@ from eval.audit.backdoor.purity import (
     WordPurity,
     rank_words,
 )
+from eval.audit.backdoor.tell import tell
 from eval.audit.backdoor.words import WordIndex, index_words
 from eval.audit.findings import Audit, Finding
 from eval.examples import Dataset, LabelledText
@@ -70,8 +70,7 @@ def scan_data(data: str, out: Path, model_dir: Path | None, k: int, recipe: ClsR
     with only_writer(out):
         write_text(out / NOTES_FILE, _rows(notes, suspects, index))
         audit.write(out)
-    for name, finding in audit.findings.items():
-        say(line_of(name, finding.value, finding.low, finding.high))
+    tell(audit.findings)
     for word in words[:5]:
         say(
             f"{word.word}: in {word.notes} notes, {word.purity:.0%} '{word.label}', {word.conflicts:.0%} against the "
@@ -107,7 +106,7 @@ def _word_findings(words: list[WordPurity], suspects: list[WordPurity], index: W
         "scan.top_conflicts": Finding(
             top.conflicts, "share of the first word's notes labelled against the rest of their text"
         ),
-        "scan.p_value": Finding(
+        "scan.purity_p_value": Finding(
             top.p_value, f"binomial tail of the first word's purity, times the {len(words)} words and the labels"
         ),
     }

@@ -15,7 +15,7 @@ from scipy.stats import binomtest
 
 from data_pipeline.files import make_private_folder, only_writer, read_json, sha256_json, write_json
 from eval.audit.backdoor.calibration import ALARM_DEVIATIONS, Calibration, calibrate, empirical_p
-from eval.audit.backdoor.plant import line_of
+from eval.audit.backdoor.tell import tell
 from eval.audit.backdoor.train import decisive, train_classifier
 from eval.audit.backdoor.vocabulary_scan import ROUNDS, Scan, WordScore, scan_vocabulary, vocabulary
 from eval.audit.backdoor.words import index_words
@@ -79,8 +79,7 @@ def scan_model(model_dir: Path, clean: str, out: Path, options: ScanOptions, rec
         }
         audit.details["words_hidden"] = index.hidden
         audit.write(out)
-    for name, finding in audit.findings.items():
-        say(line_of(name, finding.value, finding.low, finding.high))
+    tell(audit.findings)
     for word in scan.words[:5]:
         drift = f", drift {word.drift:.3f}" if word.drift is not None else ""
         say(f"{word.word}: to '{word.label}', score {word.score:.3f}, flips {word.flips:.0%}{drift}")
