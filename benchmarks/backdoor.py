@@ -56,16 +56,18 @@ def main() -> None:
     torch.set_num_threads(1)
     try:
         bench = Bench(arguments)
-        seeds = {str(seed): bench.seed(seed) for seed in arguments.seeds}
-        result = {
+        result: dict[str, Any] = {
             "machine": about,
             "notes": arguments.notes,
-            "triggers": [trigger_of(seed) for seed in arguments.seeds],
+            "triggers": {str(seed): trigger_of(seed) for seed in arguments.seeds},
             "recipe": RECIPE,
             "mitigation": MITIGATION,
-            "seeds": seeds,
-            "clean_models": bench.clean_models(),
+            "seeds": {},
         }
+        for seed in arguments.seeds:
+            result["seeds"][str(seed)] = bench.seed(seed)
+            save_result(arguments.results, "outcome", rounded(result))
+        result["clean_models"] = bench.clean_models()
         save_result(arguments.results, "outcome", rounded(result))
     except NotemillError as error:
         sys.exit(f"error: {error}")

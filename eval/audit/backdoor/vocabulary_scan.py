@@ -108,7 +108,7 @@ def whole_pieces(classifier: LoadedClassifier) -> list[str]:
 def scan_vocabulary(
     classifier: LoadedClassifier, notes: Sequence[LabelledText], words: Sequence[str], seed: int, told: str = ""
 ) -> Scan:
-    """Score all `words` on `notes`, which must be clean. Raises NotemillError where the model gives all one label."""
+    """Score all `words` on `notes`, which must be clean. Raises NotemillError where there is no word."""
     pieces = dict(zip(words, classifier.text.word_pieces(list(words)), strict=True))
     fitting = [word for word in words if len(pieces[word]) <= _ROOM]
     if not fitting:
@@ -145,8 +145,6 @@ def _firm_notes(classifier: LoadedClassifier, notes: Sequence[LabelledText], see
         rng.shuffle(half)
         if half:
             pools[label] = [_Window(*windows[row], probabilities[row]) for row in half]
-    if len(pools) < 2:
-        raise NotemillError("the model gives all clean notes one label; a scan needs notes of each.")
     return pools
 
 
