@@ -43,6 +43,8 @@ class TextEncoder:
             raise NotemillError(f"no tokenizer can be loaded from {folder}: {_one_line(error)}") from None
         if not getattr(self.tokenizer, "is_fast", False):
             raise NotemillError(f"the tokenizer in {folder} has no tokenizer.json; offsets need a fast tokenizer.")
+        self.max_length = int(min(self.tokenizer.model_max_length, 10**9))
+        """Pieces that the folder says its model reads; a fine-tuned one says how long its windows were."""
         self.tokenizer.model_max_length = 10**9
         self.cls_id = _first_id(folder, "[CLS]", self.tokenizer.cls_token_id, self.tokenizer.bos_token_id)
         self.sep_id = _first_id(folder, "[SEP]", self.tokenizer.sep_token_id, self.tokenizer.eos_token_id)
@@ -90,10 +92,14 @@ class Encoder(nn.Module):
         self.max_positions = max_positions(config)
 
     def forward(self, batch: Batch) -> torch.Tensor:
+        return self.read(batch).last_hidden_state
+
+    def read(self, batch: Batch) -> Any:
+        """All that the model gives for a batch."""
         arguments: dict[str, Any] = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
         if batch.token_type_ids is not None:
             arguments["token_type_ids"] = batch.token_type_ids
-        return self.model(**arguments).last_hidden_state
+        return self.model(**arguments)
 
 
 def load_config_of(folder: Path) -> Any:
@@ -153,6 +159,15 @@ def max_positions(config: Any) -> int:
     if config.model_type in ("roberta", "xlm-roberta", "camembert", "longformer"):
         positions -= int(config.pad_token_id) + 1
     return positions
+
+
+def require_positions(folder: Path, config: Any, max_length: int) -> None:
+    """Raise NotemillError where a window of `max_length` pieces is longer than the model reads."""
+    if max_length > max_positions(config):
+        raise NotemillError(
+            f"max_length is {max_length} but the model in {folder} reads at most {max_positions(config)} "
+            f"pieces; add max_length={max_positions(config)}."
+        )
 
 
 def model_hashes(folder: Path) -> dict[str, str]:

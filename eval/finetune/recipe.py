@@ -162,7 +162,8 @@ class NliRecipe(ClassRecipe):
 
 @dataclass(frozen=True)
 class ClsRecipe(ClassRecipe):
-    pass
+    save_model: bool = False
+    """Keep the model of the seed that was best on dev in OUT/model, as a sequence-classification folder."""
 
 
 @dataclass(frozen=True)
