@@ -12,7 +12,20 @@ from launch.errors import NotemillError
 from launch.process import prepare_process
 
 VERBS = (
-    *("corpus", "tokenizer", "tokens", "plan", "import_", "train", "launch", "runs", "export", "evaluate", "audit", "demo"),
+    *(
+        "corpus",
+        "tokenizer",
+        "tokens",
+        "plan",
+        "import_",
+        "train",
+        "launch",
+        "runs",
+        "export",
+        "evaluate",
+        "audit",
+        "demo",
+    ),
     "doctor",
 )
 """The files of `launch/verbs/` in the order of the flow, which is the order of the help."""

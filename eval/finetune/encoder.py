@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from data_pipeline.files import sha256_file
-from eval.finetune.attention import use_fast_attention
 from eval.finetune.batches import Batch
 from launch.errors import NotemillError
 
@@ -123,14 +122,20 @@ def load_encoder(
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     config = load_config_of(folder)
+    attention = _attention_of(config)
     config.attention_probs_dropout_prob = attention_dropout
     config.hidden_dropout_prob = hidden_dropout
     if initial == "random":
-        model = AutoModel.from_config(config)
+        model = AutoModel.from_config(config, attn_implementation=attention)
     else:
         try:
             model, loading = AutoModel.from_pretrained(
-                str(folder), config=config, local_files_only=True, output_loading_info=True, dtype=torch.float32
+                str(folder),
+                config=config,
+                local_files_only=True,
+                output_loading_info=True,
+                dtype=torch.float32,
+                attn_implementation=attention,
             )
         except (OSError, ValueError, RuntimeError) as error:
             raise NotemillError(f"the weights in {folder} cannot be loaded: {_one_line(error)}") from None
@@ -143,8 +148,18 @@ def load_encoder(
         model.pooler = None
     if num_tokens > model.get_input_embeddings().num_embeddings:
         _add_embeddings(model, num_tokens)
-    use_fast_attention(model)
     return Encoder(model)
+
+
+def _attention_of(config: Any) -> str | None:
+    """The implementation to ask transformers for; None is its own choice, which is good for other architectures."""
+    if config.model_type != "megatron-bert" or config.is_decoder:
+        return None
+    from launch.attention.interface import enable_attention_interface
+    from launch.attention.self_attention import NOTEMILL
+
+    enable_attention_interface()
+    return NOTEMILL
 
 
 def max_positions(config: Any) -> int:

@@ -14,7 +14,7 @@ from megatron.core.transformer.enums import AttnMaskType
 from megatron.core.transformer.module import MegatronModule
 from megatron.core.transformer.transformer_config import TransformerConfig
 
-from pretrain.model.dot_product import plain_attention
+from launch.attention.dot_product import plain_attention
 
 
 @dataclass
