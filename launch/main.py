@@ -12,21 +12,8 @@ from launch.errors import NotemillError
 from launch.process import prepare_process
 
 VERBS = (
-    *(
-        "corpus",
-        "tokenizer",
-        "tokens",
-        "plan",
-        "import_",
-        "train",
-        "launch",
-        "runs",
-        "export",
-        "evaluate",
-        "audit",
-        "demo",
-    ),
-    "doctor",
+    *("corpus", "tokenizer", "tokens", "plan", "import_", "extend", "train", "launch", "runs", "export", "evaluate"),
+    *("audit", "demo", "doctor"),
 )
 """The files of `launch/verbs/` in the order of the flow, which is the order of the help."""
 VERBS_WITH_NOTES = ("corpus", "tokenizer", "tokens")

@@ -156,10 +156,11 @@ def _attention_of(config: Any) -> str | None:
     if config.model_type != "megatron-bert" or config.is_decoder:
         return None
     from launch.attention.interface import enable_attention_interface
-    from launch.attention.self_attention import NOTEMILL
+    from launch.attention.long_form import attention_window
+    from launch.attention.self_attention import NOTEMILL, SLIDING_WINDOW
 
     enable_attention_interface()
-    return NOTEMILL
+    return NOTEMILL if attention_window(config) is None else SLIDING_WINDOW
 
 
 def max_positions(config: Any) -> int:

@@ -13,6 +13,7 @@ from data_pipeline.files import PRIVATE_FILE, make_private_folder
 from eval.finetune.encoder import TextEncoder
 from eval.finetune.loop import Classifier
 from eval.finetune.ner import NerHead
+from launch.attention.long_form import attention_window, write_code
 from launch.errors import NotemillError
 
 
@@ -51,6 +52,8 @@ def save_tagger(model: Classifier, head: NerHead, text: TextEncoder, folder: Pat
     shutil.rmtree(temporary, ignore_errors=True)
     make_private_folder(temporary)
     tagger.save_pretrained(temporary)
+    if config.model_type == "megatron-bert" and attention_window(config) is not None:
+        write_code(temporary)
     text.tokenizer.model_max_length = head.recipe.max_length
     text.tokenizer.save_pretrained(temporary)
     for path in temporary.iterdir():
