@@ -53,9 +53,10 @@ def load_reference(source: Path | None, config: Any, **settings: Any) -> Any:
             source, config=config, dtype=torch.float32, attn_implementation="eager", **settings
         )
     from launch.attention.modeling_sliding_window import SlidingWindowMegatronBertForPreTraining
+    from launch.attention.self_attention import SLIDING_WINDOW
 
     return SlidingWindowMegatronBertForPreTraining.from_pretrained(
-        source, config=config, dtype=torch.float32, **settings
+        source, config=config, dtype=torch.float32, attn_implementation=SLIDING_WINDOW, **settings
     )
 
 

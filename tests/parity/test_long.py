@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from launch.errors import NotemillError
 from pretrain.config import load_pretrain_config
 from pretrain.huggingface.extend import extend
 from tests.pretrain.huggingface.published import publish
@@ -90,7 +91,7 @@ def test_the_layout_changes_nothing(processes, overrides, one_process, start, to
 
 
 def test_the_window_is_part_of_the_model(start, tokens_dir, tmp_path):
-    with pytest.raises(AssertionError, match="model.attention_window is 16, there 32"):
+    with pytest.raises(AssertionError, match=r"model\.attention_window is 16, there 32"):
         go_on(start, tokens_dir, tmp_path / "run", "model.attention_window=16")
 
 
@@ -115,10 +116,12 @@ def test_the_export_is_a_long_folder_again(one_process, extended, start, tmp_pat
     assert not torch.allclose(ours[0], full[0], atol=1e-3)
 
 
-def test_shapes_of_windows_are_checked():
-    for window in (0, 7):
-        config = load_pretrain_config(None, [*TINY, f"model.attention_window={window}"])
-        assert any("model.attention_window" in problem for problem in config.validate())
-    config = load_pretrain_config(None, [*TINY, "train.seq_len=256", "model.attention_window=32"])
-    assert not config.validate()
-    assert config.attended_tokens == 34
+@pytest.mark.parametrize("window", [0, 7, -2])
+def test_a_window_that_cannot_be_is_told(window):
+    with pytest.raises(NotemillError, match=rf"model\.attention_window is {window} and must be even"):
+        load_pretrain_config(None, [*TINY, f"model.attention_window={window}"])
+
+
+def test_flops_count_what_is_attended_to():
+    assert load_pretrain_config(None, [*TINY, "train.seq_len=256", "model.attention_window=32"]).attended_tokens == 34
+    assert load_pretrain_config(None, [*TINY, "train.seq_len=16", "model.attention_window=32"]).attended_tokens == 16

@@ -44,6 +44,15 @@ def extended(published):
     return out
 
 
+@pytest.fixture(scope="module")
+def _remote_code(tmp_path_factory):
+    """transformers copies a folder's code to one place for all the process and imports it from there."""
+    with pytest.MonkeyPatch.context() as patch:
+        place = str(tmp_path_factory.mktemp("modules"))
+        patch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", place)
+        yield
+
+
 def texts(lengths: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids and mask of random texts of several lengths."""
     mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
@@ -103,8 +112,8 @@ def test_stock_transformers_reads_it_with_full_attention(published, extended):
 
 
 @pytest.mark.parametrize("lengths", [[3], [COVERED, 5], [24, 10], [25, 1], [128, 40, 9], [200, 199, 17]])
-def test_remote_code_reads_it_with_the_window(extended, lengths, tmp_path, monkeypatch):
-    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path))
+@pytest.mark.usefixtures("_remote_code")
+def test_remote_code_reads_it_with_the_window(extended, lengths):
     from transformers import AutoModel, AutoModelForMaskedLM
 
     ids, mask = texts(lengths)
@@ -145,8 +154,8 @@ def test_padding_on_the_left_is_refused(extended):
         model(ids, attention_mask=mask.flip(1))
 
 
-def test_saving_with_remote_code_keeps_the_code(extended, tmp_path, monkeypatch):
-    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+@pytest.mark.usefixtures("_remote_code")
+def test_saving_with_remote_code_keeps_the_code(extended, tmp_path):
     from transformers import AutoModelForSequenceClassification
 
     ids, mask = texts([100, 60])
@@ -177,7 +186,10 @@ def test_what_cannot_be_is_told(published, tmp_path, max_length, window, told):
 
 
 def test_a_wrong_position_would_be_found(published, tmp_path, monkeypatch):
-    monkeypatch.setattr("pretrain.huggingface.extend.tile_positions", lambda weight, count: weight.roll(1, 0)[:count])
+    def shifted(weight: torch.Tensor, count: int) -> torch.Tensor:
+        return weight[(torch.arange(count) + 1) % len(weight)]
+
+    monkeypatch.setattr("pretrain.huggingface.extend.tile_positions", shifted)
     with pytest.raises(NotemillError, match="over the tolerance"):
         extend(published, tmp_path / "out", LONG, WINDOW)
     assert not list(tmp_path.iterdir())
