@@ -70,7 +70,7 @@ def evaluate(model_dir: Path, task: Task, data: str, out_dir: Path, recipe: Reci
     """Run and write everything below `out_dir`; returns what results.json holds. Raises NotemillError."""
     torch.set_num_threads(recipe.threads)
     config = load_config_of(model_dir)
-    max_length = max([recipe.max_length, *(trial.max_length for _, trial in trials_of(recipe))])
+    max_length = max([trial.max_length for _, trial in trials_of(recipe)] or [recipe.max_length])
     require_positions(model_dir, config, max_length)
     dataset = complete_splits(load_dataset(task, data))
     summary = _summarise_data(dataset, data, name)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline.files import PRIVATE_FILE, make_private_folder
+from launch.attention.long_form import attention_window, write_code
 
 
 def config_with_labels(encoder: Any, labels: Sequence[str]) -> Any:
@@ -27,6 +28,8 @@ def write_model_folder(
     shutil.rmtree(temporary, ignore_errors=True)
     make_private_folder(temporary)
     model.save_pretrained(temporary)
+    if model.config.model_type == "megatron-bert" and attention_window(model.config) is not None:
+        write_code(temporary)
     unlimited, tokenizer.model_max_length = tokenizer.model_max_length, max_length
     tokenizer.save_pretrained(temporary)
     tokenizer.model_max_length = unlimited
