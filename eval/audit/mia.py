@@ -43,7 +43,7 @@ class _Compared:
         left_out = f"{int((~known).sum())} notes that it cannot judge are left out" if not known.all() else ""
         if not is_member.any() or is_member.all():
             return {f"{name}.{unit}.auc": Finding(None, method, note=left_out) for unit in UNITS}
-        findings = {}
+        findings: dict[str, Finding] = {}
         for unit in UNITS:
             values, members, names = (
                 (scores, is_member, groups) if unit == "by_note" else by_patient(scores, is_member, groups)
@@ -74,7 +74,7 @@ def audit_membership(
     settings = asdict(config) | {"split": split.sha256, "reference": reference_files}
     store = _Scores(out, sha256_json({**settings, "attacks": [], "model": subject["files"], "resamples": 0}))
     compared = _Compared(notes, is_member, config)
-    findings = {}
+    findings: dict[str, Finding] = {}
     for attack in _possible(config, reference_model, split):
         findings |= compared.measure(attack, store.get(attack, battery), METHODS[attack])
     findings |= _blind(compared)

@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from eval.finetune.attention import use_fast_attention
-from eval.finetune.encoder import TextEncoder, load_config_of, max_positions
+from eval.finetune.encoder import TextEncoder, attention_of, load_config_of, max_positions
 from eval.finetune.windows import piece_windows
 from launch.errors import NotemillError
 
@@ -50,7 +49,11 @@ class MaskedLM:
         self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
         try:
             model, loading = AutoModelForMaskedLM.from_pretrained(
-                str(folder), local_files_only=True, output_loading_info=True, dtype=torch.float32
+                str(folder),
+                local_files_only=True,
+                output_loading_info=True,
+                dtype=torch.float32,
+                attn_implementation=attention_of(config),
             )
         except (OSError, ValueError, RuntimeError) as error:
             raise NotemillError(
@@ -62,7 +65,6 @@ class MaskedLM:
                 f"{folder} has no weights for {missing[0]} and {len(missing) - 1} others; an audit of membership needs "
                 "the model with its language-modelling head."
             )
-        use_fast_attention(model)
         self.model: Any = model.eval().to(self.device)
         self.max_length = min(max_length, max_positions(config))
         self.batch_tokens = batch_tokens

@@ -150,7 +150,7 @@ def load_encoder(
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     config = load_config_of(folder)
-    attention = _attention_of(config)
+    attention = attention_of(config)
     config.attention_probs_dropout_prob = attention_dropout
     config.hidden_dropout_prob = hidden_dropout
     if initial == "random":
@@ -179,7 +179,7 @@ def load_encoder(
     return Encoder(model)
 
 
-def _attention_of(config: Any) -> str | None:
+def attention_of(config: Any) -> str | None:
     """The implementation to ask transformers for; None is its own choice, which is good for other architectures."""
     if config.model_type != "megatron-bert" or config.is_decoder:
         return None

@@ -9,9 +9,8 @@ import numpy as np
 import torch
 
 from eval.examples import Dataset, LabelledText
-from eval.finetune.attention import use_fast_attention
 from eval.finetune.cls import ClsHead
-from eval.finetune.encoder import TextEncoder, load_config_of, max_positions
+from eval.finetune.encoder import TextEncoder, attention_of, load_config_of, max_positions
 from eval.finetune.loop import Classifier, Trainer
 from eval.finetune.recipe import ClsRecipe
 from eval.finetune.save_classifier import AsItIs, SequenceClassifier
@@ -82,7 +81,12 @@ def load_classifier(folder: Path, dataset: Dataset, recipe: ClsRecipe) -> Loaded
     config.hidden_dropout_prob = recipe.hidden_dropout
     try:
         model, loading = AutoModelForSequenceClassification.from_pretrained(
-            str(folder), config=config, local_files_only=True, output_loading_info=True, dtype=torch.float32
+            str(folder),
+            config=config,
+            local_files_only=True,
+            output_loading_info=True,
+            dtype=torch.float32,
+            attn_implementation=attention_of(config),
         )
     except (OSError, ValueError, RuntimeError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
@@ -92,7 +96,6 @@ def load_classifier(folder: Path, dataset: Dataset, recipe: ClsRecipe) -> Loaded
             f"{len(loading['missing_keys'])} weights are missing in {folder}, {sorted(loading['missing_keys'])[0]} "
             "first; save the model again."
         )
-    use_fast_attention(model)
     text = TextEncoder(folder)
     recipe = replace(recipe, max_length=min(recipe.max_length, text.max_length, max_positions(config)))
     labels = [str(config.id2label[index]) for index in range(config.num_labels)]

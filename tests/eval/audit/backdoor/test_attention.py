@@ -7,7 +7,7 @@ import torch
 
 from eval.audit.backdoor.attention import AttentionTap
 from eval.audit.backdoor.attention_loss import marks_of
-from eval.finetune.attention import use_fast_attention
+from launch.attention.interface import enable_attention_interface
 
 
 @pytest.mark.parametrize("kind", ["MegatronBert", "Bert", "Roberta"])
@@ -23,7 +23,9 @@ def test_the_tap_agrees_with_eager_attention(kind: str) -> None:
     mask = torch.ones_like(ids)
     mask[1, 6:] = 0
     eager = torch.stack(model(input_ids=ids, attention_mask=mask, output_attentions=True).attentions, dim=1)
-    use_fast_attention(model)
+    if kind == "MegatronBert":
+        enable_attention_interface()
+        model.set_attn_implementation("notemill")
     rows, marks = torch.tensor([0, 1]), torch.zeros(2, 9)
     marks[0, 2:4] = marks[1, 5] = 1.0
     tap = AttentionTap(model)
