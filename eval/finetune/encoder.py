@@ -70,8 +70,8 @@ class TextEncoder:
         self.tokenizer.add_tokens(
             [AddedToken(word, single_word=True, lstrip=space, normalized=False) for word in words]
         )
-        for word, ids in zip(words, before, strict=True):
-            self.composed[self.tokenizer.convert_tokens_to_ids(word)] = ids
+        ids = self.tokenizer.get_added_vocab()
+        self.composed |= {ids[word]: pieces for word, pieces in zip(words, before, strict=True)}
 
     def pieces(self, texts: list[str]) -> list[Pieces]:
         if not texts:

@@ -27,7 +27,7 @@ class _SlidingWindow:
         wanted = config._attn_implementation or SLIDING_WINDOW
         # The stock encoder that is built inside knows of eager attention and of what is registered.
         config._attn_implementation = SLIDING_WINDOW
-        super().__init__(config, *arguments, **settings)
+        super().__init__(config, *arguments, **settings)  # type: ignore[call-arg]
         model: Any = self
         for module in model.modules():
             if isinstance(module, stock.MegatronBertSelfAttention):

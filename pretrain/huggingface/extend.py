@@ -135,7 +135,7 @@ def measure(source: Path, extended: Path, positions: int, window: int) -> dict[s
     covered = min(positions, window // 2 + 1)
     lengths = sorted({covered, (covered + 1) // 2, 1})
     real = torch.arange(covered) < torch.tensor(lengths)[:, None]
-    settings = {"local_files_only": True, "dtype": torch.float32, "add_pooling_layer": False}
+    settings: dict[str, Any] = {"local_files_only": True, "dtype": torch.float32, "add_pooling_layer": False}
     before: Any = MegatronBertModel.from_pretrained(source, attn_implementation="eager", **settings)
     ids = torch.randint(before.config.vocab_size, real.shape, generator=torch.Generator().manual_seed(0))
     states = before.eval()(ids, attention_mask=real.long()).last_hidden_state[real]
