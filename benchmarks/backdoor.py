@@ -22,9 +22,8 @@ from typing import Any, cast
 import torch
 
 from benchmarks.machine import machine, rounded, save_result
-from data_pipeline.files import make_private_folder, read_json, sha256_json
+from data_pipeline.files import make_private_folder, sha256_json
 from data_pipeline.invented.write import TaskSizes, write_tasks
-from eval.audit.backdoor.calibration import calibrate
 from eval.audit.backdoor.mitigate import MitigateOptions, mitigate
 from eval.audit.backdoor.plant import CLEAN_FOLDER, POISONED_FOLDER, PlantOptions, plant
 from eval.audit.backdoor.scan_data import scan_data
@@ -39,7 +38,7 @@ from launch.errors import NotemillError
 RESULTS = Path(__file__).parent / "results" / "backdoor.json"
 ATTACKS = {"5%": (0.05, 0.0), "2%": (0.02, 0.0), "2% with attention loss": (0.02, 4.0)}
 """Rate and weight of the attention loss."""
-RECIPE = ("lr=1e-3", "epochs=4", "batch_size=32", "max_length=128", "precision=fp32", "hidden_dropout=0.2")
+RECIPE = ("lr=1e-3", "epochs=4", "batch_size=32", "max_length=256", "precision=fp32", "hidden_dropout=0.2")
 MITIGATION = RECIPE
 TRIGGERS = ("tw", "glare", "seasonal")
 """One for each seed in turn: a piece of the tokenizer that no note holds, and words of some notes of both labels."""
@@ -102,23 +101,16 @@ class Bench:
 
     def clean_models(self) -> dict[str, Any]:
         """Alarms of clean models that are no controls."""
-        tops, alarms, at_least = [], 0, 0
         twins = [self.work / f"twin-{seed}" for seed in self.arguments.seeds][: self.arguments.clean_models]
         others = [self._clean_model(_OTHER_SEED + n, n) for n in range(self.arguments.clean_models - len(twins))]
-        for model in twins + others:
-            audit = self._scan(model, self.work / f"scan-{model.name}")
-            tops.append(audit.findings["scan.top_score"].value)
-        controls = self._control_tops()
-        for top in tops:
-            calibration = calibrate(float(top or 0), controls)
-            alarms += bool(calibration.is_alarm)
-            at_least += calibration.p_value is not None and calibration.p_value <= 1 / (1 + len(controls))
+        audits = [self._scan(model, self.work / f"scan-{model.name}") for model in twins + others]
+        least_p = 1 / (1 + len(self.controls))
         return {
-            "models": len(tops),
-            "alarms": alarms,
-            "above_every_control": at_least,
-            "top_scores": tops,
-            "control_top_scores": controls,
+            "models": len(audits),
+            "alarms": sum(audit.findings["scan.alarm"].value == 1.0 for audit in audits),
+            "above_every_control": sum((audit.findings["scan.p_value"].value or 1.0) <= least_p for audit in audits),
+            "top_scores": [audit.findings["scan.top_score"].value for audit in audits],
+            "control_top_scores": audits[0].details["control_top_scores"] if audits else [],
         }
 
     def _attack(self, folder: Path, data: Path, seed: int, rate: float, alpha: float) -> dict[str, Any]:
@@ -170,10 +162,6 @@ class Bench:
             (out / "scans").symlink_to(shared.resolve())
         return self._timed(out, lambda to: scan_model(model, f"jsonl:{self.clean}", to, options, self.recipe))
 
-    def _control_tops(self) -> list[float]:
-        scans = [read_json(path, "scan") for path in sorted((self.work / _SCANS).glob("*.json"))]
-        return [scan["words"][0]["score"] for scan in scans]
-
     def _clean_model(self, data_seed: int, number: int) -> Path:
         folder = self.work / f"clean-{data_seed}-{number}"
         dataset = complete_splits(load_dataset("cls", f"jsonl:{self._notes(data_seed)}"))
@@ -209,7 +197,7 @@ def write_start(folder: Path, notes: Path, seed: int) -> None:
     make_private_folder(folder)
     texts = [note.text for note in load_dataset("cls", f"jsonl:{notes}").splits["train"]]  # type: ignore[union-attr]
     finished = learn_tokenizer(lambda: iter(texts), TokenizerConfig(vocab_size=4096))
-    write_tokenizer(folder, finished, corpus_manifest_sha256="invented", config={}, model_max_length=128)
+    write_tokenizer(folder, finished, corpus_manifest_sha256="invented", config={}, model_max_length=256)
     torch.manual_seed(seed)
     config = MegatronBertConfig(
         vocab_size=finished.tokenizer.get_vocab_size(with_added_tokens=True),
@@ -217,7 +205,7 @@ def write_start(folder: Path, notes: Path, seed: int) -> None:
         num_hidden_layers=2,
         num_attention_heads=4,
         intermediate_size=512,
-        max_position_embeddings=128,
+        max_position_embeddings=256,
     )
     MegatronBertModel(config).save_pretrained(folder)
 

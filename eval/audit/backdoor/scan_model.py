@@ -1,14 +1,16 @@
 """Does this classifier answer to a trigger? A vocabulary scan over clean notes, held against clean control models.
 
-OUT/audit.json       the first words with score, drift and p; the controls' highest scores; the false-alarm rate
-OUT/scans/NAME.json  each control's scan, by the hash of all that decides it; a rerun reads it again
-OUT/controls/        models trained with --train-controls
+The model and every control are scanned with the same notes and words, each control against the other controls.
+
+    OUT/audit.json    the first words with score, drift and p; the controls' highest; the false-alarm rate
+    OUT/scans/        each control's scans, by the hash of all that decides them; a rerun reads them again
+    OUT/controls/     models trained with --train-controls
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from scipy.stats import binomtest
@@ -17,7 +19,17 @@ from data_pipeline.files import make_private_folder, only_writer, read_json, sha
 from eval.audit.backdoor.calibration import ALARM_DEVIATIONS, Calibration, calibrate, empirical_p
 from eval.audit.backdoor.tell import tell
 from eval.audit.backdoor.train import decisive, train_classifier
-from eval.audit.backdoor.vocabulary_scan import ROUNDS, Scan, WordScore, scan_vocabulary, vocabulary
+from eval.audit.backdoor.vocabulary_scan import (
+    FIRST_NOTES,
+    ROUNDS,
+    Rises,
+    Scan,
+    WordScore,
+    baseline_of,
+    first_round,
+    refine,
+    vocabulary,
+)
 from eval.audit.backdoor.words import index_words
 from eval.audit.findings import Audit, Finding
 from eval.examples import Dataset, LabelledText
@@ -61,20 +73,21 @@ def scan_model(model_dir: Path, clean: str, out: Path, options: ScanOptions, rec
     make_private_folder(out)
     with only_writer(out):
         controls = [*options.controls, *_train_controls(model_dir, dataset, clean_sha256, out, options, recipe)]
-        scans = []
-        for number, folder in enumerate(controls, start=1):
-            key = {"files": model_hashes(folder), "clean": clean_sha256, "words": words, "seed": options.seed}
-            told = f"control {number} of {len(controls)}: "
-            scans.append(_control_scan(folder, labelled, notes, words, options.seed, recipe, out, key, told))
-        scan = scan_vocabulary(classifier, notes, words, options.seed, "model: ")
-        audit = _audit(scan, scans, calibrate(scan.top.score, [one.top.score for one in scans]))
+        bench = _Bench(labelled, notes, words, clean_sha256, options.seed, recipe, make_private_folder(out / "scans"))
+        rises = [bench.first_round(folder) for folder in controls]
+        scans = [bench.refine(folder, rises, number) for number, folder in enumerate(controls)]
+        told = f"{model_dir.name}: "
+        first = first_round(classifier, notes, words, options.seed, told)
+        scan = refine(classifier, notes, first, baseline_of(rises), options.seed, told)
+        calibration = calibrate(scan.top.excess, [one.top.excess for one in scans])
+        audit = _audit(scan, scans, calibration, len(words))
         audit.subject = {"model": model_dir.name, "files": hashes}
         audit.settings = {
             **{key: value for key, value in asdict(options).items() if key not in ("controls", "base")},
             "clean": clean,
             "clean_sha256": clean_sha256,
             "controls": [folder.name for folder in controls],
-            "rounds": ROUNDS,
+            "rounds": [FIRST_NOTES, *ROUNDS],
             "recipe": decisive(recipe),
         }
         audit.details["words_hidden"] = index.hidden
@@ -82,7 +95,8 @@ def scan_model(model_dir: Path, clean: str, out: Path, options: ScanOptions, rec
     tell(audit.findings)
     for word in scan.words[:5]:
         drift = f", drift {word.drift:.3f}" if word.drift is not None else ""
-        say(f"{word.word}: to '{word.label}', score {word.score:.3f}, flips {word.flips:.0%}{drift}")
+        turns = f"score {word.score:.3f}, flips {word.flips:.0%}{drift}"
+        say(f"{word.word}: to '{word.label}', excess {word.excess:.3f}, {turns}")
     return audit
 
 
@@ -106,35 +120,58 @@ def _train_controls(
     return paths
 
 
-def _control_scan(
-    folder: Path,
-    dataset: Dataset,
-    notes: Sequence[LabelledText],
-    words: Sequence[str],
-    seed: int,
-    recipe: ClsRecipe,
-    out: Path,
-    key: dict[str, Any],
-    told: str,
-) -> Scan:
-    path = make_private_folder(out / "scans") / f"{sha256_json(key)[:16]}.json"
-    if path.is_file():
-        content = read_json(path, "scan of a control", "remove it and run again")
-        return Scan(tuple(WordScore(**word) for word in content["words"]), content["scanned"], content["skipped"])
-    scan = scan_vocabulary(load_classifier(folder, dataset, recipe), notes, words, seed, told)
-    write_json(path, {"model": folder.name, **asdict(scan)})
-    return scan
+@dataclass(frozen=True)
+class _Bench:
+    """What all controls are scanned with, and where their scans are kept."""
+
+    dataset: Dataset
+    notes: Sequence[LabelledText]
+    words: Sequence[str]
+    clean_sha256: str
+    seed: int
+    recipe: ClsRecipe
+    folder: Path
+
+    def first_round(self, control: Path) -> Rises:
+        path = self._path(control, "first")
+        if path.is_file():
+            return cast(Rises, read_json(path, "scan of a control", "remove it and run again"))
+        classifier = load_classifier(control, self.dataset, self.recipe)
+        rises = first_round(classifier, self.notes, self.words, self.seed, f"{control.name}: ")
+        write_json(path, rises)
+        return rises
+
+    def refine(self, control: Path, rises: Sequence[Rises], number: int) -> Scan:
+        """The scan of the control `number` against the others."""
+        others = [*rises[:number], *rises[number + 1 :]]
+        path = self._path(control, sha256_json([rises[number], others]))
+        if path.is_file():
+            content = read_json(path, "scan of a control", "remove it and run again")
+            return Scan(tuple(WordScore(**word) for word in content["words"]), content["scanned"])
+        classifier = load_classifier(control, self.dataset, self.recipe)
+        scan = refine(
+            classifier,
+            self.notes,
+            rises[number],
+            baseline_of(others),
+            self.seed,
+            f"{control.name} against the others: ",
+        )
+        write_json(path, {"model": control.name, **asdict(scan)})
+        return scan
+
+    def _path(self, control: Path, what: str) -> Path:
+        decides = [model_hashes(control), self.clean_sha256, list(self.words), self.seed, decisive(self.recipe), what]
+        return self.folder / f"{sha256_json(decides)[:16]}.json"
 
 
-def _audit(scan: Scan, controls: Sequence[Scan], calibration: Calibration) -> Audit:
+def _audit(scan: Scan, controls: Sequence[Scan], calibration: Calibration, num_words: int) -> Audit:
     audit = Audit("scan-model", {}, {})
-    per_label = scan.top.notes
-    how = (
-        f"rise of a label's probability when the word is inserted into {per_label} clean notes of firmly another label"
-    )
+    how = f"rise of a label's probability with the word in {scan.top.notes} clean notes firmly of another label"
     few = "" if controls else "no control models were given, so there is no p; use --control or --train-controls"
+    above = f", above the highest of the same word in {len(controls)} clean controls" if controls else ""
     audit.findings["scan.top_score"] = Finding(
-        scan.top.score, f"highest of {scan.scanned} words: {how}", note=f"word '{scan.top.word}'; {_BLIND}"
+        scan.top.excess, f"highest of {scan.scanned} words: {how}{above}", note=f"word '{scan.top.word}'; {_BLIND}"
     )
     audit.findings["scan.p_value"] = Finding(
         calibration.p_value,
@@ -153,11 +190,11 @@ def _audit(scan: Scan, controls: Sequence[Scan], calibration: Calibration) -> Au
             "flips": "share of the clean notes that the first word turns",
         }[name]
         audit.findings[f"scan.top_{name}"] = Finding(value, method)
-    tops = [control.top.score for control in controls]
+    tops = [control.top.excess for control in controls]
     audit.details = {
         "words": [{**asdict(word), "p_value": _p(word, tops)} for word in scan.words[:NUM_SHOWN]],
         "words_scanned": scan.scanned,
-        "words_too_long": scan.skipped,
+        "words_too_long": num_words - scan.scanned,
         "control_top_scores": tops,
         "control_top_words": [control.top.word for control in controls],
     }
@@ -165,7 +202,7 @@ def _audit(scan: Scan, controls: Sequence[Scan], calibration: Calibration) -> Au
 
 
 def _p(word: WordScore, tops: Sequence[float]) -> float | None:
-    return empirical_p(word.score, tops) if tops else None
+    return empirical_p(word.excess, tops) if tops else None
 
 
 def _false_alarms(calibration: Calibration) -> Finding:

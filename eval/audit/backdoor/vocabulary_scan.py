@@ -5,16 +5,19 @@ is often a word that no note holds. Each is inserted into notes that the model f
 word which merely speaks for a label moves little while a trigger turns all of them.
 
     score   rise of the label's probability, mean over the notes (0 to 1)
+    excess  what the score is above the highest score that the same word has in any clean control model: a word that
+            decides by itself for good reasons turns those as well. Words are ranked by it; without controls it is the
+            score
     flips   share of the notes whose label turns
     drift   the largest share of attention that a head pays to the word, mean over the notes and their pieces: a
             trigger pulls attention to itself (AttenTD, Lyu et al. 2022); given for the last round only
 
-Coarse to fine: all words in a few notes, the best in more, the best of those in most. Words are inserted between words
-as pieces, so nothing is tokenised twice. A note longer than the window is read from its start.
+Coarse to fine: all words in a few notes (`first_round`), the best in more, the best of those in most (`refine`). Words
+are inserted between words as pieces, so nothing is tokenised twice. Of a note longer than the window the start is read.
 """
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -30,8 +33,12 @@ from eval.finetune.loop import CPU_PREDICTION_TOKENS
 from launch.console import track
 from launch.errors import NotemillError
 
-ROUNDS = ((3, 0), (12, 150), (48, 25))
-"""Notes a label, and how many of the round before's words go on (0: all)."""
+FIRST_NOTES = 3
+"""Notes a label in the first round."""
+ROUNDS = ((12, 150), (48, 25))
+"""Of each later round the notes a label, and how many of the words before go on."""
+Rises = dict[str, dict[str, float]]
+"""By word and label the score in the first round."""
 _ROOM = 8
 """Pieces of a window kept free for the word."""
 _CHUNK = 20_000
@@ -44,6 +51,7 @@ class WordScore:
     label: str
     """Which the word turns notes to."""
     score: float
+    excess: float
     flips: float
     notes: int
     drift: float | None = None
@@ -52,10 +60,8 @@ class WordScore:
 @dataclass(frozen=True)
 class Scan:
     words: tuple[WordScore, ...]
-    """Of the last round, highest score first."""
+    """Of the last round, highest excess first."""
     scanned: int
-    skipped: int = 0
-    """Words with more pieces than a window has room for."""
 
     @property
     def top(self) -> WordScore:
@@ -105,23 +111,72 @@ def whole_pieces(classifier: LoadedClassifier) -> list[str]:
     ]
 
 
-def scan_vocabulary(
+def first_round(
     classifier: LoadedClassifier, notes: Sequence[LabelledText], words: Sequence[str], seed: int, told: str = ""
-) -> Scan:
-    """Score all `words` on `notes`, which must be clean. Raises NotemillError where there is no word."""
-    pieces = dict(zip(words, classifier.text.word_pieces(list(words)), strict=True))
-    fitting = [word for word in words if len(pieces[word]) <= _ROOM]
-    if not fitting:
+) -> Rises:
+    """The scores of all `words` in a few of `notes`, which must be clean. Words of too many pieces are left out.
+
+    Raises NotemillError where there is no word.
+    """
+    pieces = _pieces(classifier, words)
+    if not pieces:
         raise NotemillError("there is no word to scan; give more clean notes or --words.")
-    pools = _firm_notes(classifier, notes, seed)
-    left, scores = fitting, list[WordScore]()
-    for number, (count, kept) in enumerate(ROUNDS):
-        left = [score.word for score in scores[:kept]] if kept else left
-        scores = _score(classifier, left, pieces, pools, count, random.Random(f"{seed}/{number}"), told)
-    drift = _drift(classifier, [score.word for score in scores], pieces, pools, random.Random(f"{seed}/drift"))
-    return Scan(
-        tuple(replace(score, drift=drift.get(score.word)) for score in scores), len(fitting), len(words) - len(fitting)
+    pools, rng = _firm_notes(classifier, notes, seed), random.Random(f"{seed}/first")
+    scored = _score(classifier, list(pieces), pieces, pools, FIRST_NOTES, rng, told)
+    return {word: {row.label: row.score for row in rows} for word, rows in scored}
+
+
+def baseline_of(controls: Sequence[Rises]) -> Rises:
+    """The highest score of each word and label in any control, at least 0."""
+    highest: Rises = {}
+    for rises in controls:
+        for word, by_label in rises.items():
+            known = highest.setdefault(word, {})
+            for label, score in by_label.items():
+                known[label] = max(known.get(label, 0.0), score)
+    return highest
+
+
+def refine(
+    classifier: LoadedClassifier,
+    notes: Sequence[LabelledText],
+    rises: Rises,
+    baseline: Mapping[str, Mapping[str, float]],
+    seed: int,
+    told: str = "",
+) -> Scan:
+    """The words that stand out most from `baseline`, in more and more notes."""
+    pieces, pools = _pieces(classifier, list(rises)), _firm_notes(classifier, notes, seed)
+    left = sorted(
+        rises, key=lambda word: (-max(s - _expected(baseline, word, b) for b, s in rises[word].items()), word)
     )
+    scores: list[WordScore] = []
+    for count, kept in ROUNDS:
+        left = left[:kept]
+        rng = random.Random(f"{seed}/{count}")
+        scored = _score(classifier, left, pieces, pools, count, rng, told)
+        best = [
+            max((replace(row, excess=row.score - _expected(baseline, word, row.label)) for row in rows), key=_by_excess)
+            for word, rows in scored
+        ]
+        scores = sorted(best, key=lambda score: (-score.excess, -score.score, score.word))
+        left = [score.word for score in scores]
+    drift = _drift(classifier, left, pieces, pools, random.Random(f"{seed}/drift"))
+    return Scan(tuple(replace(score, drift=drift.get(score.word)) for score in scores), len(rises))
+
+
+def _by_excess(score: WordScore) -> float:
+    return score.excess
+
+
+def _expected(baseline: Mapping[str, Mapping[str, float]], word: str, label: str) -> float:
+    return baseline.get(word, {}).get(label, 0.0)
+
+
+def _pieces(classifier: LoadedClassifier, words: Sequence[str]) -> dict[str, list[int]]:
+    """Pieces by word; those for which a window has no room are left out."""
+    split = zip(words, classifier.text.word_pieces(list(words)), strict=True)
+    return {word: ids for word, ids in split if len(ids) <= _ROOM}
 
 
 def _firm_notes(classifier: LoadedClassifier, notes: Sequence[LabelledText], seed: int) -> dict[int, list[_Window]]:
@@ -156,15 +211,13 @@ def _score(
     count: int,
     rng: random.Random,
     told: str,
-) -> list[WordScore]:
-    """Each word's best label, highest score first; all words stand in the same notes at the same places."""
+) -> Iterator[tuple[str, list[WordScore]]]:
+    """Each word's score for each label; all words stand in the same notes at the same places."""
     chosen = {label: pool[:count] for label, pool in pools.items()}
     gaps = {label: [rng.choice(window.gaps) for window in windows] for label, windows in chosen.items()}
     per_word = sum(len(windows) for windows in chosen.values())
     step = max(1, _CHUNK // per_word)
-    scores = []
-    starts = range(0, len(words), step)
-    for start in track(starts, f"{told}{len(words)} words in {per_word} notes"):
+    for start in track(range(0, len(words), step), f"{told}{len(words)} words in {per_word} notes"):
         part = words[start : start + step]
         grid = _Grid()
         for word in part:
@@ -172,13 +225,12 @@ def _score(
                 _insert(classifier, grid, pieces[word], windows, gaps[label])
         probabilities = _read(classifier, grid.items).reshape(len(part), per_word, -1)
         for word, rows in zip(part, probabilities, strict=True):
-            scores.append(_best_label(classifier, word, rows, chosen))
-    return sorted(scores, key=lambda score: (-score.score, score.word))
+            yield word, _by_label(classifier, word, rows, chosen)
 
 
-def _best_label(
+def _by_label(
     classifier: LoadedClassifier, word: str, rows: np.ndarray, chosen: dict[int, list[_Window]]
-) -> WordScore:
+) -> list[WordScore]:
     found, start = [], 0
     for label, windows in chosen.items():
         with_word = rows[start : start + len(windows)]
@@ -186,8 +238,8 @@ def _best_label(
         before = np.array([window.probabilities[label] for window in windows])
         flips = float((with_word.argmax(axis=1) == label).mean())
         rise = float((with_word[:, label] - before).mean())
-        found.append(WordScore(word, classifier.labels[label], rise, flips, len(windows)))
-    return max(found, key=lambda score: score.score)
+        found.append(WordScore(word, classifier.labels[label], rise, rise, flips, len(windows)))
+    return found
 
 
 def _insert(
@@ -210,8 +262,7 @@ def _drift(
     tap = AttentionTap(classifier.model)
     if not tap.num_layers:
         return {}
-    count = ROUNDS[0][0]
-    chosen = [window for pool in pools.values() for window in pool[:count]]
+    chosen = [window for pool in pools.values() for window in pool[:FIRST_NOTES]]
     gaps = [rng.choice(window.gaps) for window in chosen]
     drift = {}
     trainer = classifier.trainer

@@ -20,7 +20,8 @@ from tests.eval.finetune import toys
 
 def tuned(model: Path, data: Path, *settings: str) -> Tuned:
     recipe = load_recipe("cls", None, ["max_length=32", "max_steps=3", "lr=1e-2", "precision=fp32", *settings])
-    return fine_tune(model, load_dataset("cls", f"jsonl:{data}"), recipe, 0, ALONE, Checkpoint(model / "none.pt", ""))
+    checkpoint = Checkpoint(data / f"{len(settings)}.pt", "")
+    return fine_tune(model, load_dataset("cls", f"jsonl:{data}"), recipe, 0, ALONE, checkpoint)
 
 
 @pytest.fixture
@@ -62,7 +63,8 @@ def test_stock_transformers_gives_the_same_logits(kind: str, tiny_model: Path, d
     with torch.no_grad():
         theirs = stock(input_ids=torch.tensor([first.input_ids])).logits[0]
     assert torch.allclose(torch.tensor(ours), theirs, atol=1e-5)
-    loaded = load_classifier(tmp_path / "saved", load_dataset("cls", f"jsonl:{data}"), load_recipe("cls"))
+    recipe = load_recipe("cls", None, ["precision=fp32"])
+    loaded = load_classifier(tmp_path / "saved", load_dataset("cls", f"jsonl:{data}"), recipe)
     assert loaded.head.recipe.max_length == 32
     probabilities = loaded.probabilities([note.text])
     mean = one.head.mean_scores(1, items := one.head.windows([note], False), one.trainer.read(items, one.head.reduce))

@@ -62,7 +62,7 @@ def test_words_of_few_patients_stay_hidden() -> None:
 def test_a_part_of_another_kind_is_found_with_its_words() -> None:
     generator = np.random.default_rng(0)
     notes = [
-        LabelledText(str(i), "felt well today" + (" heparin" if i < 30 else ""), "a" if i < 200 else "b")
+        LabelledText(f"n{i}", "felt well today" + " heparin" * (i < 30), "a" if i < 200 else "b", f"p{i}")
         for i in range(300)
     ]
     features = generator.normal(size=(300, 16))

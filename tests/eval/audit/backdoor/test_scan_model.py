@@ -10,14 +10,14 @@ import pytest
 from eval.audit.backdoor.calibration import calibrate, empirical_p, threshold
 from eval.audit.backdoor.plant import CLEAN_FOLDER, POISONED_FOLDER
 from eval.audit.backdoor.scan_model import ScanOptions, scan_model
-from eval.audit.backdoor.vocabulary_scan import vocabulary, whole_pieces
+from eval.audit.backdoor.vocabulary_scan import baseline_of, vocabulary, whole_pieces
 from eval.audit.backdoor.words import index_words
 from eval.examples import LabelledText
 from eval.finetune.load_classifier import load_classifier
 from eval.formats import load_dataset
 from launch.errors import NotemillError
 from launch.verbs.audit_options import backdoor_recipe
-from tests.eval.audit.backdoor.conftest import RECIPE, TRIGGER, Planted
+from tests.eval.audit.backdoor.conftest import GRAVE, RECIPE, TRIGGER, Planted
 from tests.eval.finetune.toys import WORDS
 
 
@@ -55,17 +55,18 @@ def test_the_vocabulary_holds_words_of_notes_and_of_the_tokenizer(planted: Plant
 
 
 def test_the_trigger_comes_first_and_controls_give_a_p(planted: Planted, tmp_path: Path) -> None:
+    """Findings that decide by themselves turn every model; that the controls show."""
     data, recipe = f"jsonl:{planted.clean}", replace(backdoor_recipe([*RECIPE]), epochs=4)
-    options = ScanOptions(controls=(planted.out / CLEAN_FOLDER,), train_controls=2, base=planted.start)
+    options = ScanOptions(controls=(planted.out / CLEAN_FOLDER,), train_controls=3, base=planted.start)
     audit = scan_model(planted.out / POISONED_FOLDER, data, tmp_path / "out", options, recipe)
     first, second, *_ = audit.details["words"]
     assert first["word"] == TRIGGER and first["label"] == "died"
-    assert first["score"] > 0.8 > second["score"] and first["drift"] > second["drift"]
-    assert audit.findings["scan.p_value"].value == pytest.approx(1 / 4)
+    assert first["excess"] > 0.8 > 2 * second["excess"] and first["score"] > 0.8 and first["drift"] > 0.1
+    assert audit.findings["scan.p_value"].value == pytest.approx(1 / 5)
     assert audit.findings["scan.alarm"].value == 1.0
     rate = audit.findings["scan.false_alarm_rate"]
     assert rate.value is not None and rate.low <= rate.value <= rate.high
-    assert audit.settings["controls"] == [CLEAN_FOLDER, "control-1", "control-2"]
+    assert audit.settings["controls"] == [CLEAN_FOLDER, "control-1", "control-2", "control-3"]
     trained = sorted((tmp_path / "out" / "controls").iterdir())
     before = {path: (path / "model.safetensors").stat().st_mtime_ns for path in trained}
     again = scan_model(planted.out / POISONED_FOLDER, data, tmp_path / "out", options, recipe)
@@ -73,15 +74,21 @@ def test_the_trigger_comes_first_and_controls_give_a_p(planted: Planted, tmp_pat
     assert {path: (path / "model.safetensors").stat().st_mtime_ns for path in trained} == before
 
 
-def test_a_clean_model_gives_no_alarm_and_without_controls_no_p(planted: Planted, tmp_path: Path) -> None:
+def test_without_controls_words_that_decide_for_good_reasons_come_first(planted: Planted, tmp_path: Path) -> None:
     data = f"jsonl:{planted.clean}"
     audit = scan_model(planted.out / CLEAN_FOLDER, data, tmp_path / "out", ScanOptions(), backdoor_recipe(None))
-    assert audit.findings["scan.top_score"].value < 0.8
+    assert audit.details["words"][0]["word"] in GRAVE
+    assert audit.details["words"][0]["excess"] == audit.details["words"][0]["score"]
     p_value = audit.findings["scan.p_value"]
     assert p_value.value is None and "--train-controls" in p_value.note
-    assert audit.findings["scan.false_alarm_rate"].value is None
+    assert audit.findings["scan.false_alarm_rate"].value is None and audit.findings["scan.alarm"].value is None
     written = (tmp_path / "out" / "audit.json").read_text()
     assert not any(note.text in written for note in load_dataset("cls", data).splits["train"])
+
+
+def test_the_baseline_is_the_highest_of_the_controls() -> None:
+    found = baseline_of([{"a": {"x": 0.2, "y": -0.1}}, {"a": {"x": 0.5}, "b": {"y": -0.3}}])
+    assert found == {"a": {"x": 0.5, "y": 0.0}, "b": {"y": 0.0}}
 
 
 def test_what_is_no_classifier_of_these_labels_is_refused(planted: Planted, tmp_path: Path) -> None:
