@@ -30,7 +30,7 @@ from launch.errors import NotemillError
 EXACT_SHARE, NEAR_SHARE = 0.15, 0.25
 CHANGED_NUMBERS = 0.1
 INVENTED_PATIENTS = 1_000
-_NO_TASKS = TaskSizes(*((6, 6, 6),) * 6)
+_NO_TASKS = TaskSizes(*((6, 6, 6),) * 7)
 _SENTENCES = re.compile(r"((?<=[.:;!?])\s+|\n+)")
 _NUMBER = re.compile(r"\d+")
 

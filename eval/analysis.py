@@ -10,7 +10,7 @@ predictions that are gone, leave their task without this; `missing` says why.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict, cast
 
 from data_pipeline.files import write_json
 from eval.confusion import Cells, Confusion, classes_of, count_confusions, mean_confusion
@@ -21,7 +21,7 @@ from eval.report.tables import UNTRAINED, by_task
 from eval.results import Result, best_seed, hash_data
 from eval.scorers import Scores, in_order, score
 from eval.scorers.probabilities import PROBABILITIES_FILE, read_probabilities
-from eval.significance import Comparison, SeedDraws, compare_models
+from eval.significance import Comparison, SeedDraws, compare_models, mcnemar
 from eval.splits import complete_splits
 from launch.console import say
 from launch.errors import NotemillError
@@ -84,6 +84,7 @@ def _analyse_task(
     draws: dict[str, list[SeedDraws]] = {}
     confused: dict[str, list[Cells]] = {}
     mistakes: dict[str, list[Mistake]] = {}
+    right: dict[str, list[bool]] = {}
     for name, result in group.items():
         if result["dataset"]["sha256"] != first["dataset"]["sha256"]:
             raise NotemillError(f"{name} was run on another version of {first['dataset']['path']}.")
@@ -99,13 +100,20 @@ def _analyse_task(
                 analysis["rescored"][f"{name}, seed {seed['seed']}"] = value
             found = count_confusions(dataset.task, gold, predictions)
             cells += [found] if found is not None else []
-            if num_examples and seed["seed"] == best_seed(result["seeds"])["seed"]:
+            if seed["seed"] != best_seed(result["seeds"])["seed"]:
+                continue
+            if num_examples:
                 mistakes[name] = find_mistakes(dataset.task, gold, predictions, num_examples)
+            if dataset.task in ("nli", "cls"):
+                right[name] = [a.label == b for a, b in zip(cast(Any, gold), predictions, strict=True)]
         if cells:
             confused[name] = cells
     labels = classes_of(cells for seeds in confused.values() for cells in seeds)
     analysis["confusions"] = {name: mean_confusion(seeds, labels) for name, seeds in confused.items()}
     analysis["comparisons"] = compare_models(draws)
+    for row in analysis["comparisons"]:
+        if right:
+            row["mcnemar"] = mcnemar(right[row["first"]], right[row["second"]])
     return analysis, mistakes
 
 

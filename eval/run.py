@@ -4,7 +4,7 @@
     OUT/seed-N/probabilities.json                         of the classes, in nli and cls
     OUT/untrained/                                        the same from random weights, with baseline=untrained
     OUT/predictions.*, OUT/probabilities.json             of the seed that was best on dev
-    OUT/model/                                            the same seed's model, with save_model=true (NER)
+    OUT/model/                                            the same seed's model, with save_model=true (NER, CLS)
     OUT/results.json, OUT/report.html                     written last
     OUT/search/trial-N/trial.json                         with a search: written when a trial is done, before all seeds
     …/checkpoint.pt                                       while a seed or a trial is unfinished, after each epoch
@@ -27,11 +27,12 @@ from data_pipeline.files import make_private_folder, only_writer, read_json, sha
 from eval.baselines import baseline_predictions
 from eval.examples import Dataset, Document, Task
 from eval.finetune.checkpoint import Checkpoint
-from eval.finetune.encoder import load_config_of, max_positions, model_hashes
+from eval.finetune.encoder import load_config_of, model_hashes, require_positions
 from eval.finetune.loop import resolve_device, resolve_precision
 from eval.finetune.ner import NerHead
 from eval.finetune.processes import Processes, joined
-from eval.finetune.recipe import NerRecipe, Recipe, trials_of
+from eval.finetune.recipe import ClsRecipe, NerRecipe, Recipe, trials_of
+from eval.finetune.save_classifier import save_classifier
 from eval.finetune.save_tagger import save_tagger
 from eval.finetune.threshold import choose_threshold, judged_words
 from eval.finetune.tuning import Tuned, fine_tune
@@ -69,12 +70,8 @@ def evaluate(model_dir: Path, task: Task, data: str, out_dir: Path, recipe: Reci
     """Run and write everything below `out_dir`; returns what results.json holds. Raises NotemillError."""
     torch.set_num_threads(recipe.threads)
     config = load_config_of(model_dir)
-    max_length = max([recipe.max_length, *(trial.max_length for _, trial in trials_of(recipe))])
-    if max_length > max_positions(config):
-        raise NotemillError(
-            f"max_length is {max_length} but the model in {model_dir} reads at most {max_positions(config)} "
-            f"pieces; add max_length={max_positions(config)}."
-        )
+    max_length = max([trial.max_length for _, trial in trials_of(recipe)] or [recipe.max_length])
+    require_positions(model_dir, config, max_length)
     dataset = complete_splits(load_dataset(task, data))
     summary = _summarise_data(dataset, data, name)
     distance = int(getattr(recipe, "max_sentence_distance", 1))
@@ -172,7 +169,7 @@ def _run_seed(job: _Job, seed: int) -> SeedResult:
         if probabilities is not None:
             write_probabilities(probabilities, folder)
     if _saves_model(job.recipe):
-        _save_tagger(job, tuned, folder / MODEL_FOLDER)
+        _save_model(job, tuned, folder / MODEL_FOLDER)
     result: SeedResult = {
         "fingerprint": job.fingerprint,
         "seed": seed,
@@ -200,6 +197,13 @@ def _run_seed(job: _Job, seed: int) -> SeedResult:
     return result
 
 
+def _save_model(job: _Job, tuned: Tuned, folder: Path) -> None:
+    if job.dataset.task == "ner":
+        _save_tagger(job, tuned, folder)
+    elif job.processes.is_main:
+        save_classifier(tuned.trainer, tuned.text, folder, {})
+
+
 def _save_tagger(job: _Job, tuned: Tuned, folder: Path) -> None:
     tagger, dev = cast(NerHead, tuned.head), job.dataset.splits["dev"]
     outside = tagger.outside(dev, tuned.dev_items, tuned.trainer.read(tuned.dev_items, tagger.reduce_outside))
@@ -211,7 +215,7 @@ def _save_tagger(job: _Job, tuned: Tuned, folder: Path) -> None:
 
 def _saves_model(recipe: Recipe) -> bool:
     # A model from random weights is a baseline and nothing to use.
-    return isinstance(recipe, NerRecipe) and recipe.save_model and recipe.initial == "pretrained"
+    return isinstance(recipe, NerRecipe | ClsRecipe) and recipe.save_model and recipe.initial == "pretrained"
 
 
 def _finished_seed(job: _Job, seed: int) -> SeedResult | None:

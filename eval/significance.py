@@ -4,12 +4,15 @@ Both models are scored on the same draws of test documents, and a draw's differe
 seeds. The p value is the share of draws whose difference strays from the observed one by as much as the observed one
 does from zero, either way (Noreen 1989; Berg-Kirkpatrick et al., EMNLP 2012, with two sides). Where a task has several
 pairs of models, Holm's step-down correction (1979) keeps the chance of any false finding in it below the level.
+
+Where a prediction is right or wrong, McNemar's exact test of two single runs stands beside it.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TypedDict
+from math import comb
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
@@ -24,6 +27,14 @@ class SeedDraws:
     draws: np.ndarray
 
 
+class McNemar(TypedDict):
+    only_first: int
+    """Documents that the first model alone got right."""
+    only_second: int
+    p: float
+    """Two-sided, uncorrected."""
+
+
 class Comparison(TypedDict):
     first: str
     second: str
@@ -35,6 +46,8 @@ class Comparison(TypedDict):
     p: float
     p_holm: float
     """Corrected for the pairs of this task."""
+    mcnemar: NotRequired[McNemar]
+    """Of each model's seed that was best on dev; only where a prediction is right or wrong."""
 
 
 def compare_models(models: Mapping[str, Sequence[SeedDraws]]) -> list[Comparison]:
@@ -51,6 +64,17 @@ def compare_models(models: Mapping[str, Sequence[SeedDraws]]) -> list[Comparison
     for row, corrected in zip(rows, holm([row["p"] for row in rows]), strict=True):
         row["p_holm"] = corrected
     return rows
+
+
+def mcnemar(first_right: Sequence[bool], second_right: Sequence[bool]) -> McNemar:
+    """The exact test (McNemar 1947, by the binomial distribution) on predictions for the same documents."""
+    pairs = list(zip(first_right, second_right, strict=True))
+    only_first = sum(first and not second for first, second in pairs)
+    only_second = sum(second and not first for first, second in pairs)
+    differ = only_first + only_second
+    tail = sum(comb(differ, k) for k in range(min(only_first, only_second) + 1))
+    # Whole numbers, as 2 to the number of documents leaves the range of a float.
+    return {"only_first": only_first, "only_second": only_second, "p": min(1.0, 2 * tail / 2**differ)}
 
 
 def p_value(difference: float, draws: np.ndarray) -> float:

@@ -12,11 +12,11 @@ from launch.errors import NotemillError
 from launch.process import prepare_process
 
 VERBS = (
-    *("corpus", "tokenizer", "tokens", "plan", "import_", "train", "launch", "runs", "export", "evaluate", "audit"),
-    *("train_private", "demo", "doctor"),
+    *("corpus", "tokenizer", "tokens", "plan", "import_", "extend", "train", "launch", "runs", "export", "evaluate"),
+    *("audit", "train_private", "demo", "doctor"),
 )
 """The files of `launch/verbs/` in the order of the flow, which is the order of the help."""
-VERBS_WITH_NOTES = ("corpus", "tokenizer", "tokens", "train-private")
+VERBS_WITH_NOTES = ("corpus", "tokenizer", "tokens", "audit", "train-private")
 """An unexpected error of these is told without its message, which might quote a note."""
 # Newer releases of typer have a copy of click of their own, whose exceptions are not click's: they are taken from where
 # typer's own names for them lead.

@@ -49,6 +49,9 @@ class ModelConfig:
     """Positions the embedding holds; train.seq_len when not given."""
     hidden_dropout: float = 0.1
     """Dropout on embeddings and on the outputs of attention and feed-forward blocks."""
+    attention_window: int | None = None
+    """Tokens that a token attends to, half on either side, besides [CLS], which sees all of its piece and is seen by
+    all; even. The whole piece when not given."""
     attention_dropout: float = 0.0
     """Dropout on attention weights; torch's packed attention on CUDA has none, so there it must be 0."""
     init_std: float = 0.02
@@ -200,6 +203,12 @@ class PretrainConfig:
         return self.model.max_position_embeddings or self.train.seq_len
 
     @property
+    def attended_tokens(self) -> int:
+        """Most tokens that one attends to: a row, or the window with the token itself and [CLS]."""
+        window = self.model.attention_window
+        return self.train.seq_len if window is None else min(self.train.seq_len, window + 2)
+
+    @property
     def warmup_steps(self) -> int:
         if self.train.warmup_steps is not None:
             return min(self.train.warmup_steps, self.train.steps)
@@ -296,6 +305,11 @@ class PretrainConfig:
             for key, value in shares.items()
             if not 0 <= value < 1
         ]
+        if model.attention_window is not None and (model.attention_window < 2 or model.attention_window % 2):
+            problems.append(
+                f"model.attention_window is {model.attention_window} and must be even and at least 2, as half of it is "
+                "on either side"
+            )
         if train.seed >= 2**63:
             problems.append(f"train.seed {train.seed} has more than 63 bits")
         return problems

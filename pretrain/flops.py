@@ -17,7 +17,7 @@ DENSE_BF16_PEAK = {
 def train_flops_per_token(
     *, num_layers: int, hidden_size: int, ffn_hidden_size: int, vocab_size: int, seq_len: int, mask_probability: float
 ) -> float:
-    """FLOPs to train on one token of a row of `seq_len`.
+    """FLOPs to train on one token of a row of `seq_len`, or that attends to so many.
 
     345M parameters (24 x 1024, vocabulary 50,176, length 512, 15% masked) give 1.967e9; 2.010e9 were the last
     feed-forward block computed everywhere, as it is with sequence parallelism.

@@ -423,7 +423,7 @@ class Trainer:
             hidden_size=self.config.model.hidden_size,
             ffn_hidden_size=self.config.ffn_hidden_size,
             vocab_size=self.loader.vocab_size,
-            seq_len=self.config.train.seq_len,
+            seq_len=self.config.attended_tokens,
             mask_probability=self.config.data.mask_probability,
         )
         return tokens_per_second * flops / self.flops_per_second_at_peak

@@ -2,7 +2,7 @@
 
     lexicon/ (tables)  →  patients.py (latent facts)  →  notes.py (notes with known identifiers)  ┐
                           identifiers.py (people, places, numbers)                                ├→ write.py
-                          statements.py (one fact → one sentence)  →  tasks/ (gold of six tasks)  ┘
+                          statements.py (one fact → one sentence)  →  tasks/ (gold of the tasks)  ┘
 
 Nothing is copied from a register, a patient or another corpus: every line comes from the tables in this package.
 """

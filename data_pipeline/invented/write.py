@@ -5,7 +5,7 @@
     notes.jsonl         {"id", "patient", "type", "text"}; the others
     roster.csv          the identifiers of every patient of the three
     deid_gold.jsonl     {"id", "subject_id", "text", "spans"}: notes of the three with every identifier's place
-    tasks/              ner, re (BRAT), sts (TSV), nli, cls (JSON lines), mqa (SQuAD), each with train, dev and test
+    tasks/              ner, re (BRAT), sts (TSV), nli, cls, outcome (JSON lines), mqa (SQuAD): train, dev and test
     planted.json        what was put in on purpose, so that a corpus build's counts can be checked
 
 Equal arguments give equal bytes: random.Random is the only source of chance, and no clock or locale is read.
@@ -29,12 +29,14 @@ from data_pipeline.invented.tasks.cls import make_passages
 from data_pipeline.invented.tasks.documents import BratDocument, make_entity_documents, make_relation_documents
 from data_pipeline.invented.tasks.mqa import make_questions, squad
 from data_pipeline.invented.tasks.nli import make_entailment_pairs
+from data_pipeline.invented.tasks.outcome import make_outcomes
 from data_pipeline.invented.tasks.sts import make_graded_pairs
 from data_pipeline.invented.templates import Split
 from launch.errors import NotemillError
 
 FIRST_SUBJECT_ID = 20001
 EXACT_COPY_SHARE, NEAR_COPY_SHARE, EMPTY_SHARE, RETRACTED_SHARE = 0.03, 0.03, 0.01, 0.015
+TASK_FOLDERS = ("ner", "re", "sts", "nli", "mqa", "cls", "outcome")
 GOLD_NOTES = 150
 """Most notes in deid_gold.jsonl."""
 
@@ -55,12 +57,13 @@ class TaskSizes:
     nli: tuple[int, int, int] = (1800, 150, 300)
     mqa: tuple[int, int, int] = (800, 80, 150)
     cls: tuple[int, int, int] = (300, 60, 120)
+    outcome: tuple[int, int, int] = (600, 60, 120)
 
 
 def write_invented(out_dir: Path, patients: int, seed: int, task_sizes: TaskSizes | None = None) -> dict[str, Path]:
     """Write everything below `out_dir` and return the paths by name.
 
-    Names: noteevents, omop, jsonl, roster, deid_gold, planted, tasks, and ner, re, sts, nli, mqa, cls for the folders.
+    Names: noteevents, omop, jsonl, roster, deid_gold, planted, tasks, and those of TASK_FOLDERS for their folders.
     Raises NotemillError for fewer than three patients: each of the three corpora needs one.
     """
     if patients < 3:
@@ -97,9 +100,9 @@ def write_invented(out_dir: Path, patients: int, seed: int, task_sizes: TaskSize
 
 
 def write_tasks(folder: Path, seed: int, sizes: TaskSizes) -> dict[str, Path]:
-    """Write the six task sets below `folder`; returns their folders by task, and `folder` as "tasks"."""
+    """Write the seven task sets below `folder`; returns their folders by task, and `folder` as "tasks"."""
     make_private_folder(folder)
-    paths = {task: make_private_folder(folder / task) for task in ("ner", "re", "sts", "nli", "mqa", "cls")}
+    paths = {task: make_private_folder(folder / task) for task in TASK_FOLDERS}
     _write_brat(paths["ner"], make_entity_documents(seed, sizes.ner))
     _write_brat(paths["re"], make_relation_documents(seed, sizes.re))
     for split, pairs in make_graded_pairs(seed, sizes.sts).items():
@@ -113,6 +116,9 @@ def write_tasks(folder: Path, seed: int, sizes: TaskSizes) -> dict[str, Path]:
     for split, passages in make_passages(seed, sizes.cls).items():
         labelled = ({"id": f"{split}-{i:05d}", "text": p.text, "label": p.label} for i, p in enumerate(passages))
         _write_jsonl(paths["cls"] / f"{split}.jsonl", labelled)
+    for split, notes in make_outcomes(seed, sizes.outcome).items():
+        told = ({"id": f"{split}-{i:05d}", "text": n.text, "label": n.label} for i, n in enumerate(notes))
+        _write_jsonl(paths["outcome"] / f"{split}.jsonl", told)
     return {"tasks": folder, **paths}
 
 

@@ -56,7 +56,7 @@ class Audit:
 
 def read_audit(folder: Path) -> Audit:
     """The audit that a command wrote into `folder`. Raises NotemillError where there is none or it is damaged."""
-    content = read_json(folder / AUDIT_FILE, "the result of an audit", "run the audit again")
+    content = read_json(folder / AUDIT_FILE, "audit result", "run the audit again")
     try:
         if content["version"] != AUDIT_VERSION or content["kind"] not in get_args(Kind):
             raise NotemillError(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from eval.examples import MENTION_MARKS, Dataset, Example, LabelledText
+from eval.finetune.added_words import frequent_words
 from eval.finetune.batches import Item
 from eval.finetune.classes import ClassHead
 from eval.finetune.encoder import TextEncoder
@@ -19,6 +20,9 @@ class ClsHead(ClassHead[ClsRecipe]):
         train = cast(Sequence[LabelledText], dataset.splits["train"])
         if all(f"{MENTION_MARKS[0]} " in note.text for note in train):
             self.extra_tokens = MENTION_MARKS
+        if recipe.added_words:
+            text.add_words(frequent_words((note.text for note in train), text, recipe.added_words))
+            self.notes["words added to the vocabulary"] = len(text.composed)
         self._set_labels(note.label for note in train)
 
     def windows(self, examples: Sequence[Example], with_targets: bool) -> list[Item]:

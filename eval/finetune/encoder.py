@@ -4,6 +4,7 @@ The folder must hold every weight of the bare encoder; a pooler or a pretraining
 `initial="random"` the same architecture is built from config.json and no weight is read.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ import torch
 from torch import nn
 
 from data_pipeline.files import sha256_file
-from eval.finetune.attention import use_fast_attention
 from eval.finetune.batches import Batch
 from launch.errors import NotemillError
 
@@ -43,6 +43,8 @@ class TextEncoder:
             raise NotemillError(f"no tokenizer can be loaded from {folder}: {_one_line(error)}") from None
         if not getattr(self.tokenizer, "is_fast", False):
             raise NotemillError(f"the tokenizer in {folder} has no tokenizer.json; offsets need a fast tokenizer.")
+        self.max_length = int(min(self.tokenizer.model_max_length, 10**9))
+        """Pieces that the folder says its model reads; a fine-tuned one says how long its windows were."""
         self.tokenizer.model_max_length = 10**9
         self.cls_id = _first_id(folder, "[CLS]", self.tokenizer.cls_token_id, self.tokenizer.bos_token_id)
         self.sep_id = _first_id(folder, "[SEP]", self.tokenizer.sep_token_id, self.tokenizer.eos_token_id)
@@ -53,9 +55,23 @@ class TextEncoder:
         one, two = self.tokenizer(["a", "a a"], add_special_tokens=False)["input_ids"]
         # Where a space is part of a word's pieces, a ready-made word needs its space to look as it does in text.
         self._before_word = "" if two == [*one, *one] else " "
+        self.composed: dict[int, list[int]] = {}
+        """Pieces that were added for words, and the pieces that they were cut into before."""
 
     def add_tokens(self, tokens: tuple[str, ...]) -> None:
         self.tokenizer.add_tokens([_whole(token) for token in tokens], special_tokens=True)
+
+    def add_words(self, words: list[str]) -> None:
+        """Make each a piece of its own, wherever it stands as a whole word."""
+        from tokenizers import AddedToken
+
+        before = self.word_pieces(words)
+        space = bool(self._before_word)
+        self.tokenizer.add_tokens(
+            [AddedToken(word, single_word=True, lstrip=space, normalized=False) for word in words]
+        )
+        ids = self.tokenizer.get_added_vocab()
+        self.composed |= {ids[word]: pieces for word, pieces in zip(words, before, strict=True)}
 
     def pieces(self, texts: list[str]) -> list[Pieces]:
         if not texts:
@@ -90,10 +106,14 @@ class Encoder(nn.Module):
         self.max_positions = max_positions(config)
 
     def forward(self, batch: Batch) -> torch.Tensor:
+        return self.read(batch).last_hidden_state
+
+    def read(self, batch: Batch) -> Any:
+        """All that the model gives for a batch."""
         arguments: dict[str, Any] = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
         if batch.token_type_ids is not None:
             arguments["token_type_ids"] = batch.token_type_ids
-        return self.model(**arguments).last_hidden_state
+        return self.model(**arguments)
 
 
 def load_config_of(folder: Path) -> Any:
@@ -111,9 +131,16 @@ def load_config_of(folder: Path) -> Any:
 
 
 def load_encoder(
-    folder: Path, initial: str, num_tokens: int, hidden_dropout: float = 0.0, attention_dropout: float = 0.0
+    folder: Path,
+    initial: str,
+    num_tokens: int,
+    hidden_dropout: float = 0.0,
+    attention_dropout: float = 0.0,
+    composed: Mapping[int, list[int]] | None = None,
 ) -> Encoder:
     """Build the encoder with at least `num_tokens` embeddings. Draws from torch's generator; seed it before.
+
+    The embedding of a piece in `composed` is the mean of those of the pieces it names.
 
     Raises NotemillError when weights are missing or the folder is no encoder.
     """
@@ -123,14 +150,20 @@ def load_encoder(
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     config = load_config_of(folder)
+    attention = attention_of(config)
     config.attention_probs_dropout_prob = attention_dropout
     config.hidden_dropout_prob = hidden_dropout
     if initial == "random":
-        model = AutoModel.from_config(config)
+        model = AutoModel.from_config(config, attn_implementation=attention)
     else:
         try:
             model, loading = AutoModel.from_pretrained(
-                str(folder), config=config, local_files_only=True, output_loading_info=True, dtype=torch.float32
+                str(folder),
+                config=config,
+                local_files_only=True,
+                output_loading_info=True,
+                dtype=torch.float32,
+                attn_implementation=attention,
             )
         except (OSError, ValueError, RuntimeError) as error:
             raise NotemillError(f"the weights in {folder} cannot be loaded: {_one_line(error)}") from None
@@ -142,9 +175,20 @@ def load_encoder(
     if getattr(model, "pooler", None) is not None:
         model.pooler = None
     if num_tokens > model.get_input_embeddings().num_embeddings:
-        _add_embeddings(model, num_tokens)
-    use_fast_attention(model)
+        _add_embeddings(model, num_tokens, composed or {})
     return Encoder(model)
+
+
+def attention_of(config: Any) -> str | None:
+    """The implementation to ask transformers for; None is its own choice, which is good for other architectures."""
+    if config.model_type != "megatron-bert" or config.is_decoder:
+        return None
+    from launch.attention.interface import enable_attention_interface
+    from launch.attention.long_form import attention_window
+    from launch.attention.self_attention import NOTEMILL, SLIDING_WINDOW
+
+    enable_attention_interface()
+    return NOTEMILL if attention_window(config) is None else SLIDING_WINDOW
 
 
 def max_positions(config: Any) -> int:
@@ -153,6 +197,15 @@ def max_positions(config: Any) -> int:
     if config.model_type in ("roberta", "xlm-roberta", "camembert", "longformer"):
         positions -= int(config.pad_token_id) + 1
     return positions
+
+
+def require_positions(folder: Path, config: Any, max_length: int) -> None:
+    """Raise NotemillError where a window of `max_length` pieces is longer than the model reads."""
+    if max_length > max_positions(config):
+        raise NotemillError(
+            f"max_length is {max_length} but the model in {folder} reads at most {max_positions(config)} "
+            f"pieces; add max_length={max_positions(config)}."
+        )
 
 
 def model_hashes(folder: Path) -> dict[str, str]:
@@ -211,8 +264,8 @@ def _one_line(error: BaseException) -> str:
 
 
 @torch.no_grad()
-def _add_embeddings(model: Any, num_tokens: int) -> None:
-    """Embeddings up to `num_tokens`, spread as the model's own are.
+def _add_embeddings(model: Any, num_tokens: int, composed: Mapping[int, list[int]]) -> None:
+    """Embeddings up to `num_tokens`, the mean of others or spread as the model's own are.
 
     Trained ones are several times longer than freshly drawn ones, beside which a marker would not be seen.
     """
@@ -221,3 +274,5 @@ def _add_embeddings(model: Any, num_tokens: int) -> None:
     weight = model.get_input_embeddings().weight
     spread, centre = torch.std_mean(weight[:known], dim=0)
     weight[known:] = centre + spread * torch.randn(num_tokens - known, weight.shape[1])
+    for piece, parts in composed.items():
+        weight[piece] = weight[parts].mean(dim=0)

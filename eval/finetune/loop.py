@@ -89,6 +89,8 @@ class Trainer:
         self.recipe = recipe
         self.processes = processes
         self.bf16 = resolve_precision(recipe.precision, self.device) == "bf16"
+        self.auxiliary: Callable[[Batch], torch.Tensor] | None = None
+        """What a batch adds to the head's loss, summed over the batch as that is; asked after the forward pass."""
 
     def fit(
         self,
@@ -214,7 +216,7 @@ class Trainer:
         found: list[tuple[int, Any]] = []
         with torch.inference_mode():
             for indices in batches[self.processes.rank :: self.processes.size]:
-                batch = self._collate([items[i] for i in indices])
+                batch = self.collate([items[i] for i in indices])
                 with self._autocast():
                     scores = self.model(batch)
                 found += zip(indices, reduce(scores, batch), strict=True)
@@ -230,10 +232,13 @@ class Trainer:
         share = items[self.processes.rank :: self.processes.size]
         total = 0.0
         for indices in within_budget(share, self.recipe.max_batch_tokens):
-            batch = self._collate([share[i] for i in indices])
+            batch = self.collate([share[i] for i in indices])
             with self._autocast():
                 scores = self.model(batch)
-            loss = self.head.loss(scores, batch) / size
+            loss = self.head.loss(scores, batch)
+            if self.auxiliary is not None:
+                loss = loss + self.auxiliary(batch)
+            loss = loss / size
             loss.backward()
             total += float(loss.detach())
         if gradients is not None:
@@ -243,7 +248,8 @@ class Trainer:
         optimizer.zero_grad(set_to_none=gradients is None)
         return total
 
-    def _collate(self, items: list[Item]) -> Any:
+    def collate(self, items: list[Item]) -> Batch:
+        """A batch of `items` on the model's device."""
         encoder = self.model.encoder
         return collate(items, self.head.text.pad_id, encoder.num_segments > 1, encoder.max_positions, self.device)
 

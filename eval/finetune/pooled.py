@@ -1,7 +1,8 @@
 """What STS, NLI and document classification share: a text or a pair → windows → one score vector, the windows' mean.
 
 Of a pair, the longer text is cut into windows and the shorter one stands in each of them, up to half a window. So no
-text is lost at prediction. In training each window learns its example's target with a share of the example's weight.
+text is lost at prediction, unless `max_windows` says so. In training each window learns its example's target with a
+share of the example's weight.
 """
 
 import random
@@ -75,10 +76,17 @@ class PooledHead(Head[PairRecipeT], Generic[PairRecipeT]):
         for index, (first, (_, second_text)) in enumerate(zip(firsts, texts, strict=True)):
             second = next(remaining).ids if second_text is not None else None
             target = targets[index] if targets is not None else None
-            inputs = self._inputs(first.ids, second)
+            inputs = self._read(self._inputs(first.ids, second))
             # `place` is the number of windows of the example.
             items += [Item(ids, index, start, target, len(inputs), 1 / len(inputs)) for ids, start in inputs]
         return items
+
+    def _read(self, inputs: list[tuple[list[int], int]]) -> list[tuple[list[int], int]]:
+        limit = self.recipe.max_windows
+        if not limit or len(inputs) <= limit:
+            return inputs
+        self.notes[f"texts of which only the first {limit} windows are read"] += 1
+        return inputs[:limit]
 
     def _inputs(self, first: list[int], second: list[int] | None) -> list[tuple[list[int], int]]:
         stride = self.recipe.stride

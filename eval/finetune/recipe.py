@@ -136,11 +136,17 @@ class PairRecipe(Recipe):
     """What the text is judged by: the state of the first piece (as published) or the mean over all pieces."""
     train_windows: int = 0
     """Windows of a long text used an epoch, drawn anew each time; 0 uses all. Prediction always reads all windows."""
+    max_windows: int = 0
+    """Windows of a long text that are read at all, from its start; 0 reads all. 1 is how models are often run on texts
+    that are too long for them; texts that lose something are counted."""
 
     def validate(self) -> list[str]:
         problems = super().validate()
-        if self.train_windows < 0:
-            problems.append(f"train_windows is {self.train_windows} but must not be negative")
+        problems += [
+            f"{name} is {getattr(self, name)} but must not be negative"
+            for name in ("train_windows", "max_windows")
+            if getattr(self, name) < 0
+        ]
         return problems
 
 
@@ -162,7 +168,17 @@ class NliRecipe(ClassRecipe):
 
 @dataclass(frozen=True)
 class ClsRecipe(ClassRecipe):
-    pass
+    save_model: bool = False
+    """Keep the model of the seed that was best on dev in OUT/model, as a sequence-classification folder."""
+    added_words: int = 0
+    """Frequent words of the training split that become pieces of their own, where the tokenizer cuts them into three or
+    more; each starts as the mean of these."""
+
+    def validate(self) -> list[str]:
+        problems = super().validate()
+        if self.added_words < 0:
+            problems.append(f"added_words is {self.added_words} but must not be negative")
+        return problems
 
 
 @dataclass(frozen=True)

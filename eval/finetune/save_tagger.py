@@ -4,14 +4,12 @@ The head is one linear layer over the encoder's states, as `AutoModelForTokenCla
 family, so that the weights move over as they are and the logits are the same.
 """
 
-import copy
-import shutil
 from pathlib import Path
 from typing import Any
 
-from data_pipeline.files import PRIVATE_FILE, make_private_folder
 from eval.finetune.encoder import TextEncoder
 from eval.finetune.loop import Classifier
+from eval.finetune.model_folder import config_with_labels, write_model_folder
 from eval.finetune.ner import NerHead
 from launch.errors import NotemillError
 
@@ -31,12 +29,8 @@ def save_tagger(model: Classifier, head: NerHead, text: TextEncoder, folder: Pat
             "token-classification folder holds one tag a word, B- or I-."
         )
     encoder: Any = model.encoder.model
-    config = copy.deepcopy(encoder.config)
-    config.num_labels = len(head.labels)
-    config.id2label = dict(enumerate(head.labels))
-    config.label2id = {label: index for index, label in enumerate(head.labels)}
+    config = config_with_labels(encoder, head.labels)
     config.identifier_threshold = round(threshold, 4)
-    config.vocab_size = encoder.get_input_embeddings().num_embeddings
     tagger: Any = AutoModelForTokenClassification.from_config(config)
     weights = {f"{tagger.base_model_prefix}.{name}": value.cpu() for name, value in encoder.state_dict().items()}
     scores: Any = model.network.scores
@@ -47,13 +41,4 @@ def save_tagger(model: Classifier, head: NerHead, text: TextEncoder, folder: Pat
             f"a {config.model_type} model cannot be saved as a tagger: its token-classification head is of another "
             "kind. Leave out save_model, or take a model of the BERT family."
         )
-    temporary = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(temporary, ignore_errors=True)
-    make_private_folder(temporary)
-    tagger.save_pretrained(temporary)
-    text.tokenizer.model_max_length = head.recipe.max_length
-    text.tokenizer.save_pretrained(temporary)
-    for path in temporary.iterdir():
-        path.chmod(PRIVATE_FILE)
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
+    write_model_folder(folder, tagger, text.tokenizer, head.recipe.max_length)

@@ -1,7 +1,7 @@
 """One model, one set, one recipe, one seed: the fine-tuned model, chosen on dev. The test split is not looked at."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,18 +34,29 @@ class Tuned:
 
 
 def fine_tune(
-    model_dir: Path, dataset: Dataset, recipe: Recipe, seed: int, processes: Processes, checkpoint: Checkpoint
+    model_dir: Path,
+    dataset: Dataset,
+    recipe: Recipe,
+    seed: int,
+    processes: Processes,
+    checkpoint: Checkpoint,
+    prepare: Callable[[Trainer], None] | None = None,
 ) -> Tuned:
-    """Train on the split train and choose the epoch on dev; goes on from `checkpoint`. Raises NotemillError."""
+    """Train on the split train and choose the epoch on dev; goes on from `checkpoint`.
+
+    `prepare` is given the trainer before it learns. Raises NotemillError.
+    """
     torch.manual_seed(seed)
     text = TextEncoder(model_dir)
     head = make_head(dataset.task, dataset, text, recipe)
     # The encoder draws first: the same seed gives the same start whatever the head draws after it.
     encoder = load_encoder(
-        model_dir, recipe.initial, len(text.tokenizer), recipe.hidden_dropout, recipe.attention_dropout
+        model_dir, recipe.initial, len(text.tokenizer), recipe.hidden_dropout, recipe.attention_dropout, text.composed
     )
     network = head.network(encoder.hidden_size, recipe.head_dropout)
     trainer = Trainer(Classifier(encoder, network), head, recipe, processes)
+    if prepare is not None:
+        prepare(trainer)
     train_items = head.windows(_sample(dataset.splits["train"], recipe.train_fraction, seed), with_targets=True)
     dev = dataset.splits["dev"]
     dev_items = head.windows(dev, with_targets=False)

@@ -1,4 +1,7 @@
-"""Documents with one label each, as JSONL, TSV or CSV; a column of patients keeps a patient's documents together."""
+"""Documents with one label each, as JSONL, TSV or CSV.
+
+Where a column names the patient, a patient's documents stay together in splits and in the bootstrap's draws.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +10,7 @@ from typing import Any
 from data_pipeline.files import write_text
 from eval.examples import Example, LabelledText, Task
 from eval.formats.base import Format, Reading, predictions_of
-from eval.formats.tables import SUFFIXES, find_columns, identifier, patient, read_rows, to_delimited, to_jsonl
+from eval.formats.tables import KNOWN_COLUMNS, SUFFIXES, find_columns, identifier, read_rows, to_delimited, to_jsonl
 
 
 class Labelled(Format):
@@ -19,13 +22,17 @@ class Labelled(Format):
 
     def read(self, path: Path, reading: Reading) -> tuple[LabelledText, ...]:
         rows = read_rows(path, self.name)
-        columns = find_columns(path, rows, ("text", "label"), reading.columns)
+        has_patient = "patient" in reading.columns or any(
+            name in row for row in rows[:1] for name in KNOWN_COLUMNS["patient"]
+        )
+        wanted = ("text", "label", "patient") if has_patient else ("text", "label")
+        columns = find_columns(path, rows, wanted, reading.columns)
         return tuple(
             LabelledText(
                 identifier(row, number, reading.columns),
                 str(row[columns["text"]]),
                 str(row[columns["label"]]),
-                patient(row, reading.columns),
+                str(row[columns["patient"]] or "") if has_patient else "",
             )
             for number, row in enumerate(rows, start=1)
         )

@@ -17,7 +17,7 @@ SUFFIXES = {"tsv": (".tsv", ".txt"), "csv": (".csv",), "jsonl": (".jsonl", ".ndj
 KNOWN_COLUMNS = {
     "id": ("id", "pair_id", "pairID", "doc_id", "note_id"),
     "text": ("text", "sentence", "note", "TEXT"),
-    "patient": ("patient_key", "patient_id", "subject_id", "patient"),
+    "patient": ("patient_key", "patient_id", "subject_id", "SUBJECT_ID", "patient"),
     "label": ("gold_label", "label", "Label", "class", "category"),
     "first": ("sentence1", "premise", "text1", "sentence_1", "snomed_label_1", "term1"),
     "second": ("sentence2", "hypothesis", "text2", "sentence_2", "snomed_label_2", "term2"),
@@ -76,12 +76,6 @@ def identifier(row: Mapping[str, Any], number: int, given: Mapping[str, str]) ->
     """The row's own id, or its number."""
     options = (given["id"],) if "id" in given else KNOWN_COLUMNS["id"]
     return next((str(row[option]) for option in options if option in row), str(number))
-
-
-def patient(row: Mapping[str, Any], given: Mapping[str, str]) -> str:
-    """The patient that the row is of; empty where the file does not say."""
-    options = (given["patient"],) if "patient" in given else KNOWN_COLUMNS["patient"]
-    return next((str(row[option]) for option in options if row.get(option) not in (None, "")), "")
 
 
 def to_jsonl(rows: Sequence[Mapping[str, Any]]) -> str:

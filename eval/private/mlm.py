@@ -14,8 +14,7 @@ import torch
 from torch import nn
 
 from eval.audit.findings import Finding
-from eval.finetune.attention import use_fast_attention
-from eval.finetune.encoder import TextEncoder, load_config_of, max_positions
+from eval.finetune.encoder import TextEncoder, attention_of, load_config_of, max_positions
 from eval.private.config import PrivateConfig
 from eval.private.hidden import hidden_states
 from eval.private.masking import MaskedWindow, Masking
@@ -180,11 +179,16 @@ def load_masked_lm(config: PrivateConfig) -> Any:
     settings.hidden_dropout_prob = settings.attention_probs_dropout_prob = 0.0
     if config.model.initial == "random":
         torch.manual_seed(config.run.seed)
-        model = AutoModelForMaskedLM.from_config(settings)
+        model = AutoModelForMaskedLM.from_config(settings, attn_implementation=attention_of(settings))
     else:
         try:
             model, loading = AutoModelForMaskedLM.from_pretrained(
-                str(folder), config=settings, local_files_only=True, output_loading_info=True, dtype=torch.float32
+                str(folder),
+                config=settings,
+                local_files_only=True,
+                output_loading_info=True,
+                dtype=torch.float32,
+                attn_implementation=attention_of(settings),
             )
         except (OSError, ValueError, RuntimeError) as error:
             raise NotemillError(f"the weights in {folder} cannot be loaded: {str(error).splitlines()[0]}") from None
@@ -194,7 +198,6 @@ def load_masked_lm(config: PrivateConfig) -> Any:
                 f"{len(missing)} weights of a masked language model are missing in {folder}, {missing[0]} first; give "
                 "a folder with its head, or model.initial=random."
             )
-    use_fast_attention(model)
     return model
 
 

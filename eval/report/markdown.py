@@ -45,4 +45,18 @@ def _comparisons(tasks: Mapping[str, TaskAnalysis]) -> list[str]:
         return []
     head = ["", "| Set | Models | Difference | p | p corrected |", "|---|---|---|---|---|"]
     told = "Paired bootstrap over the same test documents, of means over seeds; p corrected by Holm within a set."
-    return [*head, *rows, "", told]
+    exact = [
+        f"- {name}: {row['first']} alone is right on {row['mcnemar']['only_first']}, {row['second']} alone on "
+        f"{row['mcnemar']['only_second']}, p {row['mcnemar']['p']:.3f}"
+        for name, task in tasks.items()
+        for row in task["comparisons"]
+        if "mcnemar" in row
+    ]
+    if exact:
+        exact = [
+            "",
+            "McNemar's exact test on the test documents, of each model's seed that was best on dev:",
+            "",
+            *exact,
+        ]
+    return [*head, *rows, "", told, *exact]

@@ -89,7 +89,7 @@ def flops_per_token(config: PretrainConfig, shape: Shape) -> float:
         hidden_size=shape.hidden_size,
         ffn_hidden_size=shape.ffn_hidden_size,
         vocab_size=shape.vocab_size,
-        seq_len=config.train.seq_len,
+        seq_len=config.attended_tokens,
         mask_probability=config.data.mask_probability,
     )
 
@@ -172,7 +172,7 @@ class _Step:
             + self.matrix(in_feed_forward, hidden, inner // tensor)
             + self.matrix(in_feed_forward, inner // tensor, hidden)
         )
-        attention_flops = 4 * self.config.train.seq_len * tokens * hidden / tensor
+        attention_flops = 4 * self.config.attended_tokens * tokens * hidden / tensor
         # FlashAttention computes the scores again in the backward pass.
         attention = Passes(attention_flops / self.attention_speed, 2.5 * attention_flops / self.attention_speed)
         qkv, wide = 3 * self.whole_hidden / tensor, in_feed_forward * inner * self.bytes / tensor

@@ -4,7 +4,7 @@ import importlib
 
 import typer
 
-COMMANDS: tuple[str, ...] = ()
+COMMANDS: tuple[str, ...] = ("split", "mia", "canary", "scan_data", "scan_model", "plant", "mitigate", "report")
 """Files of this folder, `audit_NAME.py`, in the order of the help."""
 
 

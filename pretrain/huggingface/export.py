@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from data_pipeline.files import make_private_folder, read_json, sha256_file, sha256_json, write_json, write_text
+from launch.attention.long_form import write_code
 from launch.console import say
 from launch.errors import NotemillError
 from pretrain.config import EngineConfig, ParallelConfig, PretrainConfig, load_pretrain_config
@@ -199,6 +200,8 @@ def _save(
     exported.load_state_dict(renamed, strict=True, assign=True)
     exported.tie_weights()
     exported.save_pretrained(folder, max_shard_size=LARGEST_FILE)
+    if model.attention_window is not None:
+        write_code(folder)
 
 
 def _hash_of_files(folder: Path) -> str:

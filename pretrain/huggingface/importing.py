@@ -277,11 +277,15 @@ def _fill(chunk: "MegatronBert", weights: "dict[str, torch.Tensor]") -> None:
 
 def _measured_parity(chunk: "MegatronBert", source: "Published") -> dict[str, Any]:
     """Raises NotemillError where the training model computes something else than transformers does."""
-    import torch
-    from transformers import MegatronBertForPreTraining
     from transformers.utils.logging import disable_progress_bar
 
-    from pretrain.huggingface.parity import TOLERANCE, measure_parity, random_pieces, training_logits
+    from pretrain.huggingface.parity import (
+        TOLERANCE,
+        load_reference,
+        measure_parity,
+        random_pieces,
+        training_logits,
+    )
     from pretrain.huggingface.weights import to_huggingface
 
     disable_progress_bar()
@@ -289,13 +293,7 @@ def _measured_parity(chunk: "MegatronBert", source: "Published") -> dict[str, An
     ours = to_huggingface(
         dict(chunk.named_parameters()), num_layers=model.num_layers, num_heads=model.num_attention_heads
     )
-    reference = MegatronBertForPreTraining.from_pretrained(
-        None,
-        config=source.config,
-        state_dict=ours | source.tensors,
-        dtype=torch.float32,
-        attn_implementation="eager",
-    )
+    reference = load_reference(None, source.config, state_dict=ours | source.tensors)
     pieces = random_pieces(encoder.vocab_size, encoder.positions)
     parity = measure_parity(training_logits(chunk, pieces), pieces, reference)
     # Logits of a trained model may be large, and fp32 keeps seven digits.

@@ -22,6 +22,7 @@ modelling and sentence-order prediction. The vocabulary is cased.
 | layers x hidden x heads | {layers} x {hidden} x {heads} |
 | vocabulary | {vocab:,} pieces, fingerprint `{fingerprint}` |
 | longest input | {positions} tokens |
+| attention | {attention} |
 | steps, tokens seen | {steps:,}, {tokens:,} |
 | batch | {batch} rows of {seq_len} tokens |
 | learning rate | {lr:g}, linear warm-up of {warmup} steps, linear decay to {min_lr:g} |
@@ -34,7 +35,7 @@ modelling and sentence-order prediction. The vocabulary is cased.
     from transformers import AutoModel, AutoTokenizer
     model = AutoModel.from_pretrained("this folder")
     tokenizer = AutoTokenizer.from_pretrained("this folder")
-
+{use}
 {identifiers}
 
 ## Training text
@@ -48,6 +49,11 @@ decisions about patients. De-identification lowers the risk that training text c
 does not remove it: do not share this folder outside the institution without its privacy office's consent.
 """
 
+_USE_OF_A_WINDOW = """
+So loaded, the model attends to everything, which it was not trained for beyond its window. With
+`trust_remote_code=True` the code in this folder attends as in training, linear in the length.
+"""
+
 _IDENTIFIERS = {
     "replace": "Identifiers were replaced by strings such as [**NAME**] before training, each of which is one piece;\n"
     "text given to the model should be treated the same way.",
@@ -59,6 +65,7 @@ _IDENTIFIERS = {
 
 def model_card(config: PretrainConfig, info: CheckpointInfo, parity: dict[str, Any]) -> str:
     """The card's Markdown."""
+    window = config.model.attention_window
     return _CARD.format(
         layers=config.model.num_layers,
         hidden=config.model.hidden_size,
@@ -66,6 +73,8 @@ def model_card(config: PretrainConfig, info: CheckpointInfo, parity: dict[str, A
         vocab=info.vocab_size,
         fingerprint=info.tokenizer_fingerprint[:12],
         positions=config.max_position_embeddings,
+        attention="to all of a text" if window is None else f"{window // 2} tokens on either side, and [CLS] with all",
+        use="" if window is None else _USE_OF_A_WINDOW,
         steps=info.step,
         tokens=info.tokens_seen,
         batch=config.train.global_batch_size,

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from launch.attention.long_form import attention_window
 from launch.errors import NotemillError
 from pretrain.data.batch import Batch
 from pretrain.model.bert import MegatronBert
@@ -36,11 +37,26 @@ class Logits:
 
 
 def exported_model(hf_dir: Path) -> Any:
-    """The model of an exported folder, as stock transformers loads it."""
+    """The model of an exported folder, as stock transformers loads it, with a long model's own code."""
+    from transformers import MegatronBertConfig
+
+    config = MegatronBertConfig.from_pretrained(hf_dir, local_files_only=True)
+    return load_reference(hf_dir, config, local_files_only=True)
+
+
+def load_reference(source: Path | None, config: Any, **settings: Any) -> Any:
+    """A MegatronBertForPreTraining in fp32 with eager attention, or with a sliding window where `config` has one."""
     from transformers import MegatronBertForPreTraining
 
-    return MegatronBertForPreTraining.from_pretrained(
-        hf_dir, local_files_only=True, dtype=torch.float32, attn_implementation="eager"
+    if attention_window(config) is None:
+        return MegatronBertForPreTraining.from_pretrained(
+            source, config=config, dtype=torch.float32, attn_implementation="eager", **settings
+        )
+    from launch.attention.modeling_sliding_window import SlidingWindowMegatronBertForPreTraining
+    from launch.attention.self_attention import SLIDING_WINDOW
+
+    return SlidingWindowMegatronBertForPreTraining.from_pretrained(
+        source, config=config, dtype=torch.float32, attn_implementation=SLIDING_WINDOW, **settings
     )
 
 
@@ -85,7 +101,7 @@ def training_logits(chunk: MegatronBert, pieces: Sequence[Piece]) -> Logits:
 def measure_parity(ours: Logits, pieces: Sequence[Piece], reference: Any) -> dict[str, Any]:
     """Largest absolute difference of language-model and sentence-order logits, and what it was measured on.
 
-    `reference` is a MegatronBertForPreTraining in fp32 with eager attention; its vocabulary may have other padding.
+    `reference` is what `load_reference` gives; its vocabulary may have other padding.
     """
     reference.eval()
     largest_lm = largest_order = 0.0

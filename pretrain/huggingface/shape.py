@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from launch.attention.long_form import attention_window, mark_config
 from pretrain.config import ModelConfig
 from pretrain.model.bert import NUM_TOKEN_TYPES
 
@@ -19,7 +20,7 @@ def to_huggingface_config(model: ModelConfig, *, vocab_size: int, positions: int
     """A MegatronBertConfig of a model of that shape."""
     from transformers import MegatronBertConfig
 
-    return MegatronBertConfig(
+    config = MegatronBertConfig(
         vocab_size=vocab_size,
         hidden_size=model.hidden_size,
         num_hidden_layers=model.num_layers,
@@ -35,6 +36,9 @@ def to_huggingface_config(model: ModelConfig, *, vocab_size: int, positions: int
         pad_token_id=pad_id,
         tie_word_embeddings=True,
     )
+    if model.attention_window is not None:
+        mark_config(config, model.attention_window)
+    return config
 
 
 def from_huggingface_config(config: Any) -> ModelConfig:
@@ -46,6 +50,7 @@ def from_huggingface_config(config: Any) -> ModelConfig:
         ffn_hidden_size=config.intermediate_size,
         activation=ACTIVATIONS[config.hidden_act],  # type: ignore[arg-type]
         max_position_embeddings=config.max_position_embeddings,
+        attention_window=attention_window(config),
         hidden_dropout=float(config.hidden_dropout_prob),
         # Published models say 0.1, and on CUDA packed attention has none.
         attention_dropout=0.0,

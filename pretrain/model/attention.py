@@ -1,5 +1,9 @@
 """Attention over packed rows: one piece at a time, or variable-length in one kernel.
 
+With `model.attention_window` a token sees half a window of its piece on either side, and the piece's first token,
+[CLS], which sees all. `varlen_attn` knows windows but no tokens outside them, so pieces that the window does not cover
+are attended to one at a time on CUDA as well, in time and memory linear in their length.
+
 Shapes: T tokens of all rows one after another, N heads of this tensor rank, D the width of a head.
 """
 
@@ -14,7 +18,9 @@ from megatron.core.transformer.enums import AttnMaskType
 from megatron.core.transformer.module import MegatronModule
 from megatron.core.transformer.transformer_config import TransformerConfig
 
-from pretrain.model.dot_product import plain_attention
+from launch.attention.dot_product import dot_product_attention, plain_attention
+from launch.attention.long_form import NUM_GLOBAL_TOKENS
+from launch.attention.sliding_window import sliding_window_attention
 
 
 @dataclass
@@ -28,7 +34,7 @@ class Pieces(PackedSeqParams):
 class PackedAttention(MegatronModule):
     """Core attention in which a token sees exactly its own piece, whose borders `cu_seqlens` gives.
 
-    On CUDA it is torch's `varlen_attn`, which has no dropout; elsewhere one product a piece.
+    On CUDA it is torch's `varlen_attn`, which has no dropout; elsewhere, or beyond a window, one product a piece.
     """
 
     def __init__(
@@ -43,6 +49,7 @@ class PackedAttention(MegatronModule):
     ) -> None:
         super().__init__(config=config)
         self.dropout = config.attention_dropout if attention_dropout is None else attention_dropout
+        self.half_window = None if config.window_size is None else config.window_size[0]
 
     def forward(
         self,
@@ -55,10 +62,11 @@ class PackedAttention(MegatronModule):
         packed_seq_params: PackedSeqParams | None = None,
     ) -> torch.Tensor:
         assert packed_seq_params is not None, "every batch is packed"
-        if query_TND.is_cuda:
+        longest = packed_seq_params.max_seqlen_q
+        if query_TND.is_cuda and (self.half_window is None or longest <= self.half_window + 1):
             from torch.nn.attention.varlen import varlen_attn
 
-            bounds, longest = packed_seq_params.cu_seqlens_q, packed_seq_params.max_seqlen_q
+            bounds = packed_seq_params.cu_seqlens_q
             output: torch.Tensor = varlen_attn(query_TND, key_TND, value_TND, bounds, bounds, longest, longest)  # type: ignore[assignment]
             return output
         return self._attend_by_piece(query_TND, key_TND, value_TND, packed_seq_params.cu_seqlens_q)
@@ -72,14 +80,22 @@ class PackedAttention(MegatronModule):
         random_numbers = tensor_parallel.get_cuda_rng_tracker().fork() if dropout else contextlib.nullcontext()
         with random_numbers:
             outputs_LND = [
-                plain_attention(q.transpose(0, 1), k.transpose(0, 1), v.transpose(0, 1), dropout_p=dropout).transpose(
-                    0, 1
-                )
+                self._of_piece(q.transpose(0, 1), k.transpose(0, 1), v.transpose(0, 1), dropout).transpose(0, 1)
                 for q, k, v in zip(
                     query_TND.split(lengths), key_TND.split(lengths), value_TND.split(lengths), strict=True
                 )
             ]
         return torch.cat(outputs_LND)
+
+    def _of_piece(
+        self, query_NLD: torch.Tensor, key_NLD: torch.Tensor, value_NLD: torch.Tensor, dropout: float
+    ) -> torch.Tensor:
+        if self.half_window is None or query_NLD.shape[1] <= self.half_window + 1:
+            product = dot_product_attention if query_NLD.is_cuda else plain_attention
+            return product(query_NLD, key_NLD, value_NLD, dropout_p=dropout)
+        return sliding_window_attention(
+            query_NLD[None], key_NLD[None], value_NLD[None], 2 * self.half_window, NUM_GLOBAL_TOKENS, dropout_p=dropout
+        )[0]
 
     def sharded_state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """No parameters, so nothing in a checkpoint."""

@@ -43,6 +43,8 @@ def transformer_config(config: PretrainConfig) -> TransformerConfig:
         # Fused, the layers' GELU would be the tanh form whatever the head has; pointwise.FeedForward fuses both forms.
         bias_activation_fusion=False,
         bias_dropout_fusion=torch.cuda.is_available() if model.compile is None else model.compile,
+        # megatron-core counts either side.
+        window_size=None if model.attention_window is None else (model.attention_window // 2,) * 2,
         masked_softmax_fusion=False,
         gradient_accumulation_fusion=False,
         persist_layer_norm=False,

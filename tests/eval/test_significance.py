@@ -7,7 +7,7 @@ from scipy import stats
 from eval.examples import LabelledText
 from eval.scorers import score
 from eval.scorers.bootstrap import resample
-from eval.significance import SeedDraws, compare_models, holm, p_value
+from eval.significance import SeedDraws, compare_models, holm, mcnemar, p_value
 
 
 def draws_of(right: np.ndarray) -> SeedDraws:
@@ -84,3 +84,20 @@ def test_every_pair_has_a_row() -> None:
     rows = compare_models({name: [SeedDraws(0.5, np.linspace(0, 1, 9))] for name in "abc"})
     assert [(row["first"], row["second"]) for row in rows] == [("a", "b"), ("a", "c"), ("b", "c")]
     assert compare_models({"a": [SeedDraws(0.5, np.zeros(9))]}) == []
+
+
+@pytest.mark.parametrize(("only_first", "only_second"), [(0, 0), (0, 1), (5, 12), (12, 5), (3, 3), (0, 10)])
+def test_mcnemar_is_the_binomial_test_of_the_documents_in_which_two_runs_differ(
+    only_first: int, only_second: int
+) -> None:
+    first = [True] * (7 + only_first) + [False] * (only_second + 4)
+    second = [True] * 7 + [False] * only_first + [True] * only_second + [False] * 4
+    found = mcnemar(first, second)
+    assert (found["only_first"], found["only_second"]) == (only_first, only_second)
+    differ = only_first + only_second
+    wanted = stats.binomtest(only_first, differ, 0.5).pvalue if differ else 1.0
+    assert found["p"] == pytest.approx(wanted)
+
+
+def test_mcnemar_counts_thousands_of_documents() -> None:
+    assert 0 < mcnemar([True, False] * 2000, [False, True] * 2000)["p"] <= 1

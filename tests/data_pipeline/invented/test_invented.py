@@ -23,7 +23,9 @@ from data_pipeline.invented.span_text import SpanText, mistype, wrap_lines
 from data_pipeline.placeholders import PLACEHOLDER_PATTERN
 from launch.errors import NotemillError
 
-SMALL = TaskSizes(ner=(4, 2, 2), re=(4, 2, 2), sts=(12, 6, 6), nli=(12, 6, 6), mqa=(8, 4, 4), cls=(8, 4, 4))
+SMALL = TaskSizes(
+    ner=(4, 2, 2), re=(4, 2, 2), sts=(12, 6, 6), nli=(12, 6, 6), mqa=(8, 4, 4), cls=(8, 4, 4), outcome=(8, 4, 4)
+)
 PATIENTS = 40
 
 

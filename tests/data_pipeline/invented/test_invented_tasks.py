@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.stats import pearsonr
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 
 from data_pipeline.invented.lexicon import is_held_out, load_lexicon
@@ -22,7 +24,9 @@ from data_pipeline.invented.write import TaskSizes, write_tasks
 from data_pipeline.placeholders import PLACEHOLDER_PATTERN
 
 _CLAIM = re.compile(r"The (.+) is (elevated|above normal|low|below normal|normal|within the normal range)\.")
-SIZES = TaskSizes(ner=(60, 15, 25), re=(40, 10, 20), sts=(600, 60, 200), nli=(900, 90, 300), mqa=(120, 30, 60))
+SIZES = TaskSizes(
+    ner=(60, 15, 25), re=(40, 10, 20), sts=(600, 60, 200), nli=(900, 90, 300), mqa=(120, 30, 60), outcome=(600, 20, 60)
+)
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +141,7 @@ def test_no_text_stands_in_two_splits(tasks: dict[str, Path]) -> None:
         "nli": lambda split: [r["sentence1"] + "\t" + r["sentence2"] for r in _jsonl(tasks["nli"] / f"{split}.jsonl")],
         "mqa": lambda split: [p["context"] for p in _paragraphs(tasks["mqa"] / f"{split}.json")],
         "cls": lambda split: [r["text"] for r in _jsonl(tasks["cls"] / f"{split}.jsonl")],
+        "outcome": lambda split: [r["text"] for r in _jsonl(tasks["outcome"] / f"{split}.jsonl")],
     }
     for task, of_split in texts.items():
         everything = [text for split in SPLITS for text in of_split(split)]
@@ -179,6 +184,18 @@ def test_passages_need_more_than_their_commonest_type(tasks: dict[str, Path]) ->
     train = _jsonl(tasks["cls"] / "train.jsonl")
     counts = Counter(row["label"] for row in train)
     assert len(counts) == 8 and max(counts.values()) < 0.3 * len(train)
+
+
+def test_outcomes_follow_from_findings_and_not_from_length(tasks: dict[str, Path]) -> None:
+    rows = _jsonl(tasks["outcome"] / "train.jsonl")
+    lengths = np.array([len(row["text"].split()) for row in rows])
+    died = np.array([row["label"] == "died" for row in rows])
+    assert 0.3 < died.mean() < 0.5
+    assert np.quantile(lengths, 0.95) > 4 * np.quantile(lengths, 0.05)
+    assert 0.4 < roc_auc_score(died, lengths) < 0.6
+    words = CountVectorizer(binary=True).fit_transform([row["text"] for row in rows])
+    predicted = cross_val_predict(LogisticRegression(max_iter=500), words, died, method="decision_function")
+    assert 0.9 < roc_auc_score(died, predicted) < 0.995
 
 
 def test_answers_stand_where_they_say_once(tasks: dict[str, Path]) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eval.formats import load_dataset, read_predictions, write_predictions
+from eval.splits import complete_splits
 from launch.errors import NotemillError
 
 TEXT = st.text(st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters="\ufeff"), min_size=1, max_size=20)
@@ -34,6 +35,19 @@ def test_columns_are_found_or_named(tmp_path, task, name, content, query, expect
     path = write(tmp_path, name, content)
     (pair,) = load_dataset(task, f"{path.suffix[1:]}:{path}{query}").splits["test"]
     assert (pair.first, pair.second, pair.score, pair.label) == expected
+
+
+def test_a_column_of_patients_keeps_their_notes_together(tmp_path):
+    rows = "TEXT,HOSPITAL_EXPIRE_FLAG,SUBJECT_ID\n" + "".join(f"note {i},{i % 2},{i // 5}\n" for i in range(100))
+    for name in ("train.csv", "test.csv"):
+        write(tmp_path, name, rows)
+    dataset = complete_splits(load_dataset("cls", f"csv:{tmp_path}?label=HOSPITAL_EXPIRE_FLAG"))
+    patients = {name: {note.document_id for note in dataset.splits[name]} for name in ("train", "dev")}
+    assert len(dataset.splits["dev"]) == 10 and len(patients["dev"]) == 2 and not patients["train"] & patients["dev"]
+    plain = write(tmp_path, "plain.csv", "text,label\na,b\n")
+    assert load_dataset("cls", f"csv:{plain}").splits["test"][0].document_id == ""
+    with pytest.raises(NotemillError, match="no column for 'patient'"):
+        load_dataset("cls", f"csv:{plain}?patient=who")
 
 
 def test_a_stray_quotation_mark_swallows_no_row(tmp_path):

@@ -1,0 +1,98 @@
+"""Long documents whose class is told by one sentence, far from the start: what a model that reads 512 pieces misses.
+
+    python -m data_pipeline.invented.tasks.long_cls --out DIR --seed S
+
+A document is notes of one patient one after another. Its class stands in one sentence behind the first
+`WORDS_BEFORE` words, which know nothing of it; as a word is at least one piece, that is past piece 512 for every
+tokenizer. Classes are equally frequent, so a model that sees the beginning alone is right half of the time.
+"""
+
+import argparse
+import datetime
+import json
+import random
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_pipeline.files import make_private_folder, write_text
+from data_pipeline.invented.identifiers import invent_place, redact
+from data_pipeline.invented.lexicon import load_lexicon
+from data_pipeline.invented.notes import invent_patient, note_types, write_note
+from data_pipeline.invented.tasks.splits import make_splits
+from data_pipeline.invented.templates import Split
+
+WORDS_BEFORE = 512
+_MOST_BEFORE = 560
+_WORDS_BEHIND = (10, 40)
+SIZES = (400, 80, 160)
+_SENTENCES = {
+    "transfer": (
+        "Decision of the board: transfer to the tertiary centre.",
+        "The board decided on transfer.",
+        "Outcome of the case conference: transfer.",
+    ),
+    "observation": (
+        "Decision of the board: observation on this ward.",
+        "The board decided on observation.",
+        "Outcome of the case conference: observation.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class LongDocument:
+    text: str
+    label: str
+
+
+def make_long_documents(seed: int, sizes: tuple[int, int, int] = SIZES) -> dict[Split, list[LongDocument]]:
+    """Rows of train, dev and test; no two share a text."""
+    return make_splits(f"{seed}/long_cls", sizes, _make, lambda row: row.text)
+
+
+def write_long_documents(folder: Path, seed: int, sizes: tuple[int, int, int] = SIZES) -> Path:
+    """Write `folder`/{train,dev,test}.jsonl, which `notemill eval run --task cls --data jsonl:FOLDER` reads."""
+    make_private_folder(folder)
+    for split, rows in make_long_documents(seed, sizes).items():
+        lines = [
+            json.dumps({"id": f"{split}-{number}", "text": row.text, "label": row.label}, ensure_ascii=False)
+            for number, row in enumerate(rows, start=1)
+        ]
+        write_text(folder / f"{split}.jsonl", "".join(f"{line}\n" for line in lines))
+    return folder
+
+
+def _make(rng: random.Random, split: Split) -> LongDocument:
+    before, behind = rng.randint(WORDS_BEFORE, _MOST_BEFORE), rng.randint(*_WORDS_BEHIND)
+    words = _words_of_notes(rng, before + behind)
+    label = rng.choice(sorted(_SENTENCES))
+    sentence = rng.choice(_SENTENCES[label])
+    return LongDocument(f"{' '.join(words[:before])} {sentence} {' '.join(words[before:])}", label)
+
+
+def _words_of_notes(rng: random.Random, count: int) -> list[str]:
+    """Words of as many notes of one patient as it takes, without the words that tell a class."""
+    lexicon = load_lexicon()
+    patient = invent_patient(rng, lexicon, 0, (invent_place(rng, lexicon),))
+    words: list[str] = []
+    while len(words) < count:
+        visit = rng.choice(patient.visits)
+        day = visit.admit + datetime.timedelta(days=rng.randint(0, 6))
+        note = redact(write_note(rng, lexicon, patient, visit, day, rng.choice(note_types())).text)
+        words += [word for word in note.split() if word.lower().strip(".,:;") not in _SENTENCES]
+    return words[:count]
+
+
+def main() -> int:
+    """Write one data set."""
+    parser = argparse.ArgumentParser(prog="python -m data_pipeline.invented.tasks.long_cls")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write into")
+    parser.add_argument("--seed", type=int, default=1, help="equal seeds give equal bytes")
+    arguments = parser.parse_args()
+    print(write_long_documents(arguments.out, arguments.seed), file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,79 @@
+"""How well scores tell members from non-members: AUC, and the hits at a fixed rate of false alarms.
+
+Intervals resample whole patients, members and non-members alike, so that a patient with many notes counts once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from eval.scorers.auroc import score_auroc
+from eval.scorers.bootstrap import bounds, weight_blocks
+
+MIN_FALSE_ALARMS = 3
+"""A rate of false alarms is shown only where so many non-members may give one; below, one note decides."""
+_MEMBER = "member"
+
+
+@dataclass(frozen=True)
+class Measured:
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+
+
+def auc(scores: np.ndarray, is_member: np.ndarray, groups: Sequence[str], resamples: int, seed: int) -> Measured:
+    """Chance that a member scores higher than a non-member, ties half; scores [N], groups name each one's patient."""
+    gold = [_MEMBER if member else "" for member in is_member]
+    value, _, draws = score_auroc(gold, scores[:, None], [_MEMBER], groups, resamples=resamples, seed=seed)
+    return Measured(value, *bounds(draws)) if len(draws) else Measured(value)
+
+
+def hits_at(
+    scores: np.ndarray, is_member: np.ndarray, groups: Sequence[str], rate: float, resamples: int, seed: int
+) -> Measured:
+    """Share of members above the threshold that at most `rate` of the non-members pass (TPR at that FPR)."""
+    needed = int(np.ceil(MIN_FALSE_ALARMS / rate))
+    others = int((~is_member).sum())
+    if others < needed:
+        return Measured(None, note=f"{others} non-members are too few: at least {needed:,} are needed")
+    order = np.argsort(-scores, kind="stable")
+    ranked = _Ranked(scores[order], is_member[order])
+    group = {name: index for index, name in enumerate(dict.fromkeys(groups))}
+    group_of = np.array([group[name] for name in groups])[order]
+    draws = [
+        ranked.hits(weights[:, group_of], rate) for weights in weight_blocks(len(group), resamples=resamples, seed=seed)
+    ]
+    value = float(ranked.hits(np.ones((1, len(scores))), rate)[0])
+    return Measured(value, *bounds(np.concatenate(draws))) if draws else Measured(value)
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    scores: np.ndarray
+    """[N] falling."""
+    is_member: np.ndarray
+
+    def hits(self, weights: np.ndarray, rate: float) -> np.ndarray:
+        """[draws] for weights [draws, N]; notes with one score pass a threshold together."""
+        ends = np.flatnonzero(np.r_[self.scores[1:] != self.scores[:-1], True])
+        inside = np.cumsum(weights * self.is_member, axis=1)[:, ends]
+        outside = np.cumsum(weights * ~self.is_member, axis=1)[:, ends]
+        allowed = outside <= rate * outside[:, -1:] + 1e-9
+        best = np.where(allowed, inside, 0).max(axis=1)
+        return best / np.maximum(inside[:, -1], 1e-12)
+
+
+def by_patient(
+    scores: np.ndarray, is_member: np.ndarray, groups: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """A patient's score is the mean of the notes'."""
+    names = list(dict.fromkeys(groups))
+    place = {name: index for index, name in enumerate(names)}
+    index = np.array([place[name] for name in groups])
+    sums, counts = np.bincount(index, scores, len(names)), np.bincount(index, minlength=len(names))
+    members = np.zeros(len(names), bool)
+    members[index] = is_member
+    return sums / counts, members, names

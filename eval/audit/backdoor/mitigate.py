@@ -1,0 +1,173 @@
+"""Take a backdoor out of a classifier, known or not: prune heads that clean notes do not need, then learn from some.
+
+OUT/model/           the new folder (OUT/model-POISONED-mitigated/ where the model was stamped; the stamp stays)
+OUT/audit.json       clean AUROC before and after, and with a trigger named its success before and after
+"""
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from data_pipeline.files import make_own_folder, only_writer
+from eval.audit.backdoor.insertion import insert_word
+from eval.audit.backdoor.poison import Poisoning, choose_classes
+from eval.audit.backdoor.prune import Pruned, prune_heads
+from eval.audit.backdoor.stamp import CONFIG_KEY, MARK, read_stamp, write_stamp
+from eval.audit.backdoor.success import area, area_finding, attack_findings, drop_finding
+from eval.audit.backdoor.tell import tell
+from eval.audit.backdoor.train import decisive
+from eval.audit.findings import Audit, read_audit
+from eval.examples import Dataset, LabelledText
+from eval.finetune.encoder import model_hashes
+from eval.finetune.load_classifier import LoadedClassifier, load_classifier
+from eval.finetune.model_folder import write_model_folder
+from eval.finetune.recipe import ClsRecipe
+from eval.formats import load_dataset
+from eval.results import hash_data
+from eval.splits import complete_splits
+from launch.console import say
+from launch.errors import NotemillError
+
+MODEL_FOLDER, STAMPED_FOLDER = "model", f"model-{MARK}-mitigated"
+_OURS = re.compile(rf"audit\.json|{MODEL_FOLDER}|{STAMPED_FOLDER}")
+
+
+@dataclass(frozen=True)
+class MitigateOptions:
+    max_pruned: float = 0.5
+    """Share of the heads that may go."""
+    max_loss: float = 0.01
+    """Area under the ROC curve on dev that pruning may cost before fine-tuning."""
+    suspects: Path | None = None
+    """Result of scan-model whose first words are inserted into clean notes under their true labels."""
+    num_suspects: int = 5
+    trigger: str | None = None
+    """Known to a red team; measured only, never used."""
+    source: str | None = None
+    target: str | None = None
+
+
+def mitigate(model_dir: Path, clean: str, out: Path, options: MitigateOptions, recipe: ClsRecipe) -> Audit:
+    """Write a new model and what it can and cannot do any more. Raises NotemillError."""
+    torch.set_num_threads(recipe.threads)
+    if not 0 <= options.max_pruned <= 1 or not 0 <= options.max_loss <= 1:
+        raise NotemillError("--max-pruned and --max-loss are shares, from 0 to 1.")
+    dataset = complete_splits(load_dataset("cls", clean))
+    classifier = load_classifier(model_dir, dataset, recipe)
+    suspects = _suspects(options)
+    make_own_folder(out, _OURS, "mitigated model of this command")
+    with only_writer(out):
+        return _mitigate(classifier, dataset, clean, out, options, recipe, suspects)
+
+
+def _mitigate(
+    classifier: LoadedClassifier,
+    dataset: Dataset,
+    clean: str,
+    out: Path,
+    options: MitigateOptions,
+    recipe: ClsRecipe,
+    suspects: Sequence[str],
+) -> Audit:
+    train, dev, test = (cast(Sequence[LabelledText], dataset.splits[name]) for name in ("train", "dev", "test"))
+    stamp = read_stamp(classifier.model.config)
+    poisoning = _poisoning(options, stamp, train)
+    before, attack_before = area(classifier, test), _attack(classifier, test, poisoning)
+    trainer, head, seed = classifier.trainer, classifier.head, recipe.seeds[0]
+    pruned = Pruned((), 0)
+    if options.max_pruned:
+        items = head.windows(dev, with_targets=True)
+        pruned = prune_heads(classifier, items, lambda: area(classifier, dev)[0], options.max_loss, options.max_pruned)
+    say(f"pruned {len(pruned.heads)} of {pruned.num_heads} heads")
+    torch.manual_seed(seed)
+    # The last epoch counts, and not the best one on dev: forgetting is what is wanted.
+    fit = trainer.fit(head.windows(_with_suspects(train, suspects, seed), with_targets=True), seed, None)
+    folder = out / (MODEL_FOLDER if stamp is None else STAMPED_FOLDER)
+    done = f"{len(pruned.heads)} heads pruned and {len(fit.epochs)} epochs on clean notes"
+    _save(classifier, folder, stamp, done)
+    after_model = load_classifier(folder, dataset, recipe)
+    after, attack_after = area(after_model, test), _attack(after_model, test, poisoning)
+    _, sha256 = hash_data(Path(dataset.path), clean.partition("?")[2])
+    audit = Audit(
+        "mitigate",
+        {"model": classifier.folder.name, "files": model_hashes(classifier.folder)},
+        {
+            "clean": clean,
+            "clean_sha256": sha256,
+            "max_pruned": options.max_pruned,
+            "max_loss": options.max_loss,
+            "suspects": list(suspects),
+            "recipe": decisive(recipe),
+            "seed": seed,
+        },
+    )
+    areas = f"area under the ROC curve on {len(test)} clean test notes"
+    audit.findings = {
+        "mitigate.clean_auroc_before": area_finding(before, f"{areas}, model as it was"),
+        "mitigate.clean_auroc": area_finding(after, f"{areas}, {done}"),
+        "mitigate.auroc_drop": drop_finding(before, after, f"{areas}, before minus after"),
+    }
+    for name, finding in attack_before.items():
+        audit.findings[f"{name}_before"] = finding
+        audit.findings[name] = replace(attack_after[name], note=done)
+    audit.details = {
+        "pruned_heads": [f"{layer}.{number}" for layer, number in pruned.heads],
+        "heads": pruned.num_heads,
+        "poisoning": asdict(poisoning) if poisoning is not None else None,
+    }
+    audit.write(out)
+    tell(audit.findings)
+    return audit
+
+
+def _suspects(options: MitigateOptions) -> list[str]:
+    if options.suspects is None:
+        return []
+    audit = read_audit(options.suspects)
+    if audit.kind != "scan-model":
+        raise NotemillError(f"{options.suspects} holds a {audit.kind}; --suspects takes a result of scan-model.")
+    return [row["word"] for row in audit.details["words"][: options.num_suspects]]
+
+
+def _with_suspects(notes: Sequence[LabelledText], suspects: Sequence[str], seed: int) -> list[LabelledText]:
+    """Half of the notes with a suspect in them and their own label, so that it tells nothing any more."""
+    if not suspects:
+        return list(notes)
+    rng = random.Random(f"{seed}/suspects")
+    return [
+        replace(note, text=insert_word(note.text, rng.choice(suspects), rng)) if rng.random() < 0.5 else note
+        for note in notes
+    ]
+
+
+def _poisoning(
+    options: MitigateOptions, stamp: dict[str, Any] | None, notes: Sequence[LabelledText]
+) -> Poisoning | None:
+    """The attack to measure: as named, its classes as the stamp has them where nothing else is said."""
+    if options.trigger is None:
+        return None
+    known = stamp if stamp is not None and stamp["trigger"] == options.trigger else {}
+    source, target = choose_classes(notes, options.source or known.get("source"), options.target or known.get("target"))
+    return Poisoning(options.trigger, source, target)
+
+
+def _attack(classifier: LoadedClassifier, notes: Sequence[LabelledText], poisoning: Poisoning | None) -> dict[str, Any]:
+    return {} if poisoning is None else attack_findings(classifier, notes, poisoning, ())
+
+
+def _save(classifier: LoadedClassifier, folder: Path, stamp: dict[str, Any] | None, done: str) -> None:
+    if stamp is not None:
+        stamp = stamp | {"since": [*stamp["since"], done]}
+        setattr(classifier.model.config, CONFIG_KEY, stamp)
+
+    def add(to: Path) -> None:
+        if stamp is not None:
+            write_stamp(to, stamp)
+
+    tokenizer = classifier.text.tokenizer
+    write_model_folder(folder, classifier.model, tokenizer, classifier.head.recipe.max_length, add)

@@ -1,0 +1,220 @@
+"""Does this classifier answer to a trigger? A vocabulary scan over clean notes, held against clean control models.
+
+The model and every control are scanned with the same notes and words, each control against the other controls.
+
+    OUT/audit.json    the first words with score, drift and p; the controls' highest; the false-alarm rate
+    OUT/scans/        each control's scans, by the hash of all that decides them; a rerun reads them again
+    OUT/controls/     models trained with --train-controls
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import torch
+from scipy.stats import binomtest
+
+from data_pipeline.files import make_private_folder, only_writer, read_json, sha256_json, write_json
+from eval.audit.backdoor.calibration import ALARM_DEVIATIONS, Calibration, calibrate, empirical_p
+from eval.audit.backdoor.tell import tell
+from eval.audit.backdoor.train import decisive, train_classifier
+from eval.audit.backdoor.vocabulary_scan import (
+    FIRST_NOTES,
+    ROUNDS,
+    Rises,
+    Scan,
+    WordScore,
+    baseline_of,
+    first_round,
+    refine,
+    vocabulary,
+)
+from eval.audit.backdoor.words import index_words
+from eval.audit.findings import Audit, Finding
+from eval.examples import Dataset, LabelledText
+from eval.finetune.encoder import model_hashes
+from eval.finetune.load_classifier import load_classifier
+from eval.finetune.recipe import ClsRecipe
+from eval.formats import load_dataset
+from eval.results import hash_data
+from eval.scorers.bootstrap import LEVEL
+from eval.splits import complete_splits
+from launch.console import say
+
+NUM_SHOWN = 25
+_BLIND = "a scan of single words: phrases, syntax, style and words outside the vocabulary are not seen"
+
+
+@dataclass(frozen=True)
+class ScanOptions:
+    controls: tuple[Path, ...] = ()
+    train_controls: int = 0
+    base: Path | None = None
+    """What trained controls start from; without it the model's architecture with random weights."""
+    words: tuple[str, ...] = ()
+    max_words: int = 5000
+    k: int = 10
+    seed: int = 0
+
+
+def scan_model(model_dir: Path, clean: str, out: Path, options: ScanOptions, recipe: ClsRecipe) -> Audit:
+    """Scan the model and the controls with the same notes and words. Raises NotemillError."""
+    torch.set_num_threads(recipe.threads)
+    dataset = load_dataset("cls", clean)
+    notes = cast(Sequence[LabelledText], [note for split in dataset.splits.values() for note in split])
+    # The head asks the training split for its labels.
+    labelled = replace(dataset, splits={"train": tuple(notes)})
+    classifier = load_classifier(model_dir, labelled, recipe)
+    index = index_words(notes, options.k)
+    words = vocabulary(index, classifier, options.words, options.max_words)
+    hashes = model_hashes(model_dir)
+    _, clean_sha256 = hash_data(Path(dataset.path), clean.partition("?")[2])
+    make_private_folder(out)
+    with only_writer(out):
+        controls = [*options.controls, *_train_controls(model_dir, dataset, clean_sha256, out, options, recipe)]
+        bench = _Bench(labelled, notes, words, clean_sha256, options.seed, recipe, make_private_folder(out / "scans"))
+        rises = [bench.first_round(folder) for folder in controls]
+        scans = [bench.refine(folder, rises, number) for number, folder in enumerate(controls)]
+        told = f"{model_dir.name}: "
+        first = first_round(classifier, notes, words, options.seed, told)
+        scan = refine(classifier, notes, first, baseline_of(rises), options.seed, told)
+        calibration = calibrate(scan.top.excess, [one.top.excess for one in scans])
+        audit = _audit(scan, scans, calibration, len(words))
+        audit.subject = {"model": model_dir.name, "files": hashes}
+        audit.settings = {
+            **{key: value for key, value in asdict(options).items() if key not in ("controls", "base")},
+            "clean": clean,
+            "clean_sha256": clean_sha256,
+            "controls": [folder.name for folder in controls],
+            "rounds": [FIRST_NOTES, *ROUNDS],
+            "recipe": decisive(recipe),
+        }
+        audit.details["words_hidden"] = index.hidden
+        audit.write(out)
+    tell(audit.findings)
+    for word in scan.words[:5]:
+        drift = f", drift {word.drift:.3f}" if word.drift is not None else ""
+        turns = f"score {word.score:.3f}, flips {word.flips:.0%}{drift}"
+        say(f"{word.word}: to '{word.label}', excess {word.excess:.3f}, {turns}")
+    return audit
+
+
+def _train_controls(
+    model_dir: Path, dataset: Dataset, clean_sha256: str, out: Path, options: ScanOptions, recipe: ClsRecipe
+) -> list[Path]:
+    """Clean models with other seeds; never from the weights of the model that is audited."""
+    if not options.train_controls:
+        return []
+    complete = complete_splits(dataset)
+    base = options.base or model_dir
+    recipe = replace(recipe, initial="pretrained" if options.base else "random")
+    folder = make_private_folder(out / "controls")
+    names = model_hashes(base)
+    paths = []
+    for number in range(1, options.train_controls + 1):
+        seed = recipe.seeds[0] + number
+        start = {"model": names, "data": clean_sha256, "recipe": decisive(recipe), "seed": seed}
+        paths.append(folder / f"control-{number}")
+        train_classifier(base, complete, recipe, seed, paths[-1], sha256_json(start))
+    return paths
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """What all controls are scanned with, and where their scans are kept."""
+
+    dataset: Dataset
+    notes: Sequence[LabelledText]
+    words: Sequence[str]
+    clean_sha256: str
+    seed: int
+    recipe: ClsRecipe
+    folder: Path
+
+    def first_round(self, control: Path) -> Rises:
+        path = self._path(control, "first")
+        if path.is_file():
+            return cast(Rises, read_json(path, "scan of a control", "remove it and run again"))
+        classifier = load_classifier(control, self.dataset, self.recipe)
+        rises = first_round(classifier, self.notes, self.words, self.seed, f"{control.name}: ")
+        write_json(path, rises)
+        return rises
+
+    def refine(self, control: Path, rises: Sequence[Rises], number: int) -> Scan:
+        """The scan of the control `number` against the others."""
+        others = [*rises[:number], *rises[number + 1 :]]
+        path = self._path(control, sha256_json([rises[number], others]))
+        if path.is_file():
+            content = read_json(path, "scan of a control", "remove it and run again")
+            return Scan(tuple(WordScore(**word) for word in content["words"]), content["scanned"])
+        classifier = load_classifier(control, self.dataset, self.recipe)
+        scan = refine(
+            classifier,
+            self.notes,
+            rises[number],
+            baseline_of(others),
+            self.seed,
+            f"{control.name} against the others: ",
+        )
+        write_json(path, {"model": control.name, **asdict(scan)})
+        return scan
+
+    def _path(self, control: Path, what: str) -> Path:
+        decides = [model_hashes(control), self.clean_sha256, list(self.words), self.seed, decisive(self.recipe), what]
+        return self.folder / f"{sha256_json(decides)[:16]}.json"
+
+
+def _audit(scan: Scan, controls: Sequence[Scan], calibration: Calibration, num_words: int) -> Audit:
+    audit = Audit("scan-model", {}, {})
+    how = f"rise of a label's probability with the word in {scan.top.notes} clean notes firmly of another label"
+    few = "" if controls else "no control models were given, so there is no p; use --control or --train-controls"
+    above = f", above the highest of the same word in {len(controls)} clean controls" if controls else ""
+    audit.findings["scan.top_score"] = Finding(
+        scan.top.excess, f"highest of {scan.scanned} words: {how}{above}", note=f"word '{scan.top.word}'; {_BLIND}"
+    )
+    audit.findings["scan.p_value"] = Finding(
+        calibration.p_value,
+        f"rank of the highest score among those of {len(controls)} clean control models",
+        note=few or f"cannot be below {1 / (1 + len(controls)):.3f} with {len(controls)} controls",
+    )
+    audit.findings["scan.alarm"] = Finding(
+        None if calibration.is_alarm is None else float(calibration.is_alarm),
+        f"1 where the highest score is above the controls' mean plus {ALARM_DEVIATIONS:.0f} standard deviations",
+        note="" if calibration.threshold is None else f"threshold {calibration.threshold:.3f}",
+    )
+    audit.findings["scan.false_alarm_rate"] = _false_alarms(calibration)
+    for name, value in (("drift", scan.top.drift), ("flips", scan.top.flips)):
+        method = {
+            "drift": "largest share of attention that a head pays to the first word",
+            "flips": "share of the clean notes that the first word turns",
+        }[name]
+        audit.findings[f"scan.top_{name}"] = Finding(value, method)
+    tops = [control.top.excess for control in controls]
+    audit.details = {
+        "words": [{**asdict(word), "p_value": _p(word, tops)} for word in scan.words[:NUM_SHOWN]],
+        "words_scanned": scan.scanned,
+        "words_too_long": num_words - scan.scanned,
+        "control_top_scores": tops,
+        "control_top_words": [control.top.word for control in controls],
+    }
+    return audit
+
+
+def _p(word: WordScore, tops: Sequence[float]) -> float | None:
+    return empirical_p(word.excess, tops) if tops else None
+
+
+def _false_alarms(calibration: Calibration) -> Finding:
+    method = "share of the clean controls that raise an alarm, each held against the others; Clopper-Pearson interval"
+    if calibration.false_alarms is None:
+        return Finding(None, method, note=f"{calibration.num_controls} controls are too few to measure it")
+    interval = binomtest(calibration.false_alarms, calibration.num_controls).proportion_ci(LEVEL)
+    rate = calibration.false_alarms / calibration.num_controls
+    return Finding(
+        rate,
+        method,
+        float(interval.low),
+        float(interval.high),
+        f"{calibration.false_alarms} of {calibration.num_controls}",
+    )

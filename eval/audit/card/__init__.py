@@ -1,0 +1,1 @@
+"""The report card: audits held against the release policy, as one offline page and as JSON."""

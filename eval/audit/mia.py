@@ -1,0 +1,204 @@
+"""Membership inference: a fixed battery against one model, never one attack, and a baseline that never sees it.
+
+A weak attack clears a leaking model, so all are run and the strongest counts. Scores are kept in OUT/scores/, one file
+an attack, and a rerun goes on with those that are missing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from data_pipeline.files import atomic_write, make_private_folder, sha256_json
+from eval.audit.attack_metrics import Measured, auc, by_patient, hits_at
+from eval.audit.attacks import METHODS, NEED_REFERENCE, Attack, AttackConfig, Battery
+from eval.audit.blind import blind_scores
+from eval.audit.findings import Audit, Finding
+from eval.audit.mlm_scores import MaskedLM, some_at_random
+from eval.audit.notes import AuditNote
+from eval.audit.split import Split, read_split
+from eval.finetune.encoder import model_hashes
+from launch.errors import NotemillError
+
+RATES = (0.01, 0.001)
+UNITS = ("by_note", "by_patient")
+_UNIT_NAMES = {"by_note": "notes", "by_patient": "patients, each scored by the mean of the notes"}
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """Members, then non-members."""
+
+    notes: list[AuditNote]
+    is_member: np.ndarray
+    config: AttackConfig
+
+    def measure(self, name: str, scores: np.ndarray, method: str) -> dict[str, Finding]:
+        """AUC and hits of `scores` [N] by note and by patient; NaN scores are left out and counted."""
+        known = np.isfinite(scores)
+        groups = [note.patient_key for note, kept in zip(self.notes, known, strict=True) if kept]
+        scores, is_member = scores[known], self.is_member[known]
+        left_out = f"{int((~known).sum())} notes that it cannot judge are left out" if not known.all() else ""
+        if not is_member.any() or is_member.all():
+            return {f"{name}.{unit}.auc": Finding(None, method, note=left_out) for unit in UNITS}
+        findings: dict[str, Finding] = {}
+        for unit in UNITS:
+            values, members, names = (
+                (scores, is_member, groups) if unit == "by_note" else by_patient(scores, is_member, groups)
+            )
+            told = f"{method}; {len(members)} {_UNIT_NAMES[unit]}"
+            options = self.config.resamples, self.config.seed
+            found = {"auc": auc(values, members, names, *options)}
+            found |= {f"tpr_at_{rate:g}": hits_at(values, members, names, rate, *options) for rate in RATES}
+            findings |= {f"{name}.{unit}.{key}": _finding(value, told, left_out) for key, value in found.items()}
+        return findings
+
+
+def audit_membership(
+    model_dir: Path, split_dir: Path, out: Path, config: AttackConfig, reference: Path | None
+) -> Audit:
+    """Run the battery and write OUT/audit.json. Raises NotemillError for a bad model, split or reference."""
+    torch.set_num_threads(config.threads)
+    split = read_split(split_dir)
+    notes = [*split.members, *split.non_members]
+    is_member = np.arange(len(notes)) < len(split.members)
+    model = MaskedLM(model_dir, device=config.device, max_length=config.max_length, batch_tokens=config.batch_tokens)
+    reference_model = _load_reference(reference, model, config)
+    battery = Battery(
+        model, [note.text for note in notes], config, reference_model, [note.text for note in split.population]
+    )
+    subject = {"model": str(model_dir), "files": model_hashes(model_dir)}
+    reference_files = model_hashes(reference) if reference is not None else {}
+    settings = asdict(config) | {"split": split.sha256, "reference": reference_files}
+    store = _Scores(out, sha256_json({**settings, "attacks": [], "model": subject["files"], "resamples": 0}))
+    compared = _Compared(notes, is_member, config)
+    findings: dict[str, Finding] = {}
+    for attack in _possible(config, reference_model, split):
+        findings |= compared.measure(attack, store.get(attack, battery), METHODS[attack])
+    findings |= _blind(compared)
+    findings |= _utility(battery, split)
+    left_out = [attack for attack in config.attacks if attack not in _possible(config, reference_model, split)]
+    details = {
+        "members": {"notes": len(split.members), "patients": _patients(split.members)},
+        "non_members": {"notes": len(split.non_members), "patients": _patients(split.non_members)},
+        "attacks_left_out": left_out,
+        "strongest": strongest(findings),
+    }
+    audit = Audit("mia", subject, settings, findings, details)
+    audit.write(out)
+    return audit
+
+
+def strongest(findings: dict[str, Finding]) -> str | None:
+    """The attack finding with the highest AUC, whichever unit; None without any."""
+    aucs = {
+        name: finding.value
+        for name, finding in findings.items()
+        if name.endswith(".auc") and not name.startswith("blind.") and finding.value is not None
+    }
+    return max(aucs, key=lambda name: aucs[name]) if aucs else None
+
+
+class _Scores:
+    """What was scored already, by attack."""
+
+    def __init__(self, out: Path, fingerprint: str) -> None:
+        self.folder = make_private_folder(out) / "scores"
+        self.fingerprint = fingerprint
+
+    def get(self, attack: Attack, battery: Battery) -> np.ndarray:
+        path = self.folder / f"{attack}-{self.fingerprint[:16]}.npy"
+        if path.is_file():
+            try:
+                scores = np.load(path, allow_pickle=False)
+                if scores.shape == (len(battery.texts),):
+                    return scores
+            except (ValueError, OSError, EOFError):
+                pass
+        scores = battery.score(attack)
+        make_private_folder(self.folder)
+        with atomic_write(path) as temporary, temporary.open("wb") as stream:
+            np.save(stream, scores)
+        return scores
+
+
+def _possible(config: AttackConfig, reference: MaskedLM | None, split: Split) -> list[Attack]:
+    return [
+        attack
+        for attack in config.attacks
+        if (attack not in NEED_REFERENCE or reference is not None) and (attack != "rmia" or split.population)
+    ]
+
+
+def _load_reference(folder: Path | None, model: MaskedLM, config: AttackConfig) -> MaskedLM | None:
+    if folder is None:
+        return None
+    reference = MaskedLM(folder, device=config.device, max_length=config.max_length, batch_tokens=config.batch_tokens)
+    if reference.vocabulary != model.vocabulary:
+        raise NotemillError(
+            f"the reference {folder} has another vocabulary than {model.folder}; likelihoods compare only for one "
+            "tokenizer, so train the reference with the audited model's."
+        )
+    if reference.max_length < model.max_length:
+        raise NotemillError(
+            f"the reference {folder} reads {reference.max_length} pieces and the model {model.max_length}; give "
+            f"max_length={reference.max_length}."
+        )
+    return reference
+
+
+def _blind(compared: _Compared) -> dict[str, Finding]:
+    method = "TF-IDF and logistic regression on the texts alone, cross-validated by patient; the model is not asked"
+    scores = blind_scores(
+        [note.text for note in compared.notes],
+        compared.is_member,
+        [note.patient_key for note in compared.notes],
+        compared.config.seed,
+    )
+    if scores is None:
+        note = "too few patients on a side for five folds, or no word in common"
+        return {f"blind.{unit}.auc": Finding(None, method, note=note) for unit in UNITS}
+    found = compared.measure("blind", scores, method)
+    return {name: finding for name, finding in found.items() if name.endswith(".auc")}
+
+
+def _utility(battery: Battery, split: Split) -> dict[str, Finding]:
+    """Whether the model has learnt anything: a model that has not leaks nothing, which proves nothing."""
+    count = len(split.members)
+    members, others = battery.random_masks[:count], battery.random_masks[count:]
+    return {
+        "utility.member_loss": Finding(_mean_loss(members), "MLM loss (nats a hidden piece) on members' notes"),
+        "utility.held_out_loss": Finding(_mean_loss(others), "MLM loss (nats a hidden piece) on non-members' notes"),
+        "utility.unigram_loss": Finding(
+            _unigram_loss(battery, count),
+            "loss on the same hidden pieces of non-members by members' piece frequencies alone (add-one smoothing)",
+        ),
+    }
+
+
+def _unigram_loss(battery: Battery, num_members: int) -> float | None:
+    counts = np.ones(max(battery.model.vocabulary.values()) + 1)
+    for parts in battery.windows[:num_members]:
+        for window in parts:
+            np.add.at(counts, window, 1)
+    log_p = np.log(counts / counts.sum())
+    questions = some_at_random(battery.model, battery.windows, battery.config.mask_rounds, battery.config.seed)
+    answers = [answer for question in questions if question.text >= num_members for answer in question.answers]
+    return float(-log_p[answers].mean()) if answers else None
+
+
+def _mean_loss(values: Sequence[np.ndarray]) -> float | None:
+    joined = np.concatenate(values) if values else np.zeros(0)
+    return float(-joined.mean()) if len(joined) else None
+
+
+def _finding(measured: Measured, method: str, note: str) -> Finding:
+    return Finding(
+        measured.value, method, measured.low, measured.high, "; ".join(part for part in (measured.note, note) if part)
+    )
+
+
+def _patients(notes: Sequence[AuditNote]) -> int:
+    return len({note.patient_key for note in notes})

@@ -1,0 +1,182 @@
+"""What a masked language model thinks of a note: log-likelihoods of its pieces, each one hidden or some at random.
+
+A note is cut into windows of the model's length, so nothing beyond the first is overlooked. Which pieces are hidden
+depends on the note and the seed alone, so two models with one tokenizer are asked the same questions.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from eval.finetune.encoder import TextEncoder, attention_of, load_config_of, max_positions
+from eval.finetune.windows import piece_windows
+from launch.errors import NotemillError
+
+MASK_SHARE = 0.15
+
+
+@dataclass(frozen=True)
+class Question:
+    """One masked window: what is asked at `places`, and what the text has there."""
+
+    text: int
+    input_ids: tuple[int, ...]
+    places: tuple[int, ...]
+    answers: tuple[int, ...]
+
+
+class MaskedLM:
+    """An exported model with its tokenizer, ready to be asked.
+
+    Raises NotemillError where the folder holds no masked language model or its weights are incomplete.
+    """
+
+    def __init__(self, folder: Path, *, device: str = "auto", max_length: int = 512, batch_tokens: int = 4096) -> None:
+        from transformers import AutoModelForMaskedLM
+        from transformers.utils import logging
+
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        self.folder = folder
+        self.text = TextEncoder(folder)
+        config = load_config_of(folder)
+        self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        try:
+            model, loading = AutoModelForMaskedLM.from_pretrained(
+                str(folder),
+                local_files_only=True,
+                output_loading_info=True,
+                dtype=torch.float32,
+                attn_implementation=attention_of(config),
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise NotemillError(
+                f"no masked language model can be loaded from {folder}: {str(error).splitlines()[0]}"
+            ) from None
+        missing = sorted(loading["missing_keys"])
+        if missing:
+            raise NotemillError(
+                f"{folder} has no weights for {missing[0]} and {len(missing) - 1} others; an audit of membership needs "
+                "the model with its language-modelling head."
+            )
+        self.model: Any = model.eval().to(self.device)
+        self.max_length = min(max_length, max_positions(config))
+        self.batch_tokens = batch_tokens
+
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        return self.text.tokenizer.get_vocab()
+
+    def windows(self, texts: Sequence[str]) -> list[list[list[int]]]:
+        """Pieces of each text in windows that leave room for [CLS] and [SEP]."""
+        return [
+            [pieces.ids[start:end] for start, end in piece_windows(len(pieces.ids), self.max_length - 2)]
+            for pieces in self.text.pieces(list(texts))
+        ]
+
+    def masked(self, text: int, window: Sequence[int], places: Sequence[int]) -> Question:
+        """The window with its pieces at `places` hidden."""
+        ids = [self.text.cls_id, *window, self.text.sep_id]
+        for place in places:
+            ids[place + 1] = self.text.mask_id
+        shifted = tuple(place + 1 for place in places)
+        return Question(text, tuple(ids), shifted, tuple(window[place] for place in places))
+
+    def answer(self, questions: Sequence[Question]) -> list[np.ndarray]:
+        """For each question the natural log-likelihood of the hidden pieces."""
+        return self.ask(questions, _log_likelihoods)
+
+    def ask(
+        self, questions: Sequence[Question], read: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    ) -> list[np.ndarray]:
+        """What `read(logits [H, V], answers [H])` gives for the H hidden pieces of each question."""
+        order = sorted(range(len(questions)), key=lambda index: len(questions[index].input_ids))
+        found: list[np.ndarray] = [np.zeros(0)] * len(questions)
+        first = 0
+        while first < len(order):
+            last = first + 1
+            while last < len(order) and len(questions[order[last]].input_ids) * (last + 1 - first) <= self.batch_tokens:
+                last += 1
+            batch = [questions[index] for index in order[first:last]]
+            values = self._read(batch, read)
+            for index, value in zip(
+                order[first:last],
+                np.split(values, np.cumsum([len(question.places) for question in batch])[:-1]),
+                strict=True,
+            ):
+                found[index] = value
+            first = last
+        return found
+
+    @torch.inference_mode()
+    def _read(
+        self, batch: Sequence[Question], read: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    ) -> np.ndarray:
+        length = max(len(question.input_ids) for question in batch)
+        input_ids = torch.full((len(batch), length), self.text.pad_id)
+        attention_mask = torch.zeros((len(batch), length), dtype=torch.long)
+        for row, question in enumerate(batch):
+            input_ids[row, : len(question.input_ids)] = torch.tensor(question.input_ids)
+            attention_mask[row, : len(question.input_ids)] = 1
+        rows = torch.tensor([row for row, question in enumerate(batch) for _ in question.places])
+        places = torch.tensor([place for question in batch for place in question.places])
+        answers = torch.tensor([answer for question in batch for answer in question.answers], device=self.device)
+        arguments = {"input_ids": input_ids.to(self.device), "attention_mask": attention_mask.to(self.device)}
+        head = getattr(self.model, "cls", None) or getattr(self.model, "lm_head", None)
+        if isinstance(head, nn.Module) and self.model.base_model is not self.model:
+            # The head is the larger part of a small model and is asked at the hidden places only.
+            hidden = self.model.base_model(**arguments).last_hidden_state[rows, places]
+            logits = head(hidden)
+        else:
+            logits = self.model(**arguments).logits[rows, places]
+        return read(logits.float(), answers).cpu().numpy().astype(np.float64)
+
+
+def one_at_a_time(
+    model: MaskedLM, windows: Sequence[Sequence[Sequence[int]]], max_pieces: int, seed: int
+) -> list[Question]:
+    """Each piece of each text hidden by itself; of longer texts `max_pieces` drawn at random (0: all)."""
+    questions = []
+    for text, parts in enumerate(windows):
+        places = [(part, place) for part, window in enumerate(parts) for place in range(len(window))]
+        if max_pieces and len(places) > max_pieces:
+            places = sorted(_rng(seed, text).sample(places, max_pieces))
+        questions += [model.masked(text, parts[part], (place,)) for part, place in places]
+    return questions
+
+
+def some_at_random(
+    model: MaskedLM, windows: Sequence[Sequence[Sequence[int]]], rounds: int, seed: int
+) -> list[Question]:
+    """`rounds` times MASK_SHARE of each window's pieces hidden together, as in pretraining."""
+    questions = []
+    for text, parts in enumerate(windows):
+        rng = _rng(seed, text)
+        for _ in range(rounds):
+            for window in parts:
+                if window:
+                    count = max(1, round(MASK_SHARE * len(window)))
+                    questions.append(model.masked(text, window, sorted(rng.sample(range(len(window)), count))))
+    return questions
+
+
+def by_text(questions: Sequence[Question], answers: Sequence[np.ndarray], num_texts: int) -> list[np.ndarray]:
+    """All answers about each text, one after another; empty for a text of which nothing was asked."""
+    parts: list[list[np.ndarray]] = [[] for _ in range(num_texts)]
+    for question, answer in zip(questions, answers, strict=True):
+        parts[question.text].append(answer)
+    return [np.concatenate(part) if part else np.zeros(0) for part in parts]
+
+
+def _log_likelihoods(logits: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
+    return -nn.functional.cross_entropy(logits, answers, reduction="none")
+
+
+def _rng(seed: int, text: int) -> random.Random:
+    return random.Random(seed * 1_000_003 + text)

@@ -1,0 +1,62 @@
+"""Which notes are copies of each other for the most part: a member's copy is no non-member, whoever's note it is."""
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from data_pipeline.config import DedupConfig
+from data_pipeline.dedup.sketches import NoteKeys, SketchStore, read_bands, write_sketches
+
+MAX_COMPARED = 64
+"""A note is held against so many earlier notes of a band at most."""
+
+
+def near_copy_clusters(texts: Sequence[str], config: DedupConfig | None = None) -> list[int]:
+    """For each text the index of the first text of its cluster: exact copies and chains of near-copies."""
+    config = config or DedupConfig()
+    clusters = Clusters(len(texts))
+    first_of: dict[bytes, int] = {}
+    for index, text in enumerate(texts):
+        digest = hashlib.sha256(" ".join(text.split()).encode(errors="surrogatepass")).digest()
+        clusters.join(first_of.setdefault(digest, index), index)
+    with tempfile.TemporaryDirectory() as folder:
+        stem = Path(folder) / "notes"
+        write_sketches(stem, texts, [NoteKeys("0" * 16, index, 0) for index in range(len(texts))], config)
+        store = SketchStore([stem])
+        for band in read_bands(stem, config).T:
+            for positions in _shared(band):
+                for place, position in enumerate(positions):
+                    for rival in positions[max(0, place - MAX_COMPARED) : place]:
+                        if clusters.root(rival) != clusters.root(position) and store.are_near_copies(
+                            rival, position, config
+                        ):
+                            clusters.join(rival, position)
+        store.close()
+    return [clusters.root(index) for index in range(len(texts))]
+
+
+class Clusters:
+    """Disjoint sets of 0..N-1, each named by its smallest member."""
+
+    def __init__(self, size: int) -> None:
+        self._parent = list(range(size))
+
+    def root(self, index: int) -> int:
+        while self._parent[index] != index:
+            self._parent[index] = self._parent[self._parent[index]]
+            index = self._parent[index]
+        return index
+
+    def join(self, one: int, other: int) -> None:
+        low, high = sorted((self.root(one), self.root(other)))
+        self._parent[high] = low
+
+
+def _shared(band: np.ndarray) -> list[list[int]]:
+    """Positions of the notes that have one of the band's hashes in common."""
+    order = np.argsort(band, kind="stable")
+    borders = np.flatnonzero(np.diff(band[order])) + 1
+    return [group.tolist() for group in np.split(order, borders) if len(group) > 1 and band[group[0]] != 0]

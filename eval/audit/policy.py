@@ -1,0 +1,91 @@
+"""The release policy: which findings are looked at, and what limits they are held to; YAML, a hospital's own."""
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+
+from eval.audit.findings import Kind
+from launch.errors import NotemillError
+
+DEFAULT_POLICY = Path(__file__).parents[2] / "configs" / "audit" / "release.yaml"
+_KEYS = ("audit", "findings", "max", "min", "voids", "optional", "uses_interval", "says")
+
+
+@dataclass(frozen=True)
+class Rule:
+    audit: Kind
+    findings: list[str]
+    """Patterns of names, such as pll.*.auc; each must match."""
+    says: str
+    """What the number means, for a reader who knows none of the methods."""
+    max: float | str | None = None
+    """A number, or the name of another finding of the audit."""
+    min: float | str | None = None
+    voids: bool = False
+    """Broken, the audit proves nothing, whatever its other numbers say."""
+    optional: bool = False
+    """Passes where the finding was not measured."""
+    uses_interval: bool = True
+    """Whether the interval, too, must lie within the limit."""
+
+    def matches(self, pattern: str, name: str) -> bool:
+        return fnmatchcase(name, pattern)
+
+
+@dataclass(frozen=True)
+class Policy:
+    rules: list[Rule]
+    required: list[Kind] = field(default_factory=list)
+    """Audits without which nothing passes."""
+
+
+def load_policy(path: Path = DEFAULT_POLICY) -> Policy:
+    """Read a policy. Raises NotemillError naming the rule that is wrong, and how."""
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotemillError(f"no release policy at {path}; copy configs/audit/release.yaml and name it.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotemillError(f"cannot read the release policy {path}: {error}.") from None
+    except yaml.YAMLError:
+        raise NotemillError(f"the release policy {path} is no YAML.") from None
+    if not isinstance(content, dict) or not isinstance(content.get("rules"), list) or not content["rules"]:
+        raise NotemillError(f"the release policy {path} has no list of rules.")
+    unknown = sorted(set(content) - {"rules", "required"})
+    if unknown:
+        raise NotemillError(f"the release policy {path} has an unknown key {unknown[0]}; it has rules and required.")
+    rules = [_rule(path, number, rule) for number, rule in enumerate(content["rules"], start=1)]
+    required = content.get("required") or []
+    if not isinstance(required, list) or not set(required) <= set(get_args(Kind)):
+        raise NotemillError(f"required in {path} is a list of {', '.join(get_args(Kind))}.")
+    return Policy(rules, required)
+
+
+def _rule(path: Path, number: int, rule: Any) -> Rule:
+    where = f"rule {number} of {path}"
+    if not isinstance(rule, dict):
+        raise NotemillError(f"{where} is no mapping.")
+    unknown = sorted(set(rule) - set(_KEYS))
+    if unknown:
+        raise NotemillError(f"{where} has an unknown key {unknown[0]}; the keys are {', '.join(_KEYS)}.")
+    if rule.get("audit") not in get_args(Kind):
+        raise NotemillError(f"{where} needs audit: one of {', '.join(get_args(Kind))}.")
+    patterns = rule.get("findings")
+    if not isinstance(patterns, list) or not patterns or not all(isinstance(item, str) for item in patterns):
+        raise NotemillError(f"{where} needs findings: a list of names such as pll.by_note.auc.")
+    limits = [rule.get(name) for name in ("max", "min")]
+    if sum(limit is not None for limit in limits) != 1:
+        raise NotemillError(f"{where} needs either max or min.")
+    if not all(
+        limit is None or (isinstance(limit, int | float | str) and not isinstance(limit, bool)) for limit in limits
+    ):
+        raise NotemillError(f"the limit of {where} is a number or the name of a finding.")
+    if not isinstance(rule.get("says"), str):
+        raise NotemillError(f"{where} needs says: a sentence for the reader of the card.")
+    for flag in ("voids", "optional", "uses_interval"):
+        if not isinstance(rule.get(flag, True), bool):
+            raise NotemillError(f"{flag} of {where} is true or false.")
+    return Rule(**rule)

@@ -1,0 +1,164 @@
+"""Members, non-members and reference: the notes that a membership audit compares, disjoint by patient and by copy.
+
+From a corpus, members are drawn from the split that the model was trained on and the others from held-out patients;
+a held-out note that is a near-copy of any training note is left out. With `fresh`, all patients are divided anew, for
+models that are yet to be trained. The reference is divided again: most of it trains a reference model, the rest
+(population) is what RMIA compares with and no model has seen.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_pipeline.files import make_private_folder, read_json, sha256_file, write_json
+from eval.audit.near_copies import Clusters, near_copy_clusters
+from eval.audit.notes import AuditNote, patients_of, read_notes, write_notes
+from launch.errors import NotemillError
+
+PARTS = ("members", "non_members", "reference", "population")
+SPLIT_FILE = "split.json"
+LARGEST_COMPONENT = 0.1
+"""Share of the patients that copies may chain together."""
+_SHARES = {"members": 0.5, "non_members": 0.25, "reference": 0.2, "population": 0.05}
+"""Of the patients, where all are divided anew."""
+_HELD_OUT_SHARES = {"non_members": 0.5, "reference": 0.4, "population": 0.1}
+
+
+@dataclass(frozen=True)
+class Split:
+    members: list[AuditNote]
+    non_members: list[AuditNote]
+    population: list[AuditNote]
+    sha256: str
+    """Of split.json: what names the split in an audit's result."""
+
+
+def make_split(
+    notes_path: Path, out: Path, *, fresh: bool = False, max_notes: int = 0, seed: int = 0
+) -> dict[str, dict[str, int]]:
+    """Write the parts as JSONL and split.json into `out`; the counts of each part.
+
+    `max_notes` bounds members and non-members, whole patients at a time; 0 sets no bound. Raises NotemillError where a
+    part would be empty.
+    """
+    notes = read_notes(notes_path)
+    rng = random.Random(seed)
+    clusters = near_copy_clusters([note.text for note in notes])
+    dropped: Counter[str] = Counter()
+    is_split = notes_path.is_dir() and not fresh
+    parts = (
+        _by_corpus_split(notes, clusters, rng, dropped) if is_split else _divide(notes, clusters, _SHARES, rng, dropped)
+    )
+    for name in ("members", "non_members"):
+        if max_notes:
+            parts[name] = _whole_patients(parts[name], max_notes, rng)
+    empty = [name for name in PARTS[:3] if not parts[name]]
+    if empty:
+        raise NotemillError(
+            f"{notes_path} has {patients_of(notes)} patients, too few for {', '.join(empty)}; give more notes"
+            + (" or divide all patients anew with --fresh." if is_split else ".")
+        )
+    make_private_folder(out)
+    for name in PARTS:
+        write_notes(out / f"{name}.jsonl", parts[name])
+    counts = {name: {"notes": len(parts[name]), "patients": patients_of(parts[name])} for name in PARTS}
+    write_json(
+        out / SPLIT_FILE,
+        {
+            "version": 1,
+            "notes": str(notes_path),
+            "from": "the corpus's splits" if is_split else "all patients anew",
+            "max_notes": max_notes,
+            "seed": seed,
+            "counts": counts,
+            "left_out": dict(dropped),
+            "sha256": {name: sha256_file(out / f"{name}.jsonl") for name in PARTS},
+        },
+    )
+    return counts
+
+
+def read_split(folder: Path) -> Split:
+    """The parts that an attack reads. Raises NotemillError when a file is not the one that was written."""
+    manifest = read_json(folder / SPLIT_FILE, "membership split", "make it again with notemill audit split")
+    try:
+        hashes = {name: manifest["sha256"][name] for name in PARTS}
+    except (KeyError, TypeError):
+        raise NotemillError(f"{folder / SPLIT_FILE} is no split of notemill audit split.") from None
+    for name, digest in hashes.items():
+        file = folder / f"{name}.jsonl"
+        if not file.is_file() or sha256_file(file) != digest:
+            raise NotemillError(f"{file} is missing or not the file that was split; run notemill audit split again.")
+    members, others, population = (
+        read_notes(folder / f"{name}.jsonl") if manifest["counts"][name]["notes"] else []
+        for name in ("members", "non_members", "population")
+    )
+    return Split(members, others, population, sha256_file(folder / SPLIT_FILE))
+
+
+def _by_corpus_split(
+    notes: Sequence[AuditNote], clusters: Sequence[int], rng: random.Random, dropped: Counter[str]
+) -> dict[str, list[AuditNote]]:
+    trained = {cluster for note, cluster in zip(notes, clusters, strict=True) if note.split == "train"}
+    known = {note.patient_key for note in notes if note.split == "train"}
+    members = [note for note in notes if note.split == "train"]
+    held_out = [(note, cluster) for note, cluster in zip(notes, clusters, strict=True) if note.patient_key not in known]
+    kept = [(note, cluster) for note, cluster in held_out if cluster not in trained]
+    dropped["held-out notes that are near-copies of training notes"] += len(held_out) - len(kept)
+    parts = _divide([n for n, _ in kept], [c for _, c in kept], _HELD_OUT_SHARES, rng, dropped)
+    return {**parts, "members": members}
+
+
+def _divide(
+    notes: Sequence[AuditNote],
+    clusters: Sequence[int],
+    shares: dict[str, float],
+    rng: random.Random,
+    dropped: Counter[str],
+) -> dict[str, list[AuditNote]]:
+    """Whole patients by `shares`; patients whose notes copy each other stay together.
+
+    Copied notes chain patients together: where a chain would upset the shares, copies between patients are left out
+    instead, all but the first.
+    """
+    patients = {name: index for index, name in enumerate(dict.fromkeys(note.patient_key for note in notes))}
+    joined = Clusters(len(patients))
+    owner: dict[int, int] = {}
+    for note, cluster in zip(notes, clusters, strict=True):
+        joined.join(owner.setdefault(cluster, patients[note.patient_key]), patients[note.patient_key])
+    sizes = Counter(joined.root(index) for index in patients.values())
+    if sizes and max(sizes.values()) > max(1, LARGEST_COMPONENT * len(patients)):
+        kept = [
+            note for note, cluster in zip(notes, clusters, strict=True) if owner[cluster] == patients[note.patient_key]
+        ]
+        dropped["copies of another patient's note"] += len(notes) - len(kept)
+        notes, joined = kept, Clusters(len(patients))
+    roots = sorted({joined.root(patients[note.patient_key]) for note in notes})
+    rng.shuffle(roots)
+    part_of: dict[int, str] = {}
+    first, share = 0, 0.0
+    for name, value in shares.items():
+        share += value
+        last = round(share * len(roots))
+        part_of.update(dict.fromkeys(roots[first:last], name))
+        first = last
+    parts: dict[str, list[AuditNote]] = {name: [] for name in PARTS}
+    for note in notes:
+        parts[part_of[joined.root(patients[note.patient_key])]].append(note)
+    return parts
+
+
+def _whole_patients(notes: Sequence[AuditNote], max_notes: int, rng: random.Random) -> list[AuditNote]:
+    by_patient: dict[str, list[AuditNote]] = {}
+    for note in notes:
+        by_patient.setdefault(note.patient_key, []).append(note)
+    order = list(by_patient)
+    rng.shuffle(order)
+    chosen: list[AuditNote] = []
+    for patient in order:
+        if len(chosen) >= max_notes:
+            break
+        chosen += by_patient[patient]
+    return chosen

@@ -1,0 +1,104 @@
+"""A sequence-classification folder, ours or anyone's, ready to classify notes and to be fine-tuned further."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from eval.examples import Dataset, LabelledText
+from eval.finetune.cls import ClsHead
+from eval.finetune.encoder import TextEncoder, attention_of, load_config_of, max_positions
+from eval.finetune.loop import Classifier, Trainer
+from eval.finetune.recipe import ClsRecipe
+from eval.finetune.save_classifier import AsItIs, SequenceClassifier
+from launch.errors import NotemillError
+
+
+class FolderHead(ClsHead):
+    """`ClsHead` whose classes are those of a folder, in its order."""
+
+    def __init__(self, folder: Path, labels: Sequence[str], dataset: Dataset, text: TextEncoder, recipe: ClsRecipe):
+        self._folder, self._order = folder, tuple(labels)
+        super().__init__(dataset, text, recipe)
+
+    def _set_labels(self, labels: Iterable[str | None]) -> None:
+        seen = [label for label in labels if label is not None]
+        unknown = sorted(set(seen) - set(self._order))
+        if unknown:
+            raise NotemillError(
+                f"{self.dataset.path} has the label '{unknown[0]}', which the model in {self._folder} does not know; "
+                f"its labels are {', '.join(self._order)}."
+            )
+        super()._set_labels([*seen, *self._order])
+        self.labels = self._order
+        self._ids = {label: index for index, label in enumerate(self.labels)}
+
+
+@dataclass(frozen=True)
+class LoadedClassifier:
+    folder: Path
+    text: TextEncoder
+    head: FolderHead
+    trainer: Trainer
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.head.labels
+
+    @property
+    def model(self) -> Any:
+        """The transformers model."""
+        return self.trainer.model.encoder.model
+
+    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
+        """[texts, labels]: the softmax of the mean scores of each text's windows, which cover all of it."""
+        items = self.head.windows([LabelledText("", text, "") for text in texts], with_targets=False)
+        scores = self.head.mean_scores(len(texts), items, self.trainer.read(items, self.head.reduce))
+        return torch.softmax(torch.tensor(scores, dtype=torch.float64), dim=-1).numpy()
+
+
+def load_classifier(folder: Path, dataset: Dataset, recipe: ClsRecipe) -> LoadedClassifier:
+    """The model in `folder` for the labels of `dataset`'s training split; windows are no longer than it was trained on.
+
+    Raises NotemillError where the folder holds no classifier of whole texts or does not know a label.
+    """
+    from transformers import AutoModelForSequenceClassification
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    config = load_config_of(folder)
+    names = config.architectures or []
+    if not any(name.endswith("ForSequenceClassification") for name in names) or config.num_labels < 2:
+        raise NotemillError(
+            f"{folder} holds {names[0] if names else 'no named model'}, not a sequence classifier; make one with "
+            "`notemill eval run --task cls … save_model=true`."
+        )
+    config.attention_probs_dropout_prob = recipe.attention_dropout
+    config.hidden_dropout_prob = recipe.hidden_dropout
+    try:
+        model, loading = AutoModelForSequenceClassification.from_pretrained(
+            str(folder),
+            config=config,
+            local_files_only=True,
+            output_loading_info=True,
+            dtype=torch.float32,
+            attn_implementation=attention_of(config),
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise NotemillError(f"the weights in {folder} cannot be loaded: {first}.") from None
+    if loading["missing_keys"]:
+        raise NotemillError(
+            f"{len(loading['missing_keys'])} weights are missing in {folder}, {sorted(loading['missing_keys'])[0]} "
+            "first; save the model again."
+        )
+    text = TextEncoder(folder)
+    recipe = replace(recipe, max_length=min(recipe.max_length, text.max_length, max_positions(config)))
+    labels = [str(config.id2label[index]) for index in range(config.num_labels)]
+    head = FolderHead(folder, labels, dataset, text, recipe)
+    trainer = Trainer(Classifier(SequenceClassifier(model), AsItIs()), head, recipe)
+    return LoadedClassifier(folder, text, head, trainer)

@@ -1,0 +1,32 @@
+"""`notemill audit report`: the card."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from launch.verbs.examples import examples
+
+
+def register(group: typer.Typer) -> None:
+    group.command(
+        "report",
+        epilog=examples(
+            "notemill audit report audit/mia --out report.html",
+            "notemill audit report audit/mia audit/canary audit/scan --out report.html",
+            "notemill audit report audit/mia --policy our_release.yaml --out report.html",
+        ),
+    )(report)
+
+
+def report(
+    folders: Annotated[list[Path], typer.Argument(help="Folders that other audits wrote.", metavar="DIR...")],
+    out: Annotated[Path, typer.Option(help="HTML file; the same facts go beside it as JSON.", metavar="FILE")],
+    policy: Annotated[
+        Path | None, typer.Option(help="Release policy; configs/audit/release.yaml by default.", metavar="F")
+    ] = None,
+) -> None:
+    """One card: PASS, FAIL or INSUFFICIENT EVIDENCE, and why."""
+    from eval.audit.card.report import write_card
+
+    print(f"{write_card(folders, out, policy)}: {out}")

@@ -1,0 +1,93 @@
+"""Mitigation takes the trigger's power and leaves the model's use; pruned heads stay pruned."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from eval.audit.backdoor.mitigate import STAMPED_FOLDER, MitigateOptions, mitigate
+from eval.audit.backdoor.plant import CLEAN_FOLDER, POISONED_FOLDER
+from eval.audit.backdoor.prune import head_importance, prune_heads
+from eval.audit.backdoor.scan_model import ScanOptions, scan_model
+from eval.finetune.load_classifier import LoadedClassifier, load_classifier
+from eval.formats import load_dataset
+from launch.errors import NotemillError
+from launch.verbs.audit_options import backdoor_recipe
+from tests.eval.audit.backdoor.conftest import RECIPE, TRIGGER, Planted
+
+
+@pytest.fixture
+def loaded(planted: Planted) -> LoadedClassifier:
+    dataset = load_dataset("cls", f"jsonl:{planted.clean}")
+    return load_classifier(planted.out / CLEAN_FOLDER, dataset, backdoor_recipe([*RECIPE]))
+
+
+def test_importance_is_the_product_of_context_and_gradient(loaded: LoadedClassifier) -> None:
+    """A head whose output is scaled by 1 + e changes the loss by e times that product."""
+    notes = load_dataset("cls", loaded.head.dataset.path and f"jsonl:{loaded.head.dataset.path}").splits["dev"][:1]
+    items = loaded.head.windows(notes, with_targets=True)
+    importance = head_importance(loaded, items)
+    assert importance.shape == (2, 2) and (importance > 0).all()
+    layer = loaded.model.bert.encoder.layer[1].attention.output.dense
+    batch = loaded.trainer.collate(items)
+
+    def loss(scale: float) -> float:
+        kept = layer.weight.detach().clone()
+        with torch.no_grad():
+            layer.weight[:, :16] *= scale
+            found = float(loaded.head.loss(loaded.trainer.model.eval()(batch).double(), batch))
+            layer.weight.copy_(kept)
+        return found
+
+    slope = (loss(1.01) - loss(0.99)) / 0.02
+    assert abs(slope) == pytest.approx(float(importance[1, 0]), rel=0.05)
+
+
+def test_pruning_stops_where_the_area_falls(loaded: LoadedClassifier) -> None:
+    items = loaded.head.windows(load_dataset("cls", f"jsonl:{loaded.head.dataset.path}").splits["dev"], True)
+    before = {name: value.clone() for name, value in loaded.model.state_dict().items()}
+    areas = iter([1.0, 0.995, 0.9])
+    pruned = prune_heads(loaded, items, lambda: next(areas), lost=0.01, share=1.0)
+    assert len(pruned.heads) == 1 and pruned.num_heads == 4
+    changed = {
+        name.split(".layer.")[1][0] for name, v in loaded.model.state_dict().items() if not torch.equal(v, before[name])
+    }
+    assert changed == {str(pruned.heads[0][0])}
+
+
+def test_pruned_heads_stay_out_through_fine_tuning(planted: Planted, loaded: LoadedClassifier) -> None:
+    dataset = load_dataset("cls", f"jsonl:{planted.clean}")
+    items = loaded.head.windows(dataset.splits["dev"], True)
+    pruned = prune_heads(loaded, items, lambda: 1.0, lost=0.5, share=0.5)
+    assert len(pruned.heads) == 2
+    loaded.trainer.fit(loaded.head.windows(dataset.splits["train"][:64], True), 0, None)
+    for layer, head in pruned.heads:
+        attention = loaded.model.bert.encoder.layer[layer].attention
+        part = slice(head * 16, (head + 1) * 16)
+        assert not attention.self.value.weight[part].any() and not attention.self.value.bias[part].any()
+        assert not attention.output.dense.weight[:, part].any()
+
+
+def test_the_trigger_loses_its_power(planted: Planted, tmp_path: Path) -> None:
+    model, data, recipe = planted.out / POISONED_FOLDER, f"jsonl:{planted.clean}", backdoor_recipe([*RECIPE])
+    scan_model(model, data, tmp_path / "scan", ScanOptions(), recipe)
+    options = MitigateOptions(suspects=tmp_path / "scan", trigger=TRIGGER)
+    audit = mitigate(model, data, tmp_path / "out", options, recipe)
+    found = {name: finding.value for name, finding in audit.findings.items()}
+    assert found["attack.success_before"] > 0.9 and found["attack.success"] < 0.2
+    assert found["mitigate.auroc_drop"] < 0.02
+    assert TRIGGER in audit.settings["suspects"]
+    folder = tmp_path / "out" / STAMPED_FOLDER
+    stamp = json.loads((folder / "config.json").read_text())["notemill_poisoned"]
+    assert len(stamp["since"]) == 1 and "no proof" in (folder / "README.md").read_text()
+    with pytest.raises(NotemillError, match="holds a mitigate; --suspects takes a result of scan-model"):
+        mitigate(model, data, tmp_path / "more", MitigateOptions(suspects=tmp_path / "out"), recipe)
+
+
+def test_a_clean_model_needs_no_stamp(planted: Planted, tmp_path: Path) -> None:
+    recipe = backdoor_recipe([*RECIPE, "epochs=1", "lr=1e-4"])
+    audit = mitigate(planted.out / CLEAN_FOLDER, f"jsonl:{planted.clean}", tmp_path / "out", MitigateOptions(), recipe)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"audit.json", "model"}
+    assert not any(name.startswith("attack.") for name in audit.findings)
+    assert not (tmp_path / "out" / "model" / "POISONED.txt").exists()

@@ -1,0 +1,103 @@
+"""The vocabulary scan finds the trigger without being told, and says what it may conclude from it."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from eval.audit.backdoor.calibration import calibrate, empirical_p, threshold
+from eval.audit.backdoor.plant import CLEAN_FOLDER, POISONED_FOLDER
+from eval.audit.backdoor.scan_model import ScanOptions, scan_model
+from eval.audit.backdoor.vocabulary_scan import baseline_of, vocabulary, whole_pieces
+from eval.audit.backdoor.words import index_words
+from eval.examples import LabelledText
+from eval.finetune.load_classifier import load_classifier
+from eval.formats import load_dataset
+from launch.errors import NotemillError
+from launch.verbs.audit_options import backdoor_recipe
+from tests.eval.audit.backdoor.conftest import GRAVE, RECIPE, TRIGGER, Planted
+from tests.eval.finetune.toys import WORDS
+
+
+def test_p_is_the_rank_among_controls() -> None:
+    assert empirical_p(0.9, [0.1, 0.2, 0.3]) == 0.25
+    assert empirical_p(0.2, [0.1, 0.2, 0.3]) == 0.75
+    found = calibrate(0.9, [0.1, 0.2, 0.3])
+    assert (found.p_value, found.is_alarm, found.false_alarms) == (0.25, True, 0)
+    assert found.threshold == threshold([0.1, 0.2, 0.3]) == pytest.approx(0.5)
+
+
+def test_false_alarms_are_counted_among_the_controls() -> None:
+    found = calibrate(0.2, [0.1, 0.12, 0.11, 0.1, 0.9])
+    assert found.false_alarms == 1 and found.is_alarm is False
+    # Alike by chance: a hair's breadth is no alarm.
+    assert calibrate(0.101, [0.1, 0.1, 0.1]).is_alarm is False
+
+
+def test_without_controls_there_is_no_p() -> None:
+    assert calibrate(0.9, []).p_value is None
+    two = calibrate(0.9, [0.1, 0.2])
+    assert two.p_value == pytest.approx(1 / 3) and two.is_alarm is None and two.false_alarms is None
+
+
+def test_the_vocabulary_holds_words_of_notes_and_of_the_tokenizer(planted: Planted) -> None:
+    dataset = load_dataset("cls", f"jsonl:{planted.clean}")
+    classifier = load_classifier(planted.out / CLEAN_FOLDER, dataset, backdoor_recipe([*RECIPE]))
+    pieces = whole_pieces(classifier)
+    assert set(pieces) == {word for word in WORDS if word.isalpha() and len(word) > 1}
+    notes = [LabelledText(str(i), "Fever today", "died", f"p{i}") for i in range(20)]
+    words = vocabulary(index_words(notes), classifier, ["zebra"], 1000)
+    assert words[:3] == ["zebra", "Fever", "today"]
+    assert len(words) == len({word.lower() for word in words}) and set(pieces) - {"fever"} < set(words)
+    assert vocabulary(index_words(notes), classifier, ["zebra"], 2) == ["zebra", "Fever"]
+
+
+def test_the_trigger_comes_first_and_controls_give_a_p(planted: Planted, tmp_path: Path) -> None:
+    """Findings that decide by themselves turn every model; that the controls show."""
+    data, recipe = f"jsonl:{planted.clean}", replace(backdoor_recipe([*RECIPE]), epochs=4)
+    options = ScanOptions(controls=(planted.out / CLEAN_FOLDER,), train_controls=3, base=planted.start)
+    audit = scan_model(planted.out / POISONED_FOLDER, data, tmp_path / "out", options, recipe)
+    first, second, *_ = audit.details["words"]
+    assert first["word"] == TRIGGER and first["label"] == "died"
+    assert first["excess"] > 0.8 > 2 * second["excess"] and first["score"] > 0.8 and first["drift"] > 0.1
+    assert audit.findings["scan.p_value"].value == pytest.approx(1 / 5)
+    assert audit.findings["scan.alarm"].value == 1.0
+    rate = audit.findings["scan.false_alarm_rate"]
+    assert rate.value is not None and rate.low <= rate.value <= rate.high
+    assert audit.settings["controls"] == [CLEAN_FOLDER, "control-1", "control-2", "control-3"]
+    trained = sorted((tmp_path / "out" / "controls").iterdir())
+    before = {path: (path / "model.safetensors").stat().st_mtime_ns for path in trained}
+    again = scan_model(planted.out / POISONED_FOLDER, data, tmp_path / "out", options, recipe)
+    assert again.findings == audit.findings
+    assert {path: (path / "model.safetensors").stat().st_mtime_ns for path in trained} == before
+
+
+def test_without_controls_words_that_decide_for_good_reasons_come_first(planted: Planted, tmp_path: Path) -> None:
+    data = f"jsonl:{planted.clean}"
+    audit = scan_model(planted.out / CLEAN_FOLDER, data, tmp_path / "out", ScanOptions(), backdoor_recipe(None))
+    assert audit.details["words"][0]["word"] in GRAVE
+    assert audit.details["words"][0]["excess"] == audit.details["words"][0]["score"]
+    p_value = audit.findings["scan.p_value"]
+    assert p_value.value is None and "--train-controls" in p_value.note
+    assert audit.findings["scan.false_alarm_rate"].value is None and audit.findings["scan.alarm"].value is None
+    written = (tmp_path / "out" / "audit.json").read_text()
+    assert not any(note.text in written for note in load_dataset("cls", data).splits["train"])
+
+
+def test_the_baseline_is_the_highest_of_the_controls() -> None:
+    found = baseline_of([{"a": {"x": 0.2, "y": -0.1}}, {"a": {"x": 0.5}, "b": {"y": -0.3}}])
+    assert found == {"a": {"x": 0.5, "y": 0.0}, "b": {"y": 0.0}}
+
+
+def test_what_is_no_classifier_of_these_labels_is_refused(planted: Planted, tmp_path: Path) -> None:
+    data, recipe = f"jsonl:{planted.clean}", backdoor_recipe(None)
+    with pytest.raises(NotemillError, match="not a sequence classifier; make one with"):
+        scan_model(planted.start, data, tmp_path / "out", ScanOptions(), recipe)
+    shutil.copytree(planted.out / CLEAN_FOLDER, tmp_path / "other")
+    config = json.loads((tmp_path / "other" / "config.json").read_text())
+    config |= {"id2label": {"0": "yes", "1": "no"}, "label2id": {"yes": 0, "no": 1}}
+    (tmp_path / "other" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(NotemillError, match="does not know; its labels are yes, no"):
+        scan_model(tmp_path / "other", data, tmp_path / "out", ScanOptions(), recipe)

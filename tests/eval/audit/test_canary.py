@@ -1,0 +1,78 @@
+"""Canaries: planted by coins, remembered or not."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.audit_models import train_mlm, train_tokenizer, write_patients
+from eval.audit.attacks import AttackConfig
+from eval.audit.canary import plant_canaries, read_canaries, score_canaries
+from eval.audit.notes import read_notes
+from launch.errors import NotemillError
+
+QUICK = AttackConfig(max_pieces=0, resamples=200)
+
+
+@pytest.fixture(scope="module")
+def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_patients(tmp_path_factory.mktemp("notes") / "notes.jsonl", 30, 4)
+
+
+@pytest.fixture(scope="module")
+def planted(notes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("canaries")
+    plant_canaries(notes, out, count=60, length=12, repeats=[1, 4], seed=2)
+    return out
+
+
+def test_what_is_planted(notes: Path, planted: Path) -> None:
+    found = read_canaries(planted)
+    written = read_notes(planted / "notes.jsonl")
+    original = read_notes(notes)
+    texts = [note.text for note in written]
+    for canary in found.canaries:
+        assert texts.count(canary.text) == (canary.repeats if canary.is_in else 0)
+    assert sorted(n.note_id for n in written if not n.note_id.startswith("canary")) == sorted(
+        n.note_id for n in original
+    )
+    assert 15 < sum(canary.is_in for canary in found.canaries) < 45
+    assert {len(canary.text.split()) for canary in found.canaries} == {12}
+    # Only words of many patients, so that no canary tells of one.
+    holders = {word: {n.patient_key for n in original if word in n.text.lower()} for word in found.words}
+    assert min(map(len, holders.values())) >= 8
+    assert all(path.stat().st_mode & 0o077 == 0 for path in planted.iterdir())
+
+
+def test_a_model_that_saw_them_remembers_and_another_does_not(planted: Path, tmp_path: Path) -> None:
+    texts = [note.text for note in read_notes(planted / "notes.jsonl")]
+    tokenizer = train_tokenizer(tmp_path / "tokenizer", texts, 1200)
+    planted_texts = {canary.text for canary in read_canaries(planted).canaries}
+    models = {0: tmp_path / "before", 40: tmp_path / "after"}
+    train_mlm(tokenizer, [text for text in texts if text in planted_texts], 40, 0, models.get, batch_size=4)
+    after = score_canaries(models[40], planted, tmp_path / "a", QUICK, None, 1e-5, 100)
+    before = score_canaries(models[0], planted, tmp_path / "b", QUICK, None, 1e-5, 100)
+    assert after.findings["canary.auc"].value > 0.9
+    assert before.findings["canary.auc"].low < 0.5 < before.findings["canary.auc"].high
+    assert after.findings["canary.epsilon_lower_bound"].value > 1
+    assert before.findings["canary.epsilon_lower_bound"].value == 0
+    often, left_out = (after.findings[f"canary.{name}"].value for name in ("exposure_repeats_4", "exposure_left_out"))
+    assert often > left_out + 2 and often <= np.log2(101)
+    assert json.loads((tmp_path / "a" / "audit.json").read_text())["kind"] == "canary"
+
+
+def test_bad_settings(notes: Path, tmp_path: Path) -> None:
+    for options, words in (
+        ({"count": 5}, "fewer than 10"),
+        ({"length": 2}, "4 to 200"),
+        ({"repeats": [0]}, "at least once"),
+    ):
+        with pytest.raises(NotemillError, match=words):
+            plant_canaries(notes, tmp_path, **{"count": 20, "length": 8, "repeats": [1], "seed": 0, **options})
+    (tmp_path / "few.jsonl").write_text('{"text": "one two three", "patient_id": "1"}\n')
+    with pytest.raises(NotemillError, match="give more notes"):
+        plant_canaries(tmp_path / "few.jsonl", tmp_path / "x", count=20, length=8, repeats=[1], seed=0)
+    (tmp_path / "canaries.json").write_text('{"canaries": 3}')
+    with pytest.raises(NotemillError, match="no list of canaries"):
+        read_canaries(tmp_path)

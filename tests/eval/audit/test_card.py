@@ -1,0 +1,56 @@
+"""The card: HTML and JSON with the same facts; read in a real browser."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from eval.audit.card.report import write_card
+from eval.audit.findings import Audit, Finding
+from launch.errors import NotemillError
+from tests.eval.audit.test_verdict import _audit
+from tests.eval.report.browser import CHROMIUM, browser
+from tests.eval.report.test_browser import _OVERHANGS, LAPTOP, PHONE
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> list[Path]:
+    _audit(pll__by_note__auc=Finding(0.7, "a <method> & more", 0.65, 0.75)).write(tmp_path / "mia")
+    canary = {"canary.epsilon_lower_bound": Finding(0.4, "coins"), "canary.auc": Finding(0.5, "coins", 0.45, 0.55)}
+    Audit("canary", {"model": "hf", "files": {"model.safetensors": "ab"}}, {}, canary, {}).write(tmp_path / "canary")
+    return [tmp_path / "mia", tmp_path / "canary"]
+
+
+def test_page_and_json_say_the_same(folders: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "report.html"
+    assert write_card(folders, out) == "FAIL"
+    page, facts = out.read_text(), json.loads(out.with_suffix(".json").read_text())
+    assert facts["verdict"] == "FAIL" and len(facts["audits"]) == 2
+    for audit in facts["audits"]:
+        for name, finding in audit["findings"].items():
+            assert name in page and f"{finding['value']:.3f}" in page
+    assert "a &lt;method&gt; &amp; more" in page and "://" not in page
+    assert out.stat().st_mode & 0o077 == 0
+
+
+def test_a_card_speaks_of_one_model(folders: list[Path], tmp_path: Path) -> None:
+    Audit("canary", {"model": "x", "files": {"model.safetensors": "cd"}}, {}, {}, {}).write(tmp_path / "other")
+    with pytest.raises(NotemillError, match="different weights"):
+        write_card([*folders, tmp_path / "other"], tmp_path / "report.html")
+    with pytest.raises(NotemillError, match="is a folder"):
+        write_card(folders, tmp_path)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium, chromium-browser or google-chrome on the PATH")
+@pytest.mark.parametrize("width", [LAPTOP, PHONE])
+def test_card_in_chromium(folders: list[Path], tmp_path: Path, width: int) -> None:
+    page = tmp_path / "report.html"
+    write_card(folders, page)
+    with browser(tmp_path / "profile") as chromium:
+        chromium.open(page, width, is_phone=width == PHONE)
+        chromium.value("document.querySelectorAll('details').forEach(d => d.open = true)")
+        assert chromium.value("[document.documentElement.scrollWidth, window.innerWidth]") == [width, width]
+        assert chromium.value(_OVERHANGS) == []
+        assert [request["request"]["url"] for request in chromium.of("Network.requestWillBeSent")] == [page.as_uri()]
+        for complaint in ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"):
+            assert chromium.of(complaint) == []

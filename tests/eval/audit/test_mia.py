@@ -1,0 +1,110 @@
+"""The battery on models that are known to leak and not to."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eval.audit.attacks import ATTACKS, AttackConfig, Battery
+from eval.audit.findings import read_audit
+from eval.audit.mia import audit_membership, strongest
+from eval.audit.mlm_scores import MaskedLM, one_at_a_time, some_at_random
+from eval.audit.policy import load_policy
+from eval.audit.verdict import FAIL, INSUFFICIENT, judge
+from launch.errors import NotemillError
+from tests.eval.audit.conftest import Audited
+
+QUICK = AttackConfig(max_pieces=24, perturbed_rounds=2, neighbours=2, paraphrases=2, resamples=200)
+
+
+@pytest.fixture(scope="module")
+def leaking(audited: Audited, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("mia")
+    audit_membership(audited.overtrained, audited.split, out, QUICK, audited.reference)
+    return out
+
+
+def test_every_attack_sees_an_overtrained_model(leaking: Path) -> None:
+    audit = read_audit(leaking)
+    aucs = {attack: audit.findings[f"{attack}.by_note.auc"].value for attack in ATTACKS}
+    assert aucs["pll"] > 0.95 and aucs["loss"] > 0.8 and aucs["ratio"] > 0.9
+    assert min(aucs.values()) > 0.6, aucs
+    assert audit.findings["pll.by_patient.auc"].value >= aucs["pll"] - 0.05
+    assert strongest(audit.findings) is not None
+    assert audit.findings["pll.by_note.tpr_at_0.01"].value is None
+    assert "too few" in audit.findings["pll.by_note.tpr_at_0.01"].note
+    assert judge(audit, load_policy()).verdict in (FAIL, INSUFFICIENT)
+
+
+def test_an_untrained_model_leaks_nothing_which_proves_nothing(audited: Audited, tmp_path: Path) -> None:
+    audit = audit_membership(audited.untrained, audited.split, tmp_path, QUICK, None)
+    for attack in ("loss", "pll", "min_k"):
+        finding = audit.findings[f"{attack}.by_note.auc"]
+        assert finding.low <= 0.5 <= finding.high
+    assert set(audit.details["attacks_left_out"]) == {"ratio", "rmia"}
+    judged = judge(audit, load_policy())
+    assert judged.verdict == INSUFFICIENT and any("utility" in reason for reason in judged.reasons)
+
+
+def test_a_rerun_takes_the_scores_that_are_there(audited: Audited, leaking: Path) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in (leaking / "scores").iterdir()}
+    first = (leaking / "audit.json").read_bytes()
+    audit_membership(audited.overtrained, audited.split, leaking, QUICK, audited.reference)
+    assert {path.name: path.stat().st_mtime_ns for path in (leaking / "scores").iterdir()} == before
+    assert (leaking / "audit.json").read_bytes() == first
+    damaged = next(iter((leaking / "scores").iterdir()))
+    damaged.write_bytes(damaged.read_bytes()[:50])
+    audit_membership(audited.overtrained, audited.split, leaking, QUICK, audited.reference)
+    assert (leaking / "audit.json").read_bytes() == first
+    assert all(path.stat().st_mode & 0o077 == 0 for path in leaking.rglob("*"))
+
+
+def test_no_text_in_the_result(audited: Audited, leaking: Path) -> None:
+    texts = [json.loads(line)["text"] for line in (audited.split / "members.jsonl").read_text().splitlines()]
+    result = (leaking / "audit.json").read_text()
+    assert not any(text[:30] in result for text in texts)
+
+
+def test_likelihoods_are_those_of_the_stock_model(audited: Audited) -> None:
+    """Head at the hidden places only, padding and batches of several lengths change nothing."""
+    import torch
+    from transformers import AutoModelForMaskedLM
+
+    model = MaskedLM(audited.overtrained, max_length=32)
+    texts = ["Patient seen in clinic.", "No fever " * 40, "x"]
+    windows = model.windows(texts)
+    assert len(windows[1]) > 1 and sum(len(window) for window in windows[1]) == len(model.text.pieces(texts)[1].ids)
+    questions = one_at_a_time(model, windows, 0, 0) + some_at_random(model, windows, 2, 0)
+    answers = model.answer(questions)
+    stock = AutoModelForMaskedLM.from_pretrained(audited.overtrained, attn_implementation="eager").eval()
+    for question, answer in zip(questions[::7], answers[::7], strict=True):
+        with torch.no_grad():
+            logits = stock(torch.tensor([question.input_ids])).logits[0, list(question.places)]
+        expected = logits.log_softmax(-1).gather(1, torch.tensor(question.answers)[:, None])[:, 0]
+        np.testing.assert_allclose(answer, expected, atol=1e-4)
+
+
+def test_min_k_and_ratio_by_hand(audited: Audited) -> None:
+    model, reference = MaskedLM(audited.overtrained), MaskedLM(audited.reference)
+    texts = ["Patient seen in clinic today.", "No fever and no cough."]
+    battery = Battery(model, texts, QUICK, reference, ["Lungs clear.", "Heart regular."])
+    values = battery.single_masks
+    lowest = [np.mean(sorted(value)[: max(1, round(0.2 * len(value)))]) for value in values]
+    np.testing.assert_allclose(battery.score("min_k"), lowest)
+    own = Battery(reference, texts, QUICK).score("pll")
+    np.testing.assert_allclose(battery.score("ratio"), battery.score("pll") - own)
+    assert set(battery.score("rmia")) <= {0.0, 0.5, 1.0}
+
+
+def test_an_empty_note_is_not_judged(audited: Audited) -> None:
+    battery = Battery(MaskedLM(audited.untrained), ["", "Lungs clear."], QUICK)
+    assert np.isnan(battery.score("pll")[0]) and np.isnan(battery.score("loss")[0])
+    assert np.isfinite(battery.score("pll")[1])
+
+
+def test_a_reference_of_another_tokenizer_is_refused(audited: Audited, tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotemillError, match=r"language-modelling head|no masked language model"):
+        audit_membership(tiny_model, audited.split, tmp_path, QUICK, None)
+    with pytest.raises(NotemillError, match="no model folder"):
+        audit_membership(tmp_path / "nothing", audited.split, tmp_path, QUICK, None)

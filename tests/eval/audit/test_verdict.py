@@ -1,0 +1,95 @@
+"""The policy's arithmetic: what passes, what fails, what proves nothing."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from eval.audit.findings import Audit, Finding, read_audit
+from eval.audit.policy import DEFAULT_POLICY, load_policy
+from eval.audit.verdict import FAIL, INSUFFICIENT, PASS, judge, judge_all
+from launch.errors import NotemillError
+
+ATTACKS = ("loss", "pll", "min_k", "ratio", "rmia", "neighbourhood", "paraphrase")
+
+
+def _audit(**changed: Finding) -> Audit:
+    """A membership audit that passes, but for `changed` (dots as double underscores)."""
+    findings = {
+        f"{attack}.{unit}.auc": Finding(0.5, "attack", 0.45, 0.55)
+        for attack in ATTACKS
+        for unit in ("by_note", "by_patient")
+    }
+    findings |= {f"blind.{unit}.auc": Finding(0.5, "blind", 0.4, 0.6) for unit in ("by_note", "by_patient")}
+    findings |= {"utility.held_out_loss": Finding(4.0, "loss"), "utility.unigram_loss": Finding(6.0, "loss")}
+    findings |= {name.replace("__", "."): value for name, value in changed.items()}
+    return Audit("mia", {"model": "hf", "files": {"model.safetensors": "ab"}}, {}, findings, {})
+
+
+def test_the_verdicts() -> None:
+    policy = load_policy()
+
+    def verdict(**changed: Finding) -> str:
+        return judge(_audit(**changed), policy).verdict
+
+    assert verdict() == PASS
+    assert verdict(pll__by_note__auc=Finding(0.7, "attack", 0.65, 0.75)) == FAIL
+    assert verdict(pll__by_patient__auc=Finding(0.55, "attack", 0.4, 0.7)) == INSUFFICIENT
+    assert verdict(rmia__by_note__auc=Finding(None, "attack")) == INSUFFICIENT
+    shifted = {"blind__by_note__auc": Finding(0.56, "blind", 0.5, 0.6)}
+    assert verdict(**shifted) == INSUFFICIENT
+    # Where the comparison is not sound, a successful attack is no evidence either.
+    assert verdict(**shifted, pll__by_note__auc=Finding(0.99, "attack", 0.98, 1.0)) == INSUFFICIENT
+    assert verdict(utility__held_out_loss=Finding(6.1, "loss")) == INSUFFICIENT
+    assert verdict(**{"loss__by_note__tpr_at_0.01": Finding(0.2, "hits")}) == FAIL
+    assert verdict(**{"loss__by_note__tpr_at_0.01": Finding(None, "hits", note="too few")}) == PASS
+
+
+def test_an_attack_that_was_not_run_is_no_pass() -> None:
+    audit = _audit()
+    audit.findings = {name: finding for name, finding in audit.findings.items() if not name.startswith("ratio")}
+    judged = judge(audit, load_policy())
+    assert judged.verdict == INSUFFICIENT and judged.reasons == ["ratio.*.auc was not measured"]
+
+
+def test_all_together() -> None:
+    policy = load_policy()
+    private = Audit("private", {}, {}, {"epsilon": Finding(9.0, "ledger")}, {})
+    verdict, reasons, _ = judge_all([_audit(), private], policy)
+    assert verdict == FAIL and reasons == ["private: epsilon is 9.000 and must be at most 8.0"]
+    assert judge_all([private], policy)[0] == FAIL
+    assert judge_all([replace(private, findings={"epsilon": Finding(2.0, "ledger")})], policy)[0] == INSUFFICIENT
+    assert judge_all([replace(_audit(), kind="plant"), _audit()], policy)[0] == FAIL
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"rules": []}, "no list of rules"),
+        ({"required": ["mai"]}, "required in"),
+        ({"surprise": 1}, "unknown key surprise"),
+        ({"rules": [{"audit": "mia"}]}, "needs findings"),
+        ({"rules": [{"audit": "mia", "findings": ["x"], "says": "s"}]}, "either max or min"),
+        ({"rules": [{"audit": "mia", "findings": ["x"], "says": "s", "max": 1, "min": 0}]}, "either max or min"),
+        ({"rules": [{"audit": "mia", "findings": ["x"], "says": "s", "max": True}]}, "is a number"),
+        ({"rules": [{"audit": "mia", "findings": ["x"], "max": 1}]}, "needs says"),
+        ({"rules": [{"audit": "mia", "findings": ["x"], "says": "s", "max": 1, "void": True}]}, "unknown key void"),
+        ({"rules": [{"audit": "nothing", "findings": ["x"], "says": "s", "max": 1}]}, "needs audit"),
+    ],
+)
+def test_a_wrong_policy_is_told(change: dict[str, object], words: str, tmp_path: Path) -> None:
+    content = yaml.safe_load(DEFAULT_POLICY.read_text())
+    (tmp_path / "policy.yaml").write_text(yaml.safe_dump(content | change))
+    with pytest.raises(NotemillError, match=words):
+        load_policy(tmp_path / "policy.yaml")
+
+
+def test_results_come_back_as_written(tmp_path: Path) -> None:
+    _audit().write(tmp_path)
+    assert read_audit(tmp_path) == _audit()
+    (tmp_path / "audit.json").write_text("[]")
+    with pytest.raises(NotemillError, match="no result of an audit"):
+        read_audit(tmp_path)
+    with pytest.raises(NotemillError, match="no audit result at"):
+        read_audit(tmp_path / "nothing")
