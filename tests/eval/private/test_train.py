@@ -36,14 +36,15 @@ def test_a_run_leaves_a_model_its_account_and_its_use(
 ) -> None:
     from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
-    out = run(tied_model, notes, tmp_path / "out")
+    # The least noise that keeps to the budget of 8.
+    out = run(tied_model, notes, tmp_path / "out", "privacy.noise_multiplier=null")
     AutoModel.from_pretrained(out)
     model, tokenizer = AutoModelForMaskedLM.from_pretrained(out), AutoTokenizer.from_pretrained(out)
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
     assert tokenizer("the patient", return_tensors="pt")["input_ids"].shape[1] == 2
     ledger = read_json(out / "ledger.json", "ledger")
     (entry,) = ledger["entries"]
-    assert ledger["total"]["epsilon"] <= 8.0
+    assert 7.9 < ledger["total"]["epsilon"] <= 8.0
     assert ledger["total"]["delta"] == pytest.approx(40**-1.1)
     assert (entry["status"], entry["charged_steps"], entry["sampling"]) == ("finished", 6, "poisson")
     assert entry["sampling_rate"] == 8 / 40
@@ -64,7 +65,7 @@ def test_a_run_leaves_a_model_its_account_and_its_use(
     last = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epsilon")][-1]
     assert "held-out loss" in last and "unigram" in last
     before = weights_of(out)
-    run(tied_model, notes, out)
+    run(tied_model, notes, out, "privacy.noise_multiplier=null")
     assert "nothing was trained and nothing spent" in capsys.readouterr().err
     assert all(np.array_equal(value, before[name]) for name, value in weights_of(out).items())
 
@@ -106,7 +107,8 @@ def test_two_processes_take_the_steps_of_one(
 
 def test_a_killed_run_goes_on_to_the_same_weights(tied_model: Path, notes: tuple[str, str], tmp_path: Path) -> None:
     """Killed by SIGKILL at whatever step it is, with the ledger ahead of it at any time."""
-    settings = [f"model.path={tied_model}", *notes, *SMALL, "train.steps=40", "train.report_every=50", "privacy.seed=6"]
+    settings = [f"model.path={tied_model}", *notes, *SMALL, "train.steps=40", "train.report_every=50"]
+    settings += ["train.save_every=4", "privacy.seed=6"]
     whole = train_private(load_private_config(None, [*settings, f"run.dir={tmp_path / 'whole'}"]))
     out = tmp_path / "killed"
     process = subprocess.Popen(
@@ -155,16 +157,16 @@ def test_a_run_whose_checkpoint_is_lost_stays_charged(tied_model: Path, notes: t
     with pytest.MonkeyPatch.context() as patch:
         _stop_after(patch, 3)
         with pytest.raises(_StoppedError):
-            run(tied_model, notes, out, "privacy.noise_multiplier=2.0")
+            run(tied_model, notes, out)
     (entry,) = Ledger.of(out).entries
     # Three steps were taken; the ledger is ahead of them by at most save_every.
     assert (entry.status, entry.charged_steps) == ("running", 4)
     (out / "checkpoint.pt").unlink()
-    run(tied_model, notes, out, "privacy.noise_multiplier=2.0")
+    run(tied_model, notes, out)
     lost, finished = Ledger.of(out).entries
     assert (lost.status, lost.charged_steps) == ("lost", 4)
     assert (finished.status, finished.charged_steps) == ("finished", 6)
-    alone = run(tied_model, notes, tmp_path / "alone", "privacy.noise_multiplier=2.0")
+    alone = run(tied_model, notes, tmp_path / "alone")
     assert total(out) > total(alone)
 
 
@@ -175,14 +177,14 @@ def test_a_budget_that_a_lost_run_has_used_up_is_not_given_again(
     with pytest.MonkeyPatch.context() as patch:
         _stop_after(patch, 5)
         with pytest.raises(_StoppedError):
-            run(tied_model, notes, out, "privacy.noise_multiplier=1.0")
+            run(tied_model, notes, out)
     (out / "checkpoint.pt").unlink()
     spent = total(out)
     with pytest.raises(NotemillError, match="have spent epsilon"):
-        run(tied_model, notes, out, f"privacy.epsilon={0.999 * spent}")
+        run(tied_model, notes, out, "privacy.noise_multiplier=null", f"privacy.epsilon={0.999 * spent}")
     # What a larger budget leaves is spent with more noise, so that both keep to it together.
     budget = 1.2 * spent
-    run(tied_model, notes, out, f"privacy.epsilon={budget}")
+    run(tied_model, notes, out, "privacy.noise_multiplier=null", f"privacy.epsilon={budget}")
     first, second = Ledger.of(out).entries
     assert second.noise_multiplier > first.noise_multiplier
     assert spent < total(out) <= budget

@@ -19,6 +19,7 @@ SMALL = (
     "train.save_every=2",
     "train.report_every=4",
     "train.lr=1e-3",
+    "privacy.noise_multiplier=1.0",
 )
 """Settings of a run that takes a second or two."""
 
