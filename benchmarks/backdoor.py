@@ -138,7 +138,10 @@ class Bench:
             "in_cluster": [trigger in cluster["words"] for cluster in with_model.details["clusters"]],
         }
         told["scan-model"] = _values(scanned) | {"rank": _rank(scanned, trigger)}
-        for name, suspects in (("mitigate", None), ("mitigate with suspects", folder / "scan-model")):
+        ways: dict[str, Path | None] = {"mitigate with suspects": folder / "scan-model"}
+        if rate == max(rate for rate, _ in ATTACKS.values()):
+            ways["mitigate"] = None
+        for name, suspects in ways.items():
             options_of = MitigateOptions(
                 trigger=trigger,
                 suspects=suspects,
