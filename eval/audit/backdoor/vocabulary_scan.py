@@ -114,7 +114,7 @@ def whole_pieces(classifier: LoadedClassifier) -> list[str]:
 def first_round(
     classifier: LoadedClassifier, notes: Sequence[LabelledText], words: Sequence[str], seed: int, told: str = ""
 ) -> Rises:
-    """The scores of all `words` in a few of `notes`, which must be clean; words of too many or unknown pieces are left out.
+    """The scores of all `words` in a few of `notes`, which must be clean; words of too many pieces are left out.
 
     Raises NotemillError where there is no word.
     """
