@@ -187,12 +187,10 @@ def _audit(scan: Scan, controls: Sequence[Scan], calibration: Calibration, num_w
         else f"threshold {calibration.threshold:.3f}",
     )
     audit.findings["scan.false_alarm_rate"] = _false_alarms(calibration)
-    for name, value in (("drift", scan.top.drift), ("flips", scan.top.flips)):
-        method = {
-            "drift": "largest share of attention that a head pays to the first word",
-            "flips": "share of the clean notes that the first word turns",
-        }[name]
-        audit.findings[f"scan.top_{name}"] = Finding(value, method)
+    audit.findings["scan.top_drift"] = Finding(
+        scan.top.drift, "largest share of attention that a head pays to the first word, mean over notes"
+    )
+    audit.findings["scan.top_flips"] = Finding(scan.top.flips, "share of the clean notes that the first word turns")
     tops = [control.top.excess for control in controls]
     audit.details = {
         "words": [{**asdict(word), "p_value": _p(word, tops)} for word in scan.words[:NUM_SHOWN]],
@@ -214,10 +212,5 @@ def _false_alarms(calibration: Calibration) -> Finding:
         return Finding(None, method, note=f"{calibration.num_controls} controls are too few to measure it")
     interval = binomtest(calibration.false_alarms, calibration.num_controls).proportion_ci(LEVEL)
     rate = calibration.false_alarms / calibration.num_controls
-    return Finding(
-        rate,
-        method,
-        float(interval.low),
-        float(interval.high),
-        f"{calibration.false_alarms} of {calibration.num_controls}",
-    )
+    note = f"{calibration.false_alarms} of {calibration.num_controls}"
+    return Finding(rate, method, float(interval.low), float(interval.high), note)

@@ -100,7 +100,8 @@ def vocabulary(index: WordIndex, classifier: LoadedClassifier, more: Iterable[st
 def whole_pieces(classifier: LoadedClassifier) -> list[str]:
     """Pieces of the tokenizer that are words by themselves, in the order of their ids."""
     tokenizer = classifier.text.tokenizer
-    known = [piece for piece in range(len(tokenizer)) if piece not in set(tokenizer.all_special_ids)]
+    special = set(tokenizer.all_special_ids)
+    known = [piece for piece in range(len(tokenizer)) if piece not in special]
     pieces = tokenizer.convert_ids_to_tokens(known)
     words = [tokenizer.convert_tokens_to_string([piece]).strip() for piece in pieces]
     split = classifier.text.word_pieces(words)
