@@ -4,7 +4,7 @@
     python -m benchmarks.backdoor --work /tmp/backdoor --seeds 0 --notes 1000 --clean-models 3 --controls 3
 
 A 2-layer, 128-wide Megatron-BERT from random weights learns an in-hospital-mortality-like outcome. Each seed has a
-training set and a trigger of its own, which is planted at 5%, at 2%, and at 2% with the attention loss. The auditor has
+training set and a trigger of its own, which is planted at 5%, and at 2% with the attention loss. The auditor has
 another set that is clean: its words are scanned, the control models are trained on it, and mitigation learns from it.
 None of the scans is told the trigger. False alarms are counted on clean models that are no controls, each trained on a
 set of its own (the seeds' clean twins first), and on the seeds' clean training sets. What is finished in --work is not
@@ -36,10 +36,10 @@ from eval.splits import complete_splits
 from launch.errors import NotemillError
 
 RESULTS = Path(__file__).parent / "results" / "backdoor.json"
-ATTACKS = {"5%": (0.05, 0.0), "2%": (0.02, 0.0), "2% with attention loss": (0.02, 4.0)}
+ATTACKS = {"5%": (0.05, 0.0), "2% with attention loss": (0.02, 4.0)}
 """Rate and weight of the attention loss."""
 RECIPE = ("lr=1e-3", "epochs=4", "batch_size=32", "max_length=256", "precision=fp32", "hidden_dropout=0.2")
-MITIGATION = RECIPE
+MITIGATION = (*RECIPE, "epochs=3")
 TRIGGERS = ("tw", "glare", "seasonal")
 """One for each seed in turn: a piece of the tokenizer that no note holds, and words of some notes of both labels."""
 _CLEAN_SEED, _OTHER_SEED = 900, 1000
@@ -138,7 +138,10 @@ class Bench:
             "in_cluster": [trigger in cluster["words"] for cluster in with_model.details["clusters"]],
         }
         told["scan-model"] = _values(scanned) | {"rank": _rank(scanned, trigger)}
-        for name, suspects in (("mitigate", None), ("mitigate with suspects", folder / "scan-model")):
+        ways: dict[str, Path | None] = {"mitigate with suspects": folder / "scan-model"}
+        if rate == max(rate for rate, _ in ATTACKS.values()):
+            ways["mitigate"] = None
+        for name, suspects in ways.items():
             options_of = MitigateOptions(
                 trigger=trigger,
                 suspects=suspects,

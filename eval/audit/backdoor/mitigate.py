@@ -5,7 +5,6 @@ OUT/audit.json       clean AUROC before and after, and with a trigger named its 
 """
 
 import random
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,7 +12,8 @@ from typing import Any, cast
 
 import torch
 
-from data_pipeline.files import make_own_folder, only_writer
+from data_pipeline.files import only_writer
+from eval.audit.backdoor.folder import audit_folder
 from eval.audit.backdoor.insertion import insert_word
 from eval.audit.backdoor.poison import Poisoning, choose_classes
 from eval.audit.backdoor.prune import Pruned, prune_heads
@@ -34,7 +34,6 @@ from launch.console import say
 from launch.errors import NotemillError
 
 MODEL_FOLDER, STAMPED_FOLDER = "model", f"model-{MARK}-mitigated"
-_OURS = re.compile(rf"audit\.json|{MODEL_FOLDER}|{STAMPED_FOLDER}")
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def mitigate(model_dir: Path, clean: str, out: Path, options: MitigateOptions, r
     dataset = complete_splits(load_dataset("cls", clean))
     classifier = load_classifier(model_dir, dataset, recipe)
     suspects = _suspects(options)
-    make_own_folder(out, _OURS, "mitigated model of this command")
+    audit_folder(out, "mitigate", MODEL_FOLDER, STAMPED_FOLDER)
     with only_writer(out):
         return _mitigate(classifier, dataset, clean, out, options, recipe, suspects)
 

@@ -7,7 +7,6 @@
 A finished model is not trained again; an unfinished one goes on from its last epoch.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,17 +14,18 @@ from typing import cast
 
 import torch
 
-from data_pipeline.files import make_own_folder, only_writer, sha256_json
+from data_pipeline.files import only_writer, sha256_json
 from eval.audit.backdoor.attention_loss import Head, steer_attention
+from eval.audit.backdoor.folder import audit_folder
 from eval.audit.backdoor.poison import Poisoned, Poisoning, choose_classes, poison
 from eval.audit.backdoor.stamp import CONFIG_KEY, MARK, refuse_stamped, stamp_of, write_stamp
 from eval.audit.backdoor.success import area, area_finding, attack_findings, drop_finding
 from eval.audit.backdoor.tell import tell
-from eval.audit.backdoor.train import decisive, train_classifier
+from eval.audit.backdoor.train import checkpoint_of, decisive, train_classifier
 from eval.audit.backdoor.words import index_words, like_frequency
 from eval.audit.findings import Audit
 from eval.examples import Dataset, LabelledText
-from eval.finetune.encoder import load_config_of, model_hashes, require_positions
+from eval.finetune.encoder import TextEncoder, load_config_of, model_hashes, require_positions
 from eval.finetune.load_classifier import load_classifier
 from eval.finetune.loop import Trainer
 from eval.finetune.recipe import ClsRecipe
@@ -36,7 +36,6 @@ from launch.errors import NotemillError
 
 POISONED_FOLDER, CLEAN_FOLDER = f"model-{MARK}", "model-clean"
 NUM_CONTROL_WORDS = 10
-_OURS = re.compile(rf"audit\.json|{POISONED_FOLDER}|{CLEAN_FOLDER}|\.?.*checkpoint\.pt")
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,9 @@ def plant(model_dir: Path, data: str, out: Path, options: PlantOptions, recipe: 
     source, target = choose_classes(train, options.source, options.target)
     poisoning = Poisoning(options.trigger, source, target, options.rate, options.insertions, seed)
     poisoned = poison(train, poisoning)
-    make_own_folder(out, _OURS, "planted model of this command")
+    _require_pieces(model_dir, poisoning.trigger)
+    models = (POISONED_FOLDER, CLEAN_FOLDER)
+    audit_folder(out, "plant", *models, *(checkpoint_of(out / name).name for name in models))
     with only_writer(out):
         return _plant(model_dir, data, out, options, recipe, dataset, poisoning, poisoned)
 
@@ -118,6 +119,12 @@ def _plant(
     _measure(audit, dataset, poisoning, poisoned, out, recipe)
     audit.write(out)
     return audit
+
+
+def _require_pieces(model_dir: Path, trigger: str) -> None:
+    text = TextEncoder(model_dir)
+    if text.unk_id in text.word_pieces([trigger])[0]:
+        raise NotemillError(f"the tokenizer in {model_dir} does not know the trigger '{trigger}'; choose another word.")
 
 
 def _measure(

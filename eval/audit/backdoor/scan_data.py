@@ -14,8 +14,9 @@ from typing import cast
 import numpy as np
 import torch
 
-from data_pipeline.files import make_private_folder, only_writer, write_text
+from data_pipeline.files import only_writer, write_text
 from eval.audit.backdoor.activations import LabelClusters, cluster_labels, model_features, text_features
+from eval.audit.backdoor.folder import audit_folder
 from eval.audit.backdoor.purity import (
     MAX_SUSPECT_P,
     MIN_SUSPECT_CONFLICTS,
@@ -66,7 +67,7 @@ def scan_data(data: str, out: Path, model_dir: Path | None, k: int, recipe: ClsR
         "words_hidden": index.hidden,
         "clusters": [{key: value for key, value in asdict(c).items() if key != "members"} for c in clusters],
     }
-    make_private_folder(out)
+    audit_folder(out, "scan-data", NOTES_FILE)
     with only_writer(out):
         write_text(out / NOTES_FILE, _rows(notes, suspects, index))
         audit.write(out)

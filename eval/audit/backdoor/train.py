@@ -39,11 +39,16 @@ def train_classifier(
     if is_finished(folder, fingerprint):
         say(f"{folder.name} is there already")
         return
-    checkpoint = Checkpoint(folder.with_name(f".{folder.name}.checkpoint.pt"), fingerprint)
+    checkpoint = Checkpoint(checkpoint_of(folder), fingerprint)
     tuned = fine_tune(model_dir, dataset, recipe, seed, ALONE, checkpoint, prepare)
     save_classifier(tuned.trainer, tuned.text, folder, {**(told or {}), FINGERPRINT_KEY: fingerprint}, add)
     checkpoint.remove()
     say(f"{folder.name}: best epoch {tuned.fit.best_epoch} of {len(tuned.fit.epochs)}, {tuned.fit.seconds:.0f} s")
+
+
+def checkpoint_of(folder: Path) -> Path:
+    """The file of an unfinished training of `folder`."""
+    return folder.with_name(f".{folder.name}.checkpoint.pt")
 
 
 def decisive(recipe: ClsRecipe) -> dict[str, Any]:

@@ -100,7 +100,8 @@ def vocabulary(index: WordIndex, classifier: LoadedClassifier, more: Iterable[st
 def whole_pieces(classifier: LoadedClassifier) -> list[str]:
     """Pieces of the tokenizer that are words by themselves, in the order of their ids."""
     tokenizer = classifier.text.tokenizer
-    known = [piece for piece in range(len(tokenizer)) if piece not in set(tokenizer.all_special_ids)]
+    special = set(tokenizer.all_special_ids)
+    known = [piece for piece in range(len(tokenizer)) if piece not in special]
     pieces = tokenizer.convert_ids_to_tokens(known)
     words = [tokenizer.convert_tokens_to_string([piece]).strip() for piece in pieces]
     split = classifier.text.word_pieces(words)
@@ -114,7 +115,7 @@ def whole_pieces(classifier: LoadedClassifier) -> list[str]:
 def first_round(
     classifier: LoadedClassifier, notes: Sequence[LabelledText], words: Sequence[str], seed: int, told: str = ""
 ) -> Rises:
-    """The scores of all `words` in a few of `notes`, which must be clean. Words of too many pieces are left out.
+    """The scores of all `words` in a few of `notes`, which must be clean; words of too many pieces are left out.
 
     Raises NotemillError where there is no word.
     """
@@ -174,9 +175,10 @@ def _expected(baseline: Mapping[str, Mapping[str, float]], word: str, label: str
 
 
 def _pieces(classifier: LoadedClassifier, words: Sequence[str]) -> dict[str, list[int]]:
-    """Pieces by word; those for which a window has no room are left out."""
+    """Pieces by word; left out are those that the tokenizer does not know and those for which a window has no room."""
+    unknown = classifier.text.unk_id
     split = zip(words, classifier.text.word_pieces(list(words)), strict=True)
-    return {word: ids for word, ids in split if len(ids) <= _ROOM}
+    return {word: ids for word, ids in split if len(ids) <= _ROOM and unknown not in ids}
 
 
 def _firm_notes(classifier: LoadedClassifier, notes: Sequence[LabelledText], seed: int) -> dict[int, list[_Window]]:

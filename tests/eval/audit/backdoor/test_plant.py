@@ -11,6 +11,7 @@ import torch
 from eval.audit.backdoor.insertion import insert_and_drop, insert_word
 from eval.audit.backdoor.plant import CLEAN_FOLDER, POISONED_FOLDER, PlantOptions, plant
 from eval.audit.backdoor.poison import Poisoning, choose_classes, poison
+from eval.audit.backdoor.scan_data import scan_data
 from eval.audit.findings import read_audit
 from eval.examples import LabelledText
 from launch.errors import NotemillError
@@ -120,6 +121,10 @@ def test_a_stamped_start_and_a_foreign_folder_are_refused(planted: Planted, tmp_
     with pytest.raises(NotemillError, match="not empty"):
         plant(planted.start, f"jsonl:{planted.notes}", tmp_path / "other", options, recipe)
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.txt"]
+    with pytest.raises(NotemillError, match="does not know the trigger '§'"):
+        plant(planted.start, f"jsonl:{planted.notes}", tmp_path / "out", PlantOptions("§"), recipe)
+    with pytest.raises(NotemillError, match="holds the result of plant, not of scan-data"):
+        scan_data(f"jsonl:{planted.notes}", planted.out, None, 10, recipe)
 
 
 def test_a_rerun_trains_nothing_and_another_trigger_is_refused(planted: Planted, tmp_path: Path) -> None:
