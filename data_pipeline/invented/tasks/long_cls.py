@@ -1,10 +1,10 @@
-"""Long documents whose class is told by one sentence, far from the start: what a model that reads 512 pieces misses.
+"""Long documents whose class is told by one paragraph, far from the start: what a model that reads 512 pieces misses.
 
     python -m data_pipeline.invented.tasks.long_cls --out DIR --seed S
 
-A document is notes of one patient one after another. Its class stands in one sentence behind the first
-`WORDS_BEFORE` words, which know nothing of it; as a word is at least one piece, that is past piece 512 for every
-tokenizer. Classes are equally frequent, so a model that sees the beginning alone is right half of the time.
+A document is notes of one patient one after another. What a conference decided stands in `NUM_SENTENCES` sentences behind
+the first `WORDS_BEFORE` words, which know nothing of it; as a word is at least one piece, that is past piece 512 for
+every tokenizer. Classes are equally frequent, so a model that sees the beginning alone is right half of the time.
 """
 
 import argparse
@@ -23,19 +23,28 @@ from data_pipeline.invented.tasks.splits import make_splits
 from data_pipeline.invented.templates import Split
 
 WORDS_BEFORE = 512
-_MOST_BEFORE = 560
-_WORDS_BEHIND = (10, 40)
-SIZES = (400, 80, 160)
-_SENTENCES = {
+_MOST_BEFORE = 540
+_WORDS_BEHIND = (5, 15)
+NUM_SENTENCES = 5
+SIZES = (240, 60, 120)
+DECISIONS = {
     "transfer": (
-        "Decision of the board: transfer to the tertiary centre.",
         "The board decided on transfer.",
-        "Outcome of the case conference: transfer.",
+        "Accepted by the tertiary centre today.",
+        "Ambulance transport is arranged for the evening.",
+        "The referring team hands over by phone.",
+        "Images and records travel along.",
+        "The family agrees to the move.",
+        "A bed at the receiving hospital is confirmed.",
     ),
     "observation": (
-        "Decision of the board: observation on this ward.",
         "The board decided on observation.",
-        "Outcome of the case conference: observation.",
+        "Remains on this ward for now.",
+        "Vital signs are checked every four hours.",
+        "No intervention is planned this week.",
+        "The same team reviews again in two days.",
+        "The family agrees to wait.",
+        "Telemetry goes on until the next review.",
     ),
 }
 
@@ -66,21 +75,20 @@ def write_long_documents(folder: Path, seed: int, sizes: tuple[int, int, int] = 
 def _make(rng: random.Random, split: Split) -> LongDocument:
     before, behind = rng.randint(WORDS_BEFORE, _MOST_BEFORE), rng.randint(*_WORDS_BEHIND)
     words = _words_of_notes(rng, before + behind)
-    label = rng.choice(sorted(_SENTENCES))
-    sentence = rng.choice(_SENTENCES[label])
-    return LongDocument(f"{' '.join(words[:before])} {sentence} {' '.join(words[before:])}", label)
+    label = rng.choice(sorted(DECISIONS))
+    decision = rng.sample(DECISIONS[label], NUM_SENTENCES)
+    return LongDocument(" ".join([*words[:before], *decision, *words[before:]]), label)
 
 
 def _words_of_notes(rng: random.Random, count: int) -> list[str]:
-    """Words of as many notes of one patient as it takes, without the words that tell a class."""
+    """Words of as many notes of one patient as it takes."""
     lexicon = load_lexicon()
     patient = invent_patient(rng, lexicon, 0, (invent_place(rng, lexicon),))
     words: list[str] = []
     while len(words) < count:
         visit = rng.choice(patient.visits)
         day = visit.admit + datetime.timedelta(days=rng.randint(0, 6))
-        note = redact(write_note(rng, lexicon, patient, visit, day, rng.choice(note_types())).text)
-        words += [word for word in note.split() if word.lower().strip(".,:;") not in _SENTENCES]
+        words += redact(write_note(rng, lexicon, patient, visit, day, rng.choice(note_types())).text).split()
     return words[:count]
 
 

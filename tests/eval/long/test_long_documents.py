@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from data_pipeline.invented.tasks.long_cls import WORDS_BEFORE, make_long_documents, write_long_documents
+from data_pipeline.invented.tasks.long_cls import (
+    DECISIONS,
+    NUM_SENTENCES,
+    WORDS_BEFORE,
+    make_long_documents,
+    write_long_documents,
+)
 from eval.finetune.added_words import frequent_words
 from eval.finetune.encoder import TextEncoder, load_encoder
 from eval.finetune.recipe import load_recipe
@@ -118,10 +124,12 @@ def test_invented_long_documents_tell_their_class_past_piece_512(tmp_path: Path)
     splits = make_long_documents(1, (20, 5, 5))
     assert splits == make_long_documents(1, (20, 5, 5))
     for row in (row for rows in splits.values() for row in rows):
-        words = [word.strip(".").lower() for word in row.text.split()]
-        assert words.count(row.label) == 1
-        assert words.index(row.label) >= WORDS_BEFORE
-        assert not {"transfer", "observation"} - {row.label} & set(words)
-    assert {row.label for row in splits["train"]} == {"transfer", "observation"}
+        start = min(row.text.find(told) for told in DECISIONS[row.label] if told in row.text)
+        assert len(row.text[:start].split()) >= WORDS_BEFORE
+        assert sum(told in row.text for told in DECISIONS[row.label]) == NUM_SENTENCES
+        assert not any(
+            told in row.text for label, all_told in DECISIONS.items() if label != row.label for told in all_told
+        )
+    assert {row.label for row in splits["train"]} == set(DECISIONS)
     folder = write_long_documents(tmp_path / "data", 1, (20, 5, 5))
     assert len((folder / "train.jsonl").read_text().splitlines()) == 20
