@@ -315,6 +315,8 @@ class Trainer:
         self.corpora = add_corpus(info.corpora, tokens.corpus_manifest_sha256, tokens.attestation)
         if self.ranks.is_main:
             say(f"resumed from {start} at step {info.step}" if info.step else f"started from the weights in {start}")
+            if info.has_optimizer and info.step == self.config.train.steps:
+                say("that was the last step: the run is finished, raise train.steps to go on")
             if info.step and not same_rows:
                 say("the data or its settings differ from the checkpoint's: rows from here on are another sequence")
 
@@ -329,6 +331,11 @@ class Trainer:
                 f"{found / 'tokenizer'}."
             )
         require_same_model(found, self.config)
+        if info.has_optimizer and info.step > self.config.train.steps:
+            raise NotemillError(
+                f"{found} is at step {info.step} and train.steps is {self.config.train.steps}: there is nothing left to "
+                "train; raise train.steps or choose another run.dir."
+            )
         if info.has_optimizer:
             self._require_same_engine(found, info)
             self.engine.load(found / "weights")

@@ -51,6 +51,11 @@ def candidates(run_dir: Path, resume: str) -> list[Path]:
             f"{run_dir} holds checkpoints after {path}, which going on from there would write over; choose another "
             "run.dir."
         )
+    if not own and not (path / MARKER).exists():
+        raise NotemillError(
+            f"checkpoint.resume={resume} is no checkpoint; name a folder such as RUN/checkpoints/latest, or bring a "
+            "Hugging Face folder in with `notemill import --hf`."
+        )
     return own or [path]
 
 

@@ -13,6 +13,7 @@ from data_pipeline.files import make_private_folder, read_json, sha256_file, sha
 from launch.attention.long_form import write_code
 from launch.console import say
 from launch.errors import NotemillError
+from pretrain.checkpoint.info import MARKER
 from pretrain.config import EngineConfig, ParallelConfig, PretrainConfig, load_pretrain_config
 from tokenizer.folder import load_tokenizer, read_tokenizer_manifest, special_ids
 
@@ -41,6 +42,10 @@ def export(checkpoint: Path, out: Path, form: ExportForm | None = None) -> Path:
     form = form or ExportForm()
     if not checkpoint.is_dir():
         raise NotemillError(f"no checkpoint at {checkpoint}; name a folder such as RUN/checkpoints/step-00001000.")
+    if not (checkpoint / MARKER).exists() and (checkpoint / "checkpoints").is_dir():
+        raise NotemillError(
+            f"{checkpoint} is a run; name one of its checkpoints, as in {checkpoint}/checkpoints/latest."
+        )
     weights_sha256 = _hash_of_files(checkpoint / "weights")
     made_from = {"weights_sha256": weights_sha256, "form": asdict(form)}
     if (out / PARITY).is_file() and made_from.items() <= read_json(out / PARITY, "parity").items():

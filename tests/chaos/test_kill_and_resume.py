@@ -105,3 +105,10 @@ def test_a_run_from_a_path_goes_on_from_its_own_checkpoint_and_overwrites_none(t
     assert choose(second, str(start)) == folder_of(second, 4)
     with pytest.raises(NotemillError, match="write over"):
         choose(first, str(start))
+    with pytest.raises(NotemillError, match="is no checkpoint"):
+        choose(tmp_path / "third", str(tokens_dir))
+    settings = [*TINY, f"data.path={tokens_dir}", f"run.dir={first}", "train.steps=3"]
+    before = (first / "config.yaml").read_bytes()
+    ended = subprocess.run(command(1, settings), env=environment(), capture_output=True, text=True, timeout=200)
+    assert ended.returncode == 2 and "is at step 4 and train.steps is 3" in ended.stderr
+    assert (first / "config.yaml").read_bytes() == before
