@@ -333,7 +333,7 @@ class Trainer:
         require_same_model(found, self.config)
         if info.has_optimizer and info.step > self.config.train.steps:
             raise NotemillError(
-                f"{found} is at step {info.step} and train.steps is {self.config.train.steps}: there is nothing left to "
+                f"{found} is at step {info.step} and train.steps is {self.config.train.steps}: nothing is left to "
                 "train; raise train.steps or choose another run.dir."
             )
         if info.has_optimizer:
