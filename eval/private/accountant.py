@@ -6,6 +6,7 @@ Balle and Kasiviswanathan 2019) is checked by dp-accounting's RDP, `prv` (Gopi, 
 loss distributions (Koskela, Jälkö and Honkela 2020). What counts is the larger of the two.
 """
 
+import functools
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -110,6 +111,11 @@ def _bisect(is_enough: Callable[[float], bool]) -> float | None:
 
 
 def _cost(mechanisms: Sequence[Mechanism], delta: float, accountant: Accountant) -> Cost:
+    return _known_cost(tuple(mechanisms), delta, accountant)
+
+
+@functools.lru_cache(maxsize=256)
+def _known_cost(mechanisms: tuple[Mechanism, ...], delta: float, accountant: Accountant) -> Cost:
     second = _by_dp_accounting(mechanisms, delta, accountant)
     return Cost(_by_opacus(mechanisms, delta, accountant, second), second, delta)
 
