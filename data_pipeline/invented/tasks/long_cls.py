@@ -2,9 +2,9 @@
 
     python -m data_pipeline.invented.tasks.long_cls --out DIR --seed S
 
-A document is notes of one patient one after another. What a conference decided stands in `NUM_SENTENCES` sentences behind
-the first `WORDS_BEFORE` words, which know nothing of it; as a word is at least one piece, that is past piece 512 for
-every tokenizer. Classes are equally frequent, so a model that sees the beginning alone is right half of the time.
+A document is notes of one patient one after another. What a conference decided stands in `NUM_SENTENCES` sentences
+behind the first `WORDS_BEFORE` words, which know nothing of it; as a word is at least one piece, that is past piece 512
+for every tokenizer. Classes are equally frequent, so a model that sees the beginning alone is right half of the time.
 """
 
 import argparse
