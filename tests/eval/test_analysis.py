@@ -14,7 +14,7 @@ from eval.finetune.recipe import load_recipe
 from eval.mistakes import CONTEXT, excerpt, find_mistakes
 from eval.report.markdown import write_table
 from eval.report.page import write_report
-from eval.results import Result
+from eval.results import Result, best_seed
 from eval.run import evaluate
 from launch.main import main
 from tests.eval.finetune import toys
@@ -39,6 +39,10 @@ def test_models_are_compared_and_confusions_counted(run: tuple[Result, Path]) ->
     assert (row["first"], row["second"]) == (result["model"]["name"], "untrained")
     assert row["difference"] == pytest.approx(result["metrics"]["accuracy"]["value"] - untrained)
     assert row["low"] <= row["difference"] <= row["high"] and 0 < row["p"] <= 1
+    best = [best_seed(one["seeds"])["metrics"]["accuracy"]["value"] for one in (result, result["untrained"])]
+    exact = row["mcnemar"]
+    assert exact["only_first"] - exact["only_second"] == round(result["n"] * (best[0] - best[1]))
+    assert 0 < exact["p"] <= 1
     confusion = task["confusions"][result["model"]["name"]]
     assert confusion["labels"] == ["contradiction", "entailment"]
     total = sum(map(sum, confusion["rows"]))
@@ -49,7 +53,7 @@ def test_models_are_compared_and_confusions_counted(run: tuple[Result, Path]) ->
     assert json.loads(written.read_text()) == analysis.tasks and written.stat().st_mode & 0o077 == 0
     assert not [noun for noun in toys.NOUNS if noun in written.read_text()]
     table = write_table([result], out / "results.md", analysis).read_text()
-    assert f"{row['difference']:+.4f}" in table
+    assert f"{row['difference']:+.4f}" in table and f"p {exact['p']:.3f}" in table
 
 
 def test_mistakes_are_shown_on_request_alone(run: tuple[Result, Path], tmp_path: Path) -> None:
@@ -57,6 +61,7 @@ def test_mistakes_are_shown_on_request_alone(run: tuple[Result, Path], tmp_path:
     without = write_report([result], tmp_path / "a.html", analysis=analyse([result], out)).read_text()
     assert not [noun for noun in toys.NOUNS if noun in without]
     assert "holds no text of any note" in without and "Confusions" in without and "Do the models differ?" in without
+    assert "McNemar" in without
     path = write_report([result], tmp_path / "b.html", analysis=analyse([result], out, 5))
     page = path.read_text()
     assert [noun for noun in toys.NOUNS if noun in page]
