@@ -186,7 +186,7 @@ def test_added_pieces_are_as_long_as_trained_ones(tiny_model: Path) -> None:
     with torch.no_grad():
         embeddings.weight *= 10
     trained = embeddings.weight.norm(dim=1).mean()
-    _add_embeddings(model, known + 64)
+    _add_embeddings(model, known + 64, {})
     added = model.get_input_embeddings().weight[known:]
     assert 0.7 < added.norm(dim=1).mean() / trained < 1.4
     assert torch.cdist(added, added).fill_diagonal_(1e9).min() > 0.5 * trained

@@ -20,7 +20,7 @@ def test_shipped_recipes_are_the_defaults(task: Task) -> None:
     assert load_recipe(task, CONFIGS / f"{task}.yaml") == RECIPES[task]()
 
 
-@pytest.mark.parametrize("name", ["public", "demo", "clinical"])
+@pytest.mark.parametrize("name", ["public", "demo", "clinical", "long_cls"])
 def test_shipped_suites_load_with_every_recipe(name: str) -> None:
     suite = load_suite(CONFIGS / f"{name}.yaml")
     assert suite.tasks
@@ -29,7 +29,7 @@ def test_shipped_suites_load_with_every_recipe(name: str) -> None:
 
 
 def test_every_shipped_file_is_tested() -> None:
-    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {*TASKS, "public", "demo", "clinical"}
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {*TASKS, "long_cls", "public", "demo", "clinical"}
 
 
 def test_overrides_win_over_the_file(tmp_path: Path) -> None:
