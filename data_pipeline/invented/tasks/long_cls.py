@@ -3,14 +3,16 @@
     python -m data_pipeline.invented.tasks.long_cls --out DIR --seed S
 
 A document is notes of one patient one after another. What a conference decided stands in `NUM_SENTENCES` sentences
-behind the first `WORDS_BEFORE` words, which know nothing of it; as a word is at least one piece, that is past piece 512
-for every tokenizer. Classes are equally frequent, so a model that sees the beginning alone is right half of the time.
+behind the first `MARKS_BEFORE` words and marks of punctuation, which know nothing of it; tokenizers of BERT's kind make
+at least one piece of each, so that is past piece 512. Classes are equally frequent: a model that sees the beginning
+alone is right half of the time.
 """
 
 import argparse
 import datetime
 import json
 import random
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +24,12 @@ from data_pipeline.invented.notes import invent_patient, note_types, write_note
 from data_pipeline.invented.tasks.splits import make_splits
 from data_pipeline.invented.templates import Split
 
-WORDS_BEFORE = 512
-_MOST_BEFORE = 540
-_WORDS_BEHIND = (5, 15)
-NUM_SENTENCES = 5
-SIZES = (240, 60, 120)
+MARKS_BEFORE = 540
+_MOST_BEFORE = 570
+_MARKS_BEHIND = (5, 25)
+NUM_SENTENCES = 8
+SIZES = (300, 60, 160)
+_MARK = re.compile(r"\[\*\*.*?\*\*\]|\w+|[^\w\s]")
 DECISIONS = {
     "transfer": (
         "The board decided on transfer.",
@@ -36,6 +39,10 @@ DECISIONS = {
         "Images and records travel along.",
         "The family agrees to the move.",
         "A bed at the receiving hospital is confirmed.",
+        "The paramedics were told of the infusion pumps.",
+        "Their cardiac surgeons expect the arrival tonight.",
+        "A letter of referral lies in the chart.",
+        "The helicopter stays in reserve.",
     ),
     "observation": (
         "The board decided on observation.",
@@ -45,6 +52,10 @@ DECISIONS = {
         "The same team reviews again in two days.",
         "The family agrees to wait.",
         "Telemetry goes on until the next review.",
+        "Physical therapy starts tomorrow in the room.",
+        "The diet is advanced as tolerated.",
+        "Nothing speaks for another hospital.",
+        "Laboratory values are repeated each morning.",
     ),
 }
 
@@ -72,24 +83,34 @@ def write_long_documents(folder: Path, seed: int, sizes: tuple[int, int, int] = 
     return folder
 
 
+def num_marks(text: str) -> int:
+    """Words and marks of punctuation; a placeholder is one."""
+    return len(_MARK.findall(text))
+
+
 def _make(rng: random.Random, split: Split) -> LongDocument:
-    before, behind = rng.randint(WORDS_BEFORE, _MOST_BEFORE), rng.randint(*_WORDS_BEHIND)
-    words = _words_of_notes(rng, before + behind)
+    before = _words_of_notes(rng, rng.randint(MARKS_BEFORE, _MOST_BEFORE))
     label = rng.choice(sorted(DECISIONS))
     decision = rng.sample(DECISIONS[label], NUM_SENTENCES)
-    return LongDocument(" ".join([*words[:before], *decision, *words[before:]]), label)
+    behind = _words_of_notes(rng, rng.randint(*_MARKS_BEHIND))
+    return LongDocument(" ".join([*before, *decision, *behind]), label)
 
 
-def _words_of_notes(rng: random.Random, count: int) -> list[str]:
-    """Words of as many notes of one patient as it takes."""
+def _words_of_notes(rng: random.Random, marks: int) -> list[str]:
+    """The first words, of at least so many marks, of as many notes of one patient as it takes."""
     lexicon = load_lexicon()
     patient = invent_patient(rng, lexicon, 0, (invent_place(rng, lexicon),))
     words: list[str] = []
-    while len(words) < count:
+    missing = marks
+    while missing > 0:
         visit = rng.choice(patient.visits)
         day = visit.admit + datetime.timedelta(days=rng.randint(0, 6))
-        words += redact(write_note(rng, lexicon, patient, visit, day, rng.choice(note_types())).text).split()
-    return words[:count]
+        for word in redact(write_note(rng, lexicon, patient, visit, day, rng.choice(note_types())).text).split():
+            words.append(word)
+            missing -= num_marks(word)
+            if missing <= 0:
+                break
+    return words
 
 
 def main() -> int:

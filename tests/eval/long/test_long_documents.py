@@ -9,9 +9,10 @@ import torch
 
 from data_pipeline.invented.tasks.long_cls import (
     DECISIONS,
+    MARKS_BEFORE,
     NUM_SENTENCES,
-    WORDS_BEFORE,
     make_long_documents,
+    num_marks,
     write_long_documents,
 )
 from eval.finetune.added_words import frequent_words
@@ -125,7 +126,7 @@ def test_invented_long_documents_tell_their_class_past_piece_512(tmp_path: Path)
     assert splits == make_long_documents(1, (20, 5, 5))
     for row in (row for rows in splits.values() for row in rows):
         start = min(row.text.find(told) for told in DECISIONS[row.label] if told in row.text)
-        assert len(row.text[:start].split()) >= WORDS_BEFORE
+        assert num_marks(row.text[:start]) >= MARKS_BEFORE > 512
         assert sum(told in row.text for told in DECISIONS[row.label]) == NUM_SENTENCES
         assert not any(
             told in row.text for label, all_told in DECISIONS.items() if label != row.label for told in all_told
