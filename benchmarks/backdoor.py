@@ -89,7 +89,8 @@ class Bench:
         """All attacks of a seed, and the scan of its clean training set."""
         data = self._notes(seed)
         found: dict[str, Any] = {}
-        for name, (rate, alpha) in ATTACKS.items():
+        for name in self.arguments.attacks:
+            rate, alpha = ATTACKS[name]
             folder = self.work / f"seed-{seed}-{name.replace('%', '').replace(' ', '-')}"
             found[name] = self._attack(folder, data, seed, rate, alpha)
         clean = self._timed(
@@ -246,6 +247,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--notes", type=int, default=3000, help="training notes of a set")
     parser.add_argument("--controls", type=int, default=10)
     parser.add_argument("--clean-models", type=int, default=10, help="to count false alarms on")
+    parser.add_argument("--attacks", nargs="+", choices=ATTACKS, default=list(ATTACKS))
     parser.add_argument("--results", type=Path, default=RESULTS)
     return parser.parse_args()
 
