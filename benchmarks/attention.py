@@ -47,11 +47,11 @@ def main() -> None:
     save_result(RESULTS, "cpu", rounded(result))
 
 
-def _models(arguments: argparse.Namespace) -> dict[str, Any]:
-    """By way, with equal weights."""
-    from transformers import MegatronBertConfig, MegatronBertModel
+def model_config(arguments: argparse.Namespace) -> Any:
+    """A Megatron-BERT of the shape that the command asks for."""
+    from transformers import MegatronBertConfig
 
-    config = MegatronBertConfig(
+    return MegatronBertConfig(
         vocab_size=1000,
         hidden_size=arguments.hidden,
         num_hidden_layers=arguments.layers,
@@ -61,6 +61,13 @@ def _models(arguments: argparse.Namespace) -> dict[str, Any]:
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
     )
+
+
+def _models(arguments: argparse.Namespace) -> dict[str, Any]:
+    """By way, with equal weights."""
+    from transformers import MegatronBertModel
+
+    config = model_config(arguments)
     models = {}
     for way in WAYS:
         torch.manual_seed(0)

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.attention import model_config
 from benchmarks.machine import machine, rounded, save_result
 from launch.attention.interface import enable_attention_interface
 from launch.attention.long_form import mark_config
@@ -51,18 +52,9 @@ def main() -> None:
 
 
 def _model(arguments: argparse.Namespace) -> Any:
-    from transformers import MegatronBertConfig, MegatronBertModel
+    from transformers import MegatronBertModel
 
-    config = MegatronBertConfig(
-        vocab_size=1000,
-        hidden_size=arguments.hidden,
-        num_hidden_layers=arguments.layers,
-        num_attention_heads=arguments.heads,
-        intermediate_size=4 * arguments.hidden,
-        max_position_embeddings=max(arguments.lengths),
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-    )
+    config = model_config(arguments)
     mark_config(config, arguments.window)
     torch.manual_seed(0)
     return MegatronBertModel(config)

@@ -7,6 +7,7 @@ a lower bound on ε (Steinke, Nasr and Jagielski 2023, "Privacy Auditing with On
 """
 
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,11 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from data_pipeline.files import make_private_folder, read_json, sha256_file, write_json
+from data_pipeline.files import make_own_folder, read_json, sha256_file, write_json
 from eval.audit.attack_metrics import auc
 from eval.audit.attacks import AttackConfig, Battery
 from eval.audit.epsilon_bound import epsilon_lower_bound
 from eval.audit.findings import Audit, Finding
+from eval.audit.folder import audit_folder
 from eval.audit.mlm_scores import MaskedLM
 from eval.audit.notes import AuditNote, read_notes, write_notes
 from eval.finetune.encoder import model_hashes
@@ -81,7 +83,7 @@ def plant_canaries(
     ]
     everything = [*notes, *planted]
     rng.shuffle(everything)
-    make_private_folder(out)
+    make_own_folder(out, re.compile(f"{NOTES_FILE}|{CANARIES_FILE}"), "canaries")
     write_notes(out / NOTES_FILE, everything)
     write_json(
         out / CANARIES_FILE,
@@ -112,6 +114,7 @@ def score_canaries(
     model_dir: Path, folder: Path, out: Path, config: AttackConfig, reference: Path | None, delta: float, pool: int
 ) -> Audit:
     """Exposure and rank against `pool` sentences that were never planted, and the bound on ε; writes OUT/audit.json."""
+    audit_folder(out, "canary")
     torch.set_num_threads(config.threads)
     found = read_canaries(folder)
     rng = random.Random(f"never planted {found.seed} {config.seed}")

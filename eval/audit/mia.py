@@ -16,12 +16,15 @@ from eval.audit.attack_metrics import Measured, auc, by_patient, hits_at
 from eval.audit.attacks import METHODS, NEED_REFERENCE, Attack, AttackConfig, Battery
 from eval.audit.blind import blind_scores
 from eval.audit.findings import Audit, Finding
+from eval.audit.folder import audit_folder
 from eval.audit.mlm_scores import MaskedLM, some_at_random
 from eval.audit.notes import AuditNote
 from eval.audit.split import Split, read_split
 from eval.finetune.encoder import model_hashes
 from launch.errors import NotemillError
 
+SCORES = "scores"
+"""Folder of the scores, beside audit.json."""
 RATES = (0.01, 0.001)
 UNITS = ("by_note", "by_patient")
 _UNIT_NAMES = {"by_note": "notes", "by_patient": "patients, each scored by the mean of the notes"}
@@ -60,6 +63,7 @@ def audit_membership(
     model_dir: Path, split_dir: Path, out: Path, config: AttackConfig, reference: Path | None
 ) -> Audit:
     """Run the battery and write OUT/audit.json. Raises NotemillError for a bad model, split or reference."""
+    audit_folder(out, "mia", SCORES)
     torch.set_num_threads(config.threads)
     split = read_split(split_dir)
     notes = [*split.members, *split.non_members]
@@ -105,7 +109,7 @@ class _Scores:
     """What was scored already, by attack."""
 
     def __init__(self, out: Path, fingerprint: str) -> None:
-        self.folder = make_private_folder(out) / "scores"
+        self.folder = out / SCORES
         self.fingerprint = fingerprint
 
     def get(self, attack: Attack, battery: Battery) -> np.ndarray:

@@ -14,9 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from eval.finetune.encoder import TextEncoder, attention_of, load_config_of, max_positions
+from eval.finetune.encoder import TextEncoder, load_config_of, max_positions, read_model
 from eval.finetune.windows import piece_windows
-from launch.errors import NotemillError
 
 MASK_SHARE = 0.15
 
@@ -39,32 +38,13 @@ class MaskedLM:
 
     def __init__(self, folder: Path, *, device: str = "auto", max_length: int = 512, batch_tokens: int = 4096) -> None:
         from transformers import AutoModelForMaskedLM
-        from transformers.utils import logging
 
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
         self.folder = folder
         self.text = TextEncoder(folder)
         config = load_config_of(folder)
         self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
-        try:
-            model, loading = AutoModelForMaskedLM.from_pretrained(
-                str(folder),
-                local_files_only=True,
-                output_loading_info=True,
-                dtype=torch.float32,
-                attn_implementation=attention_of(config),
-            )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise NotemillError(
-                f"no masked language model can be loaded from {folder}: {str(error).splitlines()[0]}"
-            ) from None
-        missing = sorted(loading["missing_keys"])
-        if missing:
-            raise NotemillError(
-                f"{folder} has no weights for {missing[0]} and {len(missing) - 1} others; an audit of membership needs "
-                "the model with its language-modelling head."
-            )
+        remedy = "an audit of membership needs the model with its language-modelling head"
+        model = read_model(AutoModelForMaskedLM, folder, config, "the masked language model", remedy)
         self.model: Any = model.eval().to(self.device)
         self.max_length = min(max_length, max_positions(config))
         self.batch_tokens = batch_tokens

@@ -7,12 +7,13 @@ models that are yet to be trained. The reference is divided again: most of it tr
 """
 
 import random
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_pipeline.files import make_private_folder, read_json, sha256_file, write_json
+from data_pipeline.files import make_own_folder, read_json, sha256_file, write_json
 from eval.audit.near_copies import Clusters, near_copy_clusters
 from eval.audit.notes import AuditNote, patients_of, read_notes, write_notes
 from launch.errors import NotemillError
@@ -60,7 +61,7 @@ def make_split(
             f"{notes_path} has {patients_of(notes)} patients, too few for {', '.join(empty)}; give more notes"
             + (" or divide all patients anew with --fresh." if is_split else ".")
         )
-    make_private_folder(out)
+    make_own_folder(out, re.compile(rf"{SPLIT_FILE}|({'|'.join(PARTS)})\.jsonl"), "membership split")
     for name in PARTS:
         write_notes(out / f"{name}.jsonl", parts[name])
     counts = {name: {"notes": len(parts[name]), "patients": patients_of(parts[name])} for name in PARTS}

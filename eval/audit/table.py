@@ -1,16 +1,15 @@
 """Findings on the terminal: one line each, with its interval."""
 
-from pathlib import Path
+from collections.abc import Mapping
 
-from eval.audit.findings import AUDIT_FILE, Audit, Finding
+from eval.audit.findings import Finding
 
 
-def print_findings(audit: Audit, out: Path) -> None:
-    """A table of all findings and the path of their file, to standard output."""
-    width = max(map(len, audit.findings), default=0)
-    for name, finding in audit.findings.items():
+def print_findings(findings: Mapping[str, Finding]) -> None:
+    """A table of all findings, to standard output."""
+    width = max(map(len, findings), default=0)
+    for name, finding in findings.items():
         print(f"{name:{width}}  {written(finding)}{f'  ({finding.note})' if finding.note else ''}")
-    print(out / AUDIT_FILE)
 
 
 def written(finding: Finding) -> str:

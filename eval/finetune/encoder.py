@@ -145,38 +145,46 @@ def load_encoder(
     Raises NotemillError when weights are missing or the folder is no encoder.
     """
     from transformers import AutoModel
-    from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     config = load_config_of(folder)
-    attention = attention_of(config)
     config.attention_probs_dropout_prob = attention_dropout
     config.hidden_dropout_prob = hidden_dropout
     if initial == "random":
-        model = AutoModel.from_config(config, attn_implementation=attention)
+        model = AutoModel.from_config(config, attn_implementation=attention_of(config))
     else:
-        try:
-            model, loading = AutoModel.from_pretrained(
-                str(folder),
-                config=config,
-                local_files_only=True,
-                output_loading_info=True,
-                dtype=torch.float32,
-                attn_implementation=attention,
-            )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise NotemillError(f"the weights in {folder} cannot be loaded: {_one_line(error)}") from None
-        missing = sorted(key for key in loading["missing_keys"] if "pooler" not in key)
-        if missing:
-            raise NotemillError(
-                f"{len(missing)} weights of the encoder are missing in {folder}, {missing[0]} first; export it again."
-            )
+        model = read_model(AutoModel, folder, config, "the encoder", "export it again", optional="pooler")
     if getattr(model, "pooler", None) is not None:
         model.pooler = None
     if num_tokens > model.get_input_embeddings().num_embeddings:
         _add_embeddings(model, num_tokens, composed or {})
     return Encoder(model)
+
+
+def read_model(kind: Any, folder: Path, config: Any, what: str, remedy: str, optional: str | None = None) -> Any:
+    """The weights of `folder` in fp32 as transformers' auto class `kind` reads them, with the fastest attention.
+
+    Raises NotemillError where they cannot be loaded, or some are missing whose names do not hold `optional`; `what` and
+    `remedy` are for the message.
+    """
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        model, loading = kind.from_pretrained(
+            str(folder),
+            config=config,
+            local_files_only=True,
+            output_loading_info=True,
+            dtype=torch.float32,
+            attn_implementation=attention_of(config),
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise NotemillError(f"the weights in {folder} cannot be loaded: {_one_line(error)}") from None
+    missing = sorted(key for key in loading["missing_keys"] if optional is None or optional not in key)
+    if missing:
+        raise NotemillError(f"{len(missing)} weights of {what} are missing in {folder}, {missing[0]} first; {remedy}.")
+    return model
 
 
 def attention_of(config: Any) -> str | None:
@@ -199,12 +207,12 @@ def max_positions(config: Any) -> int:
     return positions
 
 
-def require_positions(folder: Path, config: Any, max_length: int) -> None:
+def require_positions(folder: Path, config: Any, max_length: int, key: str = "max_length") -> None:
     """Raise NotemillError where a window of `max_length` pieces is longer than the model reads."""
     if max_length > max_positions(config):
         raise NotemillError(
-            f"max_length is {max_length} but the model in {folder} reads at most {max_positions(config)} "
-            f"pieces; add max_length={max_positions(config)}."
+            f"{key} is {max_length} but the model in {folder} reads at most {max_positions(config)} pieces; add "
+            f"{key}={max_positions(config)}."
         )
 
 

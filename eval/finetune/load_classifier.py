@@ -10,7 +10,7 @@ import torch
 
 from eval.examples import Dataset, LabelledText
 from eval.finetune.cls import ClsHead
-from eval.finetune.encoder import TextEncoder, attention_of, load_config_of, max_positions
+from eval.finetune.encoder import TextEncoder, load_config_of, max_positions, read_model
 from eval.finetune.loop import Classifier, Trainer
 from eval.finetune.recipe import ClsRecipe
 from eval.finetune.save_classifier import AsItIs, SequenceClassifier
@@ -66,10 +66,7 @@ def load_classifier(folder: Path, dataset: Dataset, recipe: ClsRecipe) -> Loaded
     Raises NotemillError where the folder holds no classifier of whole texts or does not know a label.
     """
     from transformers import AutoModelForSequenceClassification
-    from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     config = load_config_of(folder)
     names = config.architectures or []
     if not any(name.endswith("ForSequenceClassification") for name in names) or config.num_labels < 2:
@@ -79,23 +76,7 @@ def load_classifier(folder: Path, dataset: Dataset, recipe: ClsRecipe) -> Loaded
         )
     config.attention_probs_dropout_prob = recipe.attention_dropout
     config.hidden_dropout_prob = recipe.hidden_dropout
-    try:
-        model, loading = AutoModelForSequenceClassification.from_pretrained(
-            str(folder),
-            config=config,
-            local_files_only=True,
-            output_loading_info=True,
-            dtype=torch.float32,
-            attn_implementation=attention_of(config),
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise NotemillError(f"the weights in {folder} cannot be loaded: {first}.") from None
-    if loading["missing_keys"]:
-        raise NotemillError(
-            f"{len(loading['missing_keys'])} weights are missing in {folder}, {sorted(loading['missing_keys'])[0]} "
-            "first; save the model again."
-        )
+    model = read_model(AutoModelForSequenceClassification, folder, config, "the classifier", "save the model again")
     text = TextEncoder(folder)
     recipe = replace(recipe, max_length=min(recipe.max_length, text.max_length, max_positions(config)))
     labels = [str(config.id2label[index]) for index in range(config.num_labels)]

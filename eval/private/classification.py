@@ -20,7 +20,7 @@ from eval.clusters import cluster_of
 from eval.examples import Example, LabelledText
 from eval.finetune.batches import Batch, Item, collate
 from eval.finetune.cls import ClsHead
-from eval.finetune.encoder import TextEncoder, load_config_of, load_encoder, max_positions
+from eval.finetune.encoder import TextEncoder, load_config_of, load_encoder, require_positions
 from eval.finetune.loop import Classifier, Trainer
 from eval.finetune.recipe import ClsRecipe
 from eval.formats import load_dataset
@@ -74,11 +74,7 @@ class ClsTask(PrivateTask):
                 f"{folder} is a {settings.model_type} model; private classification saves those of "
                 f"{', '.join(_PLACES)}."
             )
-        if config.data.max_length > max_positions(settings):
-            raise NotemillError(
-                f"data.max_length is {config.data.max_length} but the model in {folder} reads at most "
-                f"{max_positions(settings)} pieces; add data.max_length={max_positions(settings)}."
-            )
+        require_positions(folder, settings, config.data.max_length, "data.max_length")
         self._windows, self._max_length = config.data.windows, config.data.max_length
         self._dataset = complete_splits(load_dataset("cls", config.data.path))
         recipe = ClsRecipe(

@@ -14,7 +14,14 @@ import torch
 from torch import nn
 
 from eval.audit.findings import Finding
-from eval.finetune.encoder import TextEncoder, attention_of, load_config_of, max_positions
+from eval.finetune.encoder import (
+    TextEncoder,
+    attention_of,
+    load_config_of,
+    max_positions,
+    read_model,
+    require_positions,
+)
 from eval.private.config import PrivateConfig
 from eval.private.hidden import hidden_states
 from eval.private.masking import MaskedWindow, Masking
@@ -159,10 +166,7 @@ class MlmTask(PrivateTask):
 def load_masked_lm(config: PrivateConfig) -> Any:
     """The folder's masked language model without dropout, in fp32. Raises NotemillError."""
     from transformers import AutoModelForMaskedLM
-    from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     folder = Path(config.model.path)
     settings = load_config_of(folder)
     if settings.model_type not in _HEADS:
@@ -170,34 +174,15 @@ def load_masked_lm(config: PrivateConfig) -> Any:
             f"{folder} is a {settings.model_type} model; private language modelling knows the heads of "
             f"{', '.join(_HEADS)}."
         )
-    if config.data.max_length > max_positions(settings):
-        raise NotemillError(
-            f"data.max_length is {config.data.max_length} but the model in {folder} reads at most "
-            f"{max_positions(settings)} pieces; add data.max_length={max_positions(settings)}."
-        )
+    require_positions(folder, settings, config.data.max_length, "data.max_length")
     # What noise does to the gradients is regularisation enough, and a dropped unit would be one more chance to draw.
     settings.hidden_dropout_prob = settings.attention_probs_dropout_prob = 0.0
     if config.model.initial == "random":
         torch.manual_seed(config.run.seed)
         model = AutoModelForMaskedLM.from_config(settings, attn_implementation=attention_of(settings))
     else:
-        try:
-            model, loading = AutoModelForMaskedLM.from_pretrained(
-                str(folder),
-                config=settings,
-                local_files_only=True,
-                output_loading_info=True,
-                dtype=torch.float32,
-                attn_implementation=attention_of(settings),
-            )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise NotemillError(f"the weights in {folder} cannot be loaded: {str(error).splitlines()[0]}") from None
-        if loading["missing_keys"]:
-            missing = sorted(loading["missing_keys"])
-            raise NotemillError(
-                f"{len(missing)} weights of a masked language model are missing in {folder}, {missing[0]} first; give "
-                "a folder with its head, or model.initial=random."
-            )
+        remedy = "give a folder with its head, or model.initial=random"
+        model = read_model(AutoModelForMaskedLM, folder, settings, "a masked language model", remedy)
     return model
 
 

@@ -64,8 +64,10 @@ def score(
     """Exposure and rank of each canary, and a lower bound on ε from this one training."""
     from eval.audit.attacks import AttackConfig
     from eval.audit.canary import score_canaries
+    from eval.audit.findings import AUDIT_FILE
     from eval.audit.table import print_findings
     from launch.config import load_config
 
     config = load_config(AttackConfig, None, settings or [])
-    print_findings(score_canaries(model, canaries, out, config, reference, delta, pool), out)
+    print_findings(score_canaries(model, canaries, out, config, reference, delta, pool).findings)
+    print(out / AUDIT_FILE)

@@ -30,8 +30,11 @@ def mia(
 ) -> None:
     """Run the battery of membership attacks, by note and by patient, beside a baseline that never sees the model."""
     from eval.audit.attacks import AttackConfig
+    from eval.audit.findings import AUDIT_FILE
     from eval.audit.mia import audit_membership
     from eval.audit.table import print_findings
     from launch.config import load_config
 
-    print_findings(audit_membership(model, split, out, load_config(AttackConfig, None, settings or []), reference), out)
+    config = load_config(AttackConfig, None, settings or [])
+    print_findings(audit_membership(model, split, out, config, reference).findings)
+    print(out / AUDIT_FILE)

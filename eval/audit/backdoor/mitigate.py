@@ -13,15 +13,15 @@ from typing import Any, cast
 import torch
 
 from data_pipeline.files import only_writer
-from eval.audit.backdoor.folder import audit_folder
 from eval.audit.backdoor.insertion import insert_word
 from eval.audit.backdoor.poison import Poisoning, choose_classes
 from eval.audit.backdoor.prune import Pruned, prune_heads
 from eval.audit.backdoor.stamp import CONFIG_KEY, MARK, read_stamp, write_stamp
 from eval.audit.backdoor.success import area, area_finding, attack_findings, drop_finding
-from eval.audit.backdoor.tell import tell
 from eval.audit.backdoor.train import decisive
 from eval.audit.findings import Audit, read_audit
+from eval.audit.folder import audit_folder
+from eval.audit.table import print_findings
 from eval.examples import Dataset, LabelledText
 from eval.finetune.encoder import model_hashes
 from eval.finetune.load_classifier import LoadedClassifier, load_classifier
@@ -120,7 +120,7 @@ def _mitigate(
         "poisoning": asdict(poisoning) if poisoning is not None else None,
     }
     audit.write(out)
-    tell(audit.findings)
+    print_findings(audit.findings)
     return audit
 
 

@@ -16,14 +16,14 @@ import torch
 
 from data_pipeline.files import only_writer, sha256_json
 from eval.audit.backdoor.attention_loss import Head, steer_attention
-from eval.audit.backdoor.folder import audit_folder
 from eval.audit.backdoor.poison import Poisoned, Poisoning, choose_classes, poison
 from eval.audit.backdoor.stamp import CONFIG_KEY, MARK, refuse_stamped, stamp_of, write_stamp
 from eval.audit.backdoor.success import area, area_finding, attack_findings, drop_finding
-from eval.audit.backdoor.tell import tell
 from eval.audit.backdoor.train import checkpoint_of, decisive, train_classifier
 from eval.audit.backdoor.words import index_words, like_frequency
 from eval.audit.findings import Audit
+from eval.audit.folder import audit_folder
+from eval.audit.table import print_findings
 from eval.examples import Dataset, LabelledText
 from eval.finetune.encoder import TextEncoder, load_config_of, model_hashes, require_positions
 from eval.finetune.load_classifier import load_classifier
@@ -150,4 +150,4 @@ def _measure(
         "control_words": controls,
         "trigger_in_notes_before": len(index.notes.get(poisoning.trigger.lower(), ())),
     }
-    tell(findings)
+    print_findings(findings)

@@ -16,7 +16,6 @@ import torch
 
 from data_pipeline.files import only_writer, write_text
 from eval.audit.backdoor.activations import LabelClusters, cluster_labels, model_features, text_features
-from eval.audit.backdoor.folder import audit_folder
 from eval.audit.backdoor.purity import (
     MAX_SUSPECT_P,
     MIN_SUSPECT_CONFLICTS,
@@ -24,9 +23,10 @@ from eval.audit.backdoor.purity import (
     WordPurity,
     rank_words,
 )
-from eval.audit.backdoor.tell import tell
 from eval.audit.backdoor.words import WordIndex, index_words
 from eval.audit.findings import Audit, Finding
+from eval.audit.folder import audit_folder
+from eval.audit.table import print_findings
 from eval.examples import Dataset, LabelledText
 from eval.finetune.load_classifier import load_classifier
 from eval.finetune.recipe import ClsRecipe
@@ -71,7 +71,7 @@ def scan_data(data: str, out: Path, model_dir: Path | None, k: int, recipe: ClsR
     with only_writer(out):
         write_text(out / NOTES_FILE, _rows(notes, suspects, index))
         audit.write(out)
-    tell(audit.findings)
+    print_findings(audit.findings)
     for word in words[:5]:
         say(
             f"{word.word}: in {word.notes} notes, {word.purity:.0%} '{word.label}', {word.conflicts:.0%} against the "

@@ -17,8 +17,6 @@ from scipy.stats import binomtest
 
 from data_pipeline.files import make_private_folder, only_writer, read_json, sha256_json, write_json
 from eval.audit.backdoor.calibration import ALARM_DEVIATIONS, Calibration, calibrate, empirical_p
-from eval.audit.backdoor.folder import audit_folder
-from eval.audit.backdoor.tell import tell
 from eval.audit.backdoor.train import decisive, train_classifier
 from eval.audit.backdoor.vocabulary_scan import (
     FIRST_NOTES,
@@ -33,6 +31,8 @@ from eval.audit.backdoor.vocabulary_scan import (
 )
 from eval.audit.backdoor.words import index_words
 from eval.audit.findings import Audit, Finding
+from eval.audit.folder import audit_folder
+from eval.audit.table import print_findings
 from eval.examples import Dataset, LabelledText
 from eval.finetune.encoder import model_hashes
 from eval.finetune.load_classifier import load_classifier
@@ -93,7 +93,7 @@ def scan_model(model_dir: Path, clean: str, out: Path, options: ScanOptions, rec
         }
         audit.details["words_hidden"] = index.hidden
         audit.write(out)
-    tell(audit.findings)
+    print_findings(audit.findings)
     for word in scan.words[:5]:
         drift = f", drift {word.drift:.3f}" if word.drift is not None else ""
         turns = f"score {word.score:.3f}, flips {word.flips:.0%}{drift}"

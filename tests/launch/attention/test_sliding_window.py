@@ -24,12 +24,13 @@ def states(length: int, batch: int = 2, heads: int = 3, width: int = 4, dtype: t
     return [part.clone().requires_grad_() for part in (query, key, value)]
 
 
-@pytest.mark.parametrize("num_global", [1, 3])
 @pytest.mark.parametrize("window", [2, 8])
-@pytest.mark.parametrize("length", [1, 4, 5, 6, 12, 13, 16, 17, 31, 40])
+@pytest.mark.parametrize(
+    ("length", "num_global"),
+    # No text is shorter than its global tokens.
+    [(1, 1), *itertools.product([4, 5, 6, 12, 13, 16, 17, 31, 40], [1, 3])],
+)
 def test_states_and_gradients_equal_those_of_one_product(length: int, window: int, num_global: int) -> None:
-    if num_global > length:
-        pytest.skip("no text is shorter than its global tokens")
     ours, theirs = states(length), states(length)
     found = sliding_window_attention(*ours, window, num_global)
     wanted = dot_product_attention(*theirs, slow_mask(length, window, num_global))
