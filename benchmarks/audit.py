@@ -81,7 +81,7 @@ def _play(work: Path, seed: int, arguments: argparse.Namespace) -> dict[str, Any
     for epoch, model in models.items():
         audit = audit_membership(model, split, work / f"mia-{epoch}", config, reference)
         row["models"][f"{epoch} epochs"] = _told(audit)
-    shifted = _shift(split, work / "shifted")
+    shifted = shift(split, work / "shifted")
     audit = audit_membership(
         models[max(models)], shifted, work / "mia-shifted", load_config(AttackConfig, None, ["attacks=[loss]"]), None
     )
@@ -103,7 +103,7 @@ def _told(audit: Audit) -> dict[str, Any]:
     return told | {name: finding.value for name, finding in audit.findings.items() if name.startswith("utility.")}
 
 
-def _shift(split: Path, folder: Path) -> Path:
+def shift(split: Path, folder: Path) -> Path:
     """The same split with non-members from another ward: their sentences begin with another template."""
     folder.mkdir()
     manifest = json.loads((split / "split.json").read_text())

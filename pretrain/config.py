@@ -10,6 +10,9 @@ from typing import Literal
 
 from launch.config import load_config
 
+NUM_TOKEN_TYPES = 2
+"""Rows of the token-type embedding: a piece's first run of sentences and its second."""
+
 
 @dataclass
 class DataConfig:

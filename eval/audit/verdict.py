@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Literal
 
 from eval.audit.findings import Audit, Finding
@@ -73,7 +74,7 @@ def _worst(verdicts: Sequence[Verdict]) -> Verdict:
 def _check_rule(rule: Rule, audit: Audit) -> list[Check]:
     checks = []
     for pattern in rule.findings:
-        names = [name for name in audit.findings if rule.matches(pattern, name)]
+        names = [name for name in audit.findings if fnmatchcase(name, pattern)]
         if not names and not rule.optional:
             why = f"{pattern} was not measured"
             checks.append(Check(pattern, "–", _limit_text(rule), INSUFFICIENT, why, rule.says, rule.voids))

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pretrain.config import PretrainConfig
-
-_NUM_TOKEN_TYPES = 2
+from pretrain.config import NUM_TOKEN_TYPES, PretrainConfig
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def word_embeddings(shape: Shape, tensor: int) -> int:
 
 def embeddings(shape: Shape, tensor: int) -> int:
     """Word, position and token-type embeddings; only the first are split over the tensor ranks."""
-    return word_embeddings(shape, tensor) + (shape.max_position_embeddings + _NUM_TOKEN_TYPES) * shape.hidden_size
+    return word_embeddings(shape, tensor) + (shape.max_position_embeddings + NUM_TOKEN_TYPES) * shape.hidden_size
 
 
 def heads(shape: Shape, tensor: int) -> int:

@@ -3,8 +3,7 @@
 from typing import Any
 
 from launch.attention.long_form import attention_window, mark_config
-from pretrain.config import ModelConfig
-from pretrain.model.bert import NUM_TOKEN_TYPES
+from pretrain.config import NUM_TOKEN_TYPES, ModelConfig
 
 ACTIVATIONS = {
     "gelu": "gelu",

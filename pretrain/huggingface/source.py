@@ -15,10 +15,10 @@ import torch
 from data_pipeline.files import read_json, sha256_file, sha256_json
 from launch.console import say
 from launch.errors import NotemillError
+from pretrain.config import NUM_TOKEN_TYPES
 from pretrain.huggingface.encoder import Encoder, Published
 from pretrain.huggingface.shape import ACTIVATIONS, from_huggingface_config
 from pretrain.huggingface.weights import TIED, from_huggingface
-from pretrain.model.bert import NUM_TOKEN_TYPES
 
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 _HEADS = {

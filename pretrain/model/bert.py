@@ -28,11 +28,10 @@ from megatron.core.transformer.transformer_block import (
 from megatron.core.transformer.transformer_config import TransformerConfig
 from megatron.core.transformer.transformer_layer import TransformerLayer, TransformerLayerSubmodules
 
+from pretrain.config import NUM_TOKEN_TYPES
 from pretrain.data.batch import Batch
 from pretrain.model.attention import PackedAttention, Pieces
 from pretrain.model.pointwise import Dropout, FeedForward, get_bias_dropout_add
-
-NUM_TOKEN_TYPES = 2
 
 
 class LayerNorm(torch.nn.LayerNorm):

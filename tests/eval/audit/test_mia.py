@@ -1,11 +1,13 @@
 """The battery on models that are known to leak and not to."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks.audit import shift
 from eval.audit.attacks import ATTACKS, AttackConfig, Battery
 from eval.audit.findings import read_audit
 from eval.audit.mia import audit_membership, strongest
@@ -45,6 +47,16 @@ def test_an_untrained_model_leaks_nothing_which_proves_nothing(audited: Audited,
     assert set(audit.details["attacks_left_out"]) == {"ratio", "rmia"}
     judged = judge(audit, load_policy())
     assert judged.verdict == INSUFFICIENT and any("utility" in reason for reason in judged.reasons)
+
+
+def test_non_members_of_another_ward_void_the_audit(audited: Audited, tmp_path: Path) -> None:
+    shifted = shift(audited.split, tmp_path / "shifted")
+    audit = audit_membership(audited.overtrained, shifted, tmp_path / "mia", replace(QUICK, attacks=["loss"]), None)
+    assert audit.findings["blind.by_note.auc"].value > 0.9
+    judged = judge(audit, load_policy())
+    # However well the attack does, and it does.
+    assert audit.findings["loss.by_note.auc"].value > 0.8
+    assert judged.verdict == INSUFFICIENT and all(reason.startswith("blind") for reason in judged.reasons)
 
 
 def test_a_rerun_takes_the_scores_that_are_there(audited: Audited, leaking: Path) -> None:
