@@ -56,7 +56,9 @@ def test_non_members_of_another_ward_void_the_audit(audited: Audited, tmp_path: 
     judged = judge(audit, load_policy())
     # However well the attack does, and it does.
     assert audit.findings["loss.by_note.auc"].value > 0.8
-    assert judged.verdict == INSUFFICIENT and all(reason.startswith("blind") for reason in judged.reasons)
+    assert judged.verdict == INSUFFICIENT
+    assert any(reason.startswith("blind.by_note.auc is") for reason in judged.reasons), judged.reasons
+    assert not any(reason.startswith("loss.") for reason in judged.reasons), judged.reasons
 
 
 def test_a_rerun_takes_the_scores_that_are_there(audited: Audited, leaking: Path) -> None:
