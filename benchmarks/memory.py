@@ -76,6 +76,7 @@ CASES = {
     "DP2, fp32": Case(2, ("train.precision=fp32",)),
     "DP2, bf16, ZeRO-1": Case(2, (*_DEEPSPEED, "engine.zero_stage=1")),
     "DP2, bf16, ZeRO-2": Case(2, (*_DEEPSPEED, "engine.zero_stage=2")),
+    "DP2, bf16, ZeRO-3": Case(2, (*_DEEPSPEED, "engine.zero_stage=3")),
     "TP2 x PP2 + SP, bf16": Case(4, (*_TP2, *_PP2, "parallel.sequence=true")),
 }
 

@@ -34,6 +34,8 @@ def make_private_folder(path: Path) -> Path:
         # A folder that others use, such as /tmp, stays as it is: what is written there is 0600 by itself.
         if not any(path.iterdir()):
             path.chmod(PRIVATE_FOLDER)
+    except FileExistsError:
+        raise NotemillError(f"{path} is a file, and a folder is to be made there; name another.") from None
     except OSError as error:
         raise NotemillError(f"cannot make the folder {path}: {error.strerror}.") from None
     return path

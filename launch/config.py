@@ -10,7 +10,8 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -60,15 +61,59 @@ def known_keys(schema: type) -> list[str]:
 
 def _value_of(schema: type, key: str, text: str) -> Any:
     """What `text` means for that key: itself where the key holds text (a folder may be called 0123), else its YAML."""
-    hint: Any = schema
-    for part in key.split("."):
-        hint = get_type_hints(hint).get(part) if dataclasses.is_dataclass(hint) else None
+    hint = _hint_of(schema, key)
     if hint is str or (set(get_args(hint)) == {str, type(None)} and text not in ("null", "~", "")):
         return text
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError:
         return text
+
+
+def _hint_of(schema: type, key: str) -> Any:
+    """The type of the value at a dotted key, which may lead into a mapping; None where there is no such key."""
+    hint: Any = schema
+    for part in key.split("."):
+        if dataclasses.is_dataclass(hint):
+            hint = get_type_hints(hint).get(part)
+        else:  # Below a field that is a mapping.
+            hint = get_args(hint)[-1] if get_origin(hint) is dict else None
+    return hint
+
+
+def _given(layer: Any, key: str) -> Any:
+    """What a layer of settings has at a dotted key, or in the list or mapping that the key leads into."""
+    for part in key.split("."):
+        if not isinstance(layer, Mapping) or part not in layer:
+            break
+        layer = layer[part]
+    return layer
+
+
+_TYPES = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    type(None): "null",
+    list: "a list",
+    dict: "a mapping",
+}
+
+
+def _described(hint: Any) -> str:
+    """A type in words."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, arguments))
+    if origin in (Union, UnionType):
+        *first, last = map(_described, arguments)
+        return f"{', '.join(first)} or {last}"
+    if origin is list:
+        return f"a list, each item {_described(arguments[0])}"
+    if origin is dict:
+        return f"a mapping, each value {_described(arguments[1])}"
+    return _TYPES.get(hint, getattr(hint, "__name__", str(hint)))
 
 
 def _walk_keys(schema: type, prefix: str) -> Iterator[str]:
@@ -116,9 +161,12 @@ def _merge(config: DictConfig, layer: Mapping[str, Any], schema: type, origin: s
     try:
         return OmegaConf.merge(config, OmegaConf.create(_as_typed(layer)))  # type: ignore[return-value]
     except OmegaConfBaseException as error:
-        first_line = str(error).splitlines()[0].rstrip(".")
-        key = f"{error.full_key}: " if getattr(error, "full_key", None) else ""
-        raise NotemillError(f"{key}{first_line} (from {origin}).") from None
+        key = getattr(error, "full_key", None)
+        if not key:
+            raise NotemillError(f"{str(error).splitlines()[0].rstrip('.')} (from {origin}).") from None
+        given = json.dumps(_given(layer, key), ensure_ascii=False, default=str)
+        needed = _described(_hint_of(schema, key))
+        raise NotemillError(f"{key} is {given} (from {origin}) and must be {needed}.") from None
 
 
 def _as_typed(value: Any) -> Any:

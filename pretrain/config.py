@@ -286,8 +286,10 @@ class PretrainConfig:
             "train.beta1": train.beta1,
             "train.beta2": train.beta2,
         }
+        folders = {"data.path": self.data.path, "run.dir": self.run.dir}
+        problems = [f"{key} is empty and must name a folder" for key, value in folders.items() if not value.strip()]
         # Written so that nan fails as well.
-        problems = [f"{key} is {value} and must be at least 1" for key, value in positive.items() if not value >= 1]
+        problems += [f"{key} is {value} and must be at least 1" for key, value in positive.items() if not value >= 1]
         problems += [
             f"{key} is {value} and must not be negative or infinite"
             for key, value in not_negative.items()

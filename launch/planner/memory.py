@@ -83,19 +83,21 @@ def rank_memory(
         gradients=parameters * 4 / (layout.data if zero >= 2 else 1),
         optimizer=0 if offload != "none" else parameters * optimizer_bytes(config) / layout.data,
         activations=kept,
-        buffers=working + reserved + (zero_buffers(config, parameters) if device == "cuda" else 0),
+        buffers=working + reserved + zero_buffers(config, parameters, device),
     )
 
 
-def zero_buffers(config: PretrainConfig, parameters: int) -> float:
-    """What DeepSpeed sets aside on a GPU: two buckets for gradients at ZeRO-2; at ZeRO-3 one, its fp32 copy and the
-    weights that are gathered. A CPU's memory is taken only as far as they are filled."""
+def zero_buffers(config: PretrainConfig, parameters: int, device: Device) -> float:
+    """What DeepSpeed sets aside: two buckets for gradients at ZeRO-2; at ZeRO-3 one in fp32, the copy of it that is
+    reduced and the weights that are gathered. A CPU's memory is taken only as far as buckets are filled, and as they
+    are reduced the activations are gone there."""
     width, zero = BYTES[config.train.precision], config.engine.zero_stage
-    if zero == 2:
+    filled = min(parameters, _REDUCE_BUCKET)
+    if zero == 2 and device == "cuda":
         return 2 * _REDUCE_BUCKET * width
     if zero == 3:
-        filled = min(parameters, _REDUCE_BUCKET)
-        return _REDUCE_BUCKET * width + 4 * filled + min(parameters, _MAX_LIVE_PARAMETERS) * width
+        bucket, copy = (4 * _REDUCE_BUCKET, 4 * filled) if device == "cuda" else (4 * filled, 0)
+        return bucket + copy + min(parameters, _MAX_LIVE_PARAMETERS) * width
     return 0
 
 

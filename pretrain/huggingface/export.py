@@ -79,7 +79,8 @@ def export(checkpoint: Path, out: Path, form: ExportForm | None = None) -> Path:
         write_json(partial / PARITY, parity | made_from)
         from pretrain.huggingface.model_card import model_card
 
-        write_text(partial / "README.md", model_card(trained, info, parity))
+        card = model_card(trained, info, parity, is_cased=_is_cased(checkpoint / "tokenizer"))
+        write_text(partial / "README.md", card)
         if out.is_dir():
             out.rmdir()
         partial.rename(out)
@@ -88,6 +89,12 @@ def export(checkpoint: Path, out: Path, form: ExportForm | None = None) -> Path:
         distributed.stop()
     say(f"wrote {out}: logits within {parity['max_abs_logit_difference']:.1e} of the training model")
     return out
+
+
+def _is_cased(tokenizer: Path) -> bool:
+    """Whether it tells capitals from small letters."""
+    encode = load_tokenizer(tokenizer).encode
+    return bool(encode("AND THE").ids != encode("and the").ids)
 
 
 def _on_one_process(trained: PretrainConfig) -> PretrainConfig:

@@ -15,7 +15,7 @@ tags: [clinical, megatron-bert, notemill]
 # Clinical encoder, {layers} layers of width {hidden}
 
 A megatron-bert encoder pretrained by notemill on one institution's de-identified clinical notes with masked language
-modelling and sentence-order prediction. The vocabulary is cased.
+modelling{sentence_order}. The vocabulary {case}.
 
 | | |
 |---|---|
@@ -25,7 +25,7 @@ modelling and sentence-order prediction. The vocabulary is cased.
 | attention | {attention} |
 | steps, tokens seen | {steps:,}, {tokens:,} |
 | batch | {batch} rows of {seq_len} tokens |
-| learning rate | {lr:g}, linear warm-up of {warmup} steps, linear decay to {min_lr:g} |
+| learning rate | {lr:g}, linear warm-up of {warmup} steps, {decay} to {min_lr:g} |
 | precision | {precision} |
 | trained on | {world} process(es), tensor {tensor} x pipeline {pipeline} |
 | parity | logits within {parity:.1e} of the training model (tolerance {tolerance:g}, fp32) |
@@ -63,13 +63,18 @@ _IDENTIFIERS = {
 }
 
 
-def model_card(config: PretrainConfig, info: CheckpointInfo, parity: dict[str, Any]) -> str:
+_DECAYS = {"linear": "linear decay", "cosine": "cosine decay", "wsd": "constant until {steps} steps of linear decay"}
+
+
+def model_card(config: PretrainConfig, info: CheckpointInfo, parity: dict[str, Any], *, is_cased: bool) -> str:
     """The card's Markdown."""
     window = config.model.attention_window
     return _CARD.format(
         layers=config.model.num_layers,
         hidden=config.model.hidden_size,
         heads=config.model.num_attention_heads,
+        sentence_order=" and sentence-order prediction" if config.train.sentence_order else "",
+        case="is cased" if is_cased else "takes capitals for small letters",
         vocab=info.vocab_size,
         fingerprint=info.tokenizer_fingerprint[:12],
         positions=config.max_position_embeddings,
@@ -82,6 +87,7 @@ def model_card(config: PretrainConfig, info: CheckpointInfo, parity: dict[str, A
         lr=config.train.lr,
         min_lr=config.train.min_lr,
         warmup=config.warmup_steps,
+        decay=_DECAYS[config.train.lr_schedule].format(steps=config.decay_steps),
         precision=config.train.precision,
         world=info.world_size,
         tensor=config.parallel.tensor,

@@ -25,7 +25,12 @@ def test_resolved_config_reads_back_equal(tmp_path):
     ("override", "said"),
     [
         ("train.stpes=5", "did you mean 'train.steps'"),
-        ("train.steps=many", "train.steps"),
+        ("train.steps=many", 'train.steps is "many" .from the command line. and must be a whole number'),
+        ("train.decay_steps=[]", "must be a whole number or null"),
+        ("model.init=loud", "must be one of normal, local"),
+        ("data.weights=3", "must be a mapping, each value a number"),
+        ("data.weights.ward=x", 'data.weights.ward is "x" .from the command line. and must be a number'),
+        ("data.path=", "data.path is empty and must name a folder"),
         ("train.precision=fp8", "fp32"),
         ("model.hidden_size=100", "no multiple of model.num_attention_heads 16"),
         ("parallel.tensor=3", "does not divide"),

@@ -8,6 +8,7 @@ from pretrain.config import load_pretrain_config
 from pretrain.huggingface.model_card import model_card
 
 INFO = CheckpointInfo(VERSION, 100, 1600, 200_000, 512, "f" * 64, "d" * 64, 1)
+PARITY = {"max_abs_logit_difference": 1e-6, "tolerance": 1e-4}
 ATTESTED = {
     "corpus_manifest_sha256": "a" * 64,
     "shards_sha256": "b" * 64,
@@ -29,7 +30,7 @@ ATTESTED = {
 
 def card(corpora: list) -> str:
     config = load_pretrain_config("configs/tiny.yaml", [])
-    return model_card(config, replace(INFO, corpora=corpora), {"max_abs_logit_difference": 1e-6, "tolerance": 1e-4})
+    return model_card(config, replace(INFO, corpora=corpora), PARITY, is_cased=True)
 
 
 def test_the_card_names_corpus_checks_waivers_and_review() -> None:
@@ -53,3 +54,13 @@ def test_what_is_not_known_is_said() -> None:
     page = card(corpora)
     assert page.index("Corpus `aaaaaaaaaaaa`") < page.index("Corpus `cccccccccccc`: what was attested of it is not")
     assert add_corpus(corpora, "a" * 64, ATTESTED)[-1] == ATTESTED and len(add_corpus(corpora, "a" * 64, ATTESTED)) == 2
+
+
+def test_the_recipe_on_the_card_is_the_runs() -> None:
+    config = load_pretrain_config(
+        "configs/tiny.yaml", ["train.lr_schedule=wsd", "train.steps=400", "train.sentence_order=false"]
+    )
+    page = model_card(config, INFO, PARITY, is_cased=False)
+    assert "constant until 40 steps of linear decay" in page and "takes capitals for small letters" in page
+    assert "sentence-order" not in page
+    assert "and sentence-order prediction. The vocabulary is cased." in card([])

@@ -5,7 +5,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import psutil
 import pytest
 
 from pretrain.checkpoint import complete_checkpoints, folder_of
@@ -28,8 +31,9 @@ def test_a_run_that_is_stopped_and_resumed(tokens_dir, tmp_path):
     ) as running:
         while len(rows(run_dir)) < 3 and running.poll() is None:
             time.sleep(0.05)
-        assert notemill("status", str(run_dir)).stdout.startswith(f"{run_dir}: running")
-        assert "is being trained by another process" in notemill("resume", str(run_dir), status=2).stderr
+        with stopped(running.pid):  # It would be over by the time that these commands have started.
+            assert notemill("status", str(run_dir)).stdout.startswith(f"{run_dir}: running")
+            assert "is being trained by another process" in notemill("resume", str(run_dir), status=2).stderr
         # The second and third change nothing: under SLURM one signal comes several ways.
         for number in (signal.SIGTERM, signal.SIGUSR2, signal.SIGTERM):
             running.send_signal(number)
@@ -47,6 +51,17 @@ def test_a_run_that_is_stopped_and_resumed(tokens_dir, tmp_path):
     notemill("resume", str(run_dir))
     assert losses(rows(run_dir)) == losses(straight)
     assert notemill("status", str(run_dir)).stdout.startswith(f"{run_dir}: finished")
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """A process and all below it stand still."""
+    processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    for process in processes:
+        process.suspend()
+    yield
+    for process in processes:
+        process.resume()
 
 
 def test_what_is_no_run_is_told(tmp_path, tokens_dir):

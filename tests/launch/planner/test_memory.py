@@ -70,9 +70,9 @@ def test_zero_2_and_3_share_gradients_and_weights_too() -> None:
         stages[stage] = rank_memory(config, shape, world_size=8, stage=0)
     assert stages[2].gradients == stages[1].gradients / 8 == stages[3].gradients
     assert stages[3].weights == stages[2].weights / 8 == stages[1].weights / 8
-    # DeepSpeed's buckets of 500 million 16-bit gradients; at stage 3 its fp32 copy and the gathered weights beside one.
+    # DeepSpeed's buckets of 500 million 16-bit gradients; at stage 3 one in fp32, its copy and the gathered weights.
     assert stages[2].buffers - stages[1].buffers == 2 * 10**9
-    assert stages[3].buffers - stages[1].buffers == 10**9 + (4 + 2) * whole_model(shape)
+    assert stages[3].buffers - stages[1].buffers == 2 * 10**9 + (4 + 2) * whole_model(shape)
 
 
 @pytest.mark.parametrize(
