@@ -62,7 +62,7 @@ class Activations:
 
     @property
     def _read_share(self) -> float:
-        """R / T: what goes on behind the last attention. Under sequence parallelism that is everything."""
+        """R / T: what the last layer goes on with from its query, key and value. Under sequence parallelism that is everything."""
         return 1.0 if self._sequence_ranks > 1 else self._rows.read / self._rows.tokens
 
     @property
@@ -79,14 +79,14 @@ class Activations:
 
     # ---- kept for the backward pass --------------------------------------------------------------------------------
 
-    def attention_block(self) -> dict[str, float]:
-        """What the first half of a layer keeps without recomputation, by module."""
+    def attention_block(self, share: float = 1) -> dict[str, float]:
+        """What the first half of a layer keeps without recomputation, by module; `share` of its positions go on."""
         return {
             "norm": self.hidden,
             "qkv matrix": self.hidden,
-            "attention": self._attention(),
-            "output matrix": self.whole_hidden / self._tensor,
-            "dropout and residual": self._dropout_mask,
+            "attention": self._attention(share),
+            "output matrix": share * self.whole_hidden / self._tensor,
+            "dropout and residual": share * self._dropout_mask,
         }
 
     def feed_forward_block(self) -> dict[str, float]:
@@ -99,27 +99,29 @@ class Activations:
             "dropout and residual": self._dropout_mask,
         }
 
-    def _attention(self) -> float:
-        """Query, key and value, which are parts of one tensor, and what the kernel keeps besides its output."""
-        qkv = 3 * self.whole_hidden / self._tensor
+    def _attention(self, share: float) -> float:
+        """Query, key and value, which are parts of one tensor, and what the kernel keeps besides the output that goes
+        on."""
+        of_rank = self.whole_hidden / self._tensor
         heads = self._shape.num_attention_heads / self._tensor
         if self._device == "cuda":
-            return qkv + heads * self._rows.tokens * 4  # log-sum of each row
+            # The log-sum of each row, and where only a part goes on, the whole output.
+            return 3 * of_rank + heads * self._rows.tokens * 4 + (of_rank if share < 1 else 0)
         if self._recompute == "selective":
-            return qkv
-        # Plain products, with a scaled copy of the query.
-        return qkv + self.whole_hidden / self._tensor + heads * self._rows.squared_lengths * self.bytes
+            return 3 * of_rank
+        queries_by_themselves = share * of_rank if share < 1 else 0
+        return 3 * of_rank + queries_by_themselves + share * heads * self._rows.squared_lengths * self.bytes
 
     def layer(self) -> float:
         """What a layer keeps between its forward and its backward pass."""
         return self.hidden if self._recompute == "full" else self._whole_layer()
 
     def last_layer(self) -> float:
-        """The same of the model's last layer, whose feed-forward block sees only what the heads read."""
+        """The same of the model's last layer, of whose queries only those go on that the heads read."""
         if self._recompute == "full":
             return self.hidden
         feed_forward = sum(self.feed_forward_block().values())
-        return sum(self.attention_block().values()) + self._read_share * feed_forward
+        return sum(self.attention_block(self._read_share).values()) + self._read_share * feed_forward
 
     def _whole_layer(self) -> float:
         return sum(self.attention_block().values()) + sum(self.feed_forward_block().values())

@@ -151,7 +151,7 @@ class _Step:
         layers = self.shape.num_layers / self.layout.pipeline
         passes = self.layer_compute(self.rows.tokens).times(layers)
         if stage == self.layout.pipeline - 1 and self.sequence_ranks == 1:
-            # The last feed-forward block sees only what the heads read; under sequence parallelism it sees all.
+            # Behind its attention the last layer sees only what the heads read; under sequence parallelism all.
             passes += self.layer_compute(self.rows.read) + self.layer_compute(self.rows.tokens).times(-1)
         if self.config.train.recompute == "full":
             passes += Passes(0, passes.forward)
@@ -162,20 +162,20 @@ class _Step:
         passes += self.pointwise(0, self.accumulation(stage))
         return passes.times(self.cluster.slowdown)
 
-    def layer_compute(self, in_feed_forward: int) -> Passes:
-        """A layer whose feed-forward block sees so many tokens."""
+    def layer_compute(self, going_on: int) -> Passes:
+        """A layer that goes on from its attention with so many tokens."""
         tokens, hidden, inner = self.rows.tokens, self.shape.hidden_size, self.shape.ffn_hidden_size
-        tensor, share = self.layout.tensor, in_feed_forward / self.rows.tokens
+        tensor, share = self.layout.tensor, going_on / self.rows.tokens
         matrices = (
             self.matrix(tokens, hidden, 3 * hidden // tensor)
-            + self.matrix(tokens, hidden // tensor, hidden)
-            + self.matrix(in_feed_forward, hidden, inner // tensor)
-            + self.matrix(in_feed_forward, inner // tensor, hidden)
+            + self.matrix(going_on, hidden // tensor, hidden)
+            + self.matrix(going_on, hidden, inner // tensor)
+            + self.matrix(going_on, inner // tensor, hidden)
         )
         attention_flops = 4 * self.config.attended_tokens * tokens * hidden / tensor
         # FlashAttention computes the scores again in the backward pass.
         attention = Passes(attention_flops / self.attention_speed, 2.5 * attention_flops / self.attention_speed)
-        qkv, wide = 3 * self.whole_hidden / tensor, in_feed_forward * inner * self.bytes / tensor
+        qkv, wide = 3 * self.whole_hidden / tensor, going_on * inner * self.bytes / tensor
         traffic = [
             self.kernels.hidden[way] * self.hidden * (1 + share) / 2
             + self.kernels.qkv[way] * qkv

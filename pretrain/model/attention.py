@@ -4,7 +4,8 @@ With `model.attention_window` a token sees half a window of its piece on either 
 [CLS], which sees all. `varlen_attn` knows windows but no tokens outside them, so pieces that the window does not cover
 are attended to one at a time on CUDA as well, in time and memory linear in their length.
 
-Shapes: T tokens of all rows one after another, N heads of this tensor rank, D the width of a head.
+Shapes: T tokens of all rows one after another, R of them that the heads of the model read, N heads of attention of this
+tensor rank, D the width of a head.
 """
 
 import contextlib
@@ -18,9 +19,10 @@ from megatron.core.transformer.enums import AttnMaskType
 from megatron.core.transformer.module import MegatronModule
 from megatron.core.transformer.transformer_config import TransformerConfig
 
-from launch.attention.dot_product import dot_product_attention, plain_attention
+from launch.attention.dot_product import dot_product_attention
 from launch.attention.long_form import NUM_GLOBAL_TOKENS
 from launch.attention.sliding_window import sliding_window_attention
+from pretrain.model.many_sequences import attention_by_sequence
 
 
 @dataclass
@@ -28,13 +30,13 @@ class Pieces(PackedSeqParams):
     """Borders of the pieces, and what the heads read of them."""
 
     read_positions: torch.Tensor | None = None
-    """[R] int64: where of T the heads look; behind the last attention only these go on. None: everywhere."""
+    """[R] int64, ascending: where of T the heads look; in the last layer only these have queries. None: everywhere."""
 
 
 class PackedAttention(MegatronModule):
     """Core attention in which a token sees exactly its own piece, whose borders `cu_seqlens` gives.
 
-    On CUDA it is torch's `varlen_attn`, which has no dropout; elsewhere, or beyond a window, one product a piece.
+    On CUDA it is torch's `varlen_attn`, which has no dropout; elsewhere, or beyond a window, pieces one at a time.
     """
 
     def __init__(
@@ -62,20 +64,31 @@ class PackedAttention(MegatronModule):
         packed_seq_params: PackedSeqParams | None = None,
     ) -> torch.Tensor:
         assert packed_seq_params is not None, "every batch is packed"
-        longest = packed_seq_params.max_seqlen_q
-        if query_TND.is_cuda and (self.half_window is None or longest <= self.half_window + 1):
+        longest, is_covered = packed_seq_params.max_seqlen_q, self._is_covered(packed_seq_params)
+        if query_TND.is_cuda and is_covered:
             from torch.nn.attention.varlen import varlen_attn
 
             bounds = packed_seq_params.cu_seqlens_q
             output: torch.Tensor = varlen_attn(query_TND, key_TND, value_TND, bounds, bounds, longest, longest)  # type: ignore[assignment]
             return output
-        return self._attend_by_piece(query_TND, key_TND, value_TND, packed_seq_params.cu_seqlens_q)
+        lengths = packed_seq_params.cu_seqlens_q.diff().tolist()
+        dropout = self.dropout if self.training else 0.0
+        if is_covered and not dropout:
+            return attention_by_sequence(query_TND, key_TND, value_TND, lengths, lengths)
+        return self._attend_by_piece(query_TND, key_TND, value_TND, lengths, dropout)
+
+    def _is_covered(self, pieces: PackedSeqParams) -> bool:
+        """Whether the window, if there is one, holds the longest piece."""
+        return self.half_window is None or pieces.max_seqlen_q <= self.half_window + 1
 
     def _attend_by_piece(
-        self, query_TND: torch.Tensor, key_TND: torch.Tensor, value_TND: torch.Tensor, cu_seqlens: torch.Tensor
+        self,
+        query_TND: torch.Tensor,
+        key_TND: torch.Tensor,
+        value_TND: torch.Tensor,
+        lengths: list[int],
+        dropout: float,
     ) -> torch.Tensor:
-        lengths = cu_seqlens.diff().tolist()
-        dropout = self.dropout if self.training else 0.0
         # Heads differ between tensor ranks, so their dropout masks must as well.
         random_numbers = tensor_parallel.get_cuda_rng_tracker().fork() if dropout else contextlib.nullcontext()
         with random_numbers:
@@ -91,8 +104,7 @@ class PackedAttention(MegatronModule):
         self, query_NLD: torch.Tensor, key_NLD: torch.Tensor, value_NLD: torch.Tensor, dropout: float
     ) -> torch.Tensor:
         if self.half_window is None or query_NLD.shape[1] <= self.half_window + 1:
-            product = dot_product_attention if query_NLD.is_cuda else plain_attention
-            return product(query_NLD, key_NLD, value_NLD, dropout_p=dropout)
+            return dot_product_attention(query_NLD, key_NLD, value_NLD, dropout_p=dropout)
         return sliding_window_attention(
             query_NLD[None], key_NLD[None], value_NLD[None], 2 * self.half_window, NUM_GLOBAL_TOKENS, dropout_p=dropout
         )[0]
@@ -100,3 +112,27 @@ class PackedAttention(MegatronModule):
     def sharded_state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """No parameters, so nothing in a checkpoint."""
         return {}
+
+
+class LastAttention(PackedAttention):
+    """That of the last layer, [R, N, D]: no other output leads to the loss."""
+
+    def forward(
+        self,
+        query_TND: torch.Tensor,
+        key_TND: torch.Tensor,
+        value_TND: torch.Tensor,
+        *arguments: Any,
+        packed_seq_params: Pieces,
+        **named: Any,
+    ) -> torch.Tensor:
+        positions_R, bounds = packed_seq_params.read_positions, packed_seq_params.cu_seqlens_q
+        has_dropout = self.training and self.dropout > 0
+        if positions_R is None or query_TND.is_cuda or has_dropout or not self._is_covered(packed_seq_params):
+            output_TND = super().forward(
+                query_TND, key_TND, value_TND, *arguments, packed_seq_params=packed_seq_params, **named
+            )
+            return output_TND if positions_R is None else output_TND.index_select(0, positions_R)
+        num_queries = torch.searchsorted(positions_R, bounds).diff().tolist()
+        query_RND = query_TND.index_select(0, positions_R)
+        return attention_by_sequence(query_RND, key_TND, value_TND, num_queries, bounds.diff().tolist())

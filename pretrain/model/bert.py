@@ -7,7 +7,6 @@ Shapes: T tokens of all rows one after another, H hidden size, V this rank's sha
 positions, P pieces that have a sentence order, R = P + M positions that the heads read.
 """
 
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -30,7 +29,7 @@ from megatron.core.transformer.transformer_layer import TransformerLayer, Transf
 
 from pretrain.config import NUM_TOKEN_TYPES
 from pretrain.data.batch import Batch
-from pretrain.model.attention import PackedAttention, Pieces
+from pretrain.model.attention import LastAttention, PackedAttention, Pieces
 from pretrain.model.pointwise import Dropout, FeedForward, get_bias_dropout_add
 
 
@@ -59,14 +58,17 @@ class MlmTransform(torch.nn.Module):
 
 
 class LastLayer(TransformerLayer):
-    """The last layer, whose feed-forward block sees only positions that the heads read: no other leads to the loss."""
+    """The last layer, which goes on from its attention only with positions that the heads read: no other leads to the
+    loss."""
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        hidden_T1H, context = self._forward_attention(*args, **kwargs)
-        positions_R = kwargs["packed_seq_params"].read_positions
-        if positions_R is not None:
-            hidden_T1H = hidden_T1H.index_select(0, positions_R)
-        return self._forward_mlp(hidden_T1H), context
+    def forward(self, hidden_states: torch.Tensor, *, packed_seq_params: Pieces, **_: Any) -> Any:
+        attended_R1H = self.self_attention(
+            self.input_layernorm(hidden_states), attention_mask=None, packed_seq_params=packed_seq_params
+        )
+        positions_R = packed_seq_params.read_positions
+        residual_R1H = hidden_states if positions_R is None else hidden_states.index_select(0, positions_R)
+        add = self.self_attn_bda(self.training, self.config.bias_dropout_fusion)
+        return self._forward_mlp(add(attended_R1H, residual_R1H, self.hidden_dropout)), None
 
 
 class MegatronBert(LanguageModule):
@@ -142,7 +144,7 @@ class MegatronBert(LanguageModule):
             embedded = self.embedding(
                 input_ids=batch.input_ids, position_ids=batch.position_ids, tokentype_ids=batch.token_type_ids
             )
-        read_positions = torch.cat((batch.sequence_starts, batch.masked_positions))
+        read_positions, order = torch.cat((batch.sequence_starts, batch.masked_positions)).sort()
         pieces = Pieces(
             qkv_format="thd",
             cu_seqlens_q=batch.cu_seqlens,
@@ -161,7 +163,8 @@ class MegatronBert(LanguageModule):
                 hidden_T1H, tensor_parallel_output_grad=False
             )
             hidden_T1H = hidden_T1H.index_select(0, read_positions)
-        starts_PH, masked_MH = hidden_T1H.squeeze(1).split((len(batch.sequence_starts), len(batch.masked_positions)))
+        read_RH = torch.empty_like(hidden_T1H[:, 0]).index_copy(0, order, hidden_T1H[:, 0])
+        starts_PH, masked_MH = read_RH.split((len(batch.sequence_starts), len(batch.masked_positions)))
         pooled_PH = torch.tanh(self.pooler(starts_PH))
         transformed_MH = self.lm_head(masked_MH)
         logits_M1V, bias_V = self.output_layer(
@@ -173,8 +176,15 @@ class MegatronBert(LanguageModule):
 def _block_submodules(
     config: TransformerConfig, vp_stage: int | None, *, has_heads: bool
 ) -> TransformerBlockSubmodules:
-    layer = ModuleSpec(
-        module=TransformerLayer,
+    layers = [_layer(TransformerLayer, PackedAttention)] * get_num_layers_to_build(config, vp_stage)
+    if has_heads:
+        layers[-1] = _layer(LastLayer, LastAttention)
+    return TransformerBlockSubmodules(layer_specs=layers, layer_norm=LayerNorm)
+
+
+def _layer(layer: type, core_attention: type) -> ModuleSpec:
+    return ModuleSpec(
+        module=layer,
         submodules=TransformerLayerSubmodules(
             input_layernorm=LayerNorm,
             self_attention=ModuleSpec(
@@ -182,7 +192,7 @@ def _block_submodules(
                 params={"attn_mask_type": AttnMaskType.padding},
                 submodules=SelfAttentionSubmodules(
                     linear_qkv=ColumnParallelLinear,
-                    core_attention=PackedAttention,
+                    core_attention=core_attention,
                     linear_proj=RowParallelLinear,
                     q_layernorm=IdentityOp,
                     k_layernorm=IdentityOp,
@@ -197,7 +207,3 @@ def _block_submodules(
             mlp_bda=get_bias_dropout_add,
         ),
     )
-    layers = [layer] * get_num_layers_to_build(config, vp_stage)
-    if has_heads:
-        layers[-1] = replace(layer, module=LastLayer)
-    return TransformerBlockSubmodules(layer_specs=layers, layer_norm=LayerNorm)

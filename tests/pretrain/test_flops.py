@@ -12,7 +12,7 @@ BERT_LARGE = {
 
 
 def test_345m_by_hand():
-    assert train_flops_per_token(**BERT_LARGE, mask_probability=0.15) == pytest.approx(1.967e9, rel=1e-3)
+    assert train_flops_per_token(**BERT_LARGE, mask_probability=0.15) == pytest.approx(1.957e9, rel=1e-3)
     assert train_flops_per_token(**BERT_LARGE, mask_probability=1.0) == pytest.approx(2.278e9, rel=1e-3)
 
 
