@@ -62,7 +62,7 @@ class Activations:
 
     @property
     def _read_share(self) -> float:
-        """R / T: what the last layer goes on with from its query, key and value. Under sequence parallelism that is everything."""
+        """R / T: what the last layer goes on with from its query, key and value; all under sequence parallelism."""
         return 1.0 if self._sequence_ranks > 1 else self._rows.read / self._rows.tokens
 
     @property
