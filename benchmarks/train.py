@@ -244,7 +244,8 @@ def _flops(arguments: argparse.Namespace, work: Path, vocab_size: int, tokens_pe
     else:
         total, kind = arguments.cores * measured_peak(arguments.precision), f"measured, {arguments.precision} products"
     return {
-        "formula": "matrix products forward and backward, head at masked positions, last layer behind query, key and value where it is read",
+        "formula": "matrix products forward and backward, head at masked positions, last layer behind query, key and "
+        "value where it is read",
         "flops_per_token": a_token,
         "flops_per_second": a_token * tokens_per_second,
         "peak_flops_per_second": total,

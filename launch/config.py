@@ -30,7 +30,7 @@ def load_config(schema: type[ConfigT], file: Path | str | None = None, overrides
     """
     merged = OmegaConf.structured(schema)
     if file is not None:
-        for path, layer in _yaml_layers(Path(file)):
+        for path, layer in _yaml_layers(Path(file), schema):
             merged = _merge(merged, layer, schema, origin=str(path))
     for override in overrides:
         key, equals, value = override.partition("=")
@@ -62,12 +62,16 @@ def known_keys(schema: type) -> list[str]:
 def _value_of(schema: type, key: str, text: str) -> Any:
     """What `text` means for that key: itself where the key holds text (a folder may be called 0123), else its YAML."""
     hint = _hint_of(schema, key)
-    if hint is str or (set(get_args(hint)) == {str, type(None)} and text not in ("null", "~", "")):
+    if hint is str or (_is_text(hint) and text not in ("null", "~", "")):
         return text
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError:
         return text
+
+
+def _is_text(hint: Any) -> bool:
+    return hint is str or set(get_args(hint)) == {str, type(None)}
 
 
 def _hint_of(schema: type, key: str) -> Any:
@@ -133,11 +137,12 @@ def _without_text(error: yaml.YAMLError) -> str:
     return problem if mark is None else f"{problem} in line {mark.line + 1}, column {mark.column + 1}"
 
 
-def _yaml_layers(path: Path, seen: tuple[Path, ...] = ()) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _yaml_layers(path: Path, schema: type, seen: tuple[Path, ...] = ()) -> Iterator[tuple[Path, dict[str, Any]]]:
     if path.resolve() in seen:
         raise NotemillError(f"{path} names itself as its base; remove the 'base:' line that closes the circle.")
     try:
-        layer = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        text = path.read_text(encoding="utf-8")
+        layer, written = yaml.load(text, Loader=_Loader), yaml.load(text, Loader=yaml.BaseLoader)
     except OSError as error:
         raise NotemillError(f"cannot read the configuration {path}: {error.strerror}.") from None
     except UnicodeDecodeError as error:
@@ -152,14 +157,26 @@ def _yaml_layers(path: Path, seen: tuple[Path, ...] = ()) -> Iterator[tuple[Path
         raise NotemillError(f"{path} must hold 'section:' blocks of keys, not a {type(layer).__name__}.")
     base = layer.pop("base", None)
     if base is not None:
-        yield from _yaml_layers(path.parent / str(base), (*seen, path.resolve()))
-    yield path, layer
+        yield from _yaml_layers(path.parent / str(base), schema, (*seen, path.resolve()))
+    yield path, _texts_as_written(layer, written, schema)
+
+
+def _texts_as_written(layer: dict[Any, Any], written: Any, schema: type, prefix: str = "") -> dict[Any, Any]:
+    """The layer, in which 0123 or on is text where the key holds text. `written`: the same with all scalars as text."""
+    found = dict(layer)
+    for name, value in layer.items():
+        key, text = f"{prefix}{name}", written.get(str(name)) if isinstance(written, Mapping) else None
+        if isinstance(value, dict):
+            found[name] = _texts_as_written(value, text, schema, f"{key}.")
+        elif value is not None and isinstance(text, str) and _is_text(_hint_of(schema, key)):
+            found[name] = text
+    return found
 
 
 def _merge(config: DictConfig, layer: Mapping[str, Any], schema: type, origin: str) -> DictConfig:
     _refuse_unknown(layer, schema, origin)
     try:
-        return OmegaConf.merge(config, OmegaConf.create(_as_typed(layer)))  # type: ignore[return-value]
+        return OmegaConf.merge(config, OmegaConf.create(_without_interpolation(layer)))  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None)
         if not key:
@@ -169,12 +186,12 @@ def _merge(config: DictConfig, layer: Mapping[str, Any], schema: type, origin: s
         raise NotemillError(f"{key} is {given} (from {origin}) and must be {needed}.") from None
 
 
-def _as_typed(value: Any) -> Any:
+def _without_interpolation(value: Any) -> Any:
     """The same value with "${" kept as text: a setting says what it says, and reads no variable of the machine."""
     if isinstance(value, Mapping):
-        return {key: _as_typed(item) for key, item in value.items()}
+        return {key: _without_interpolation(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_as_typed(item) for item in value]
+        return [_without_interpolation(item) for item in value]
     return value.replace("${", "\\${") if isinstance(value, str) else value
 
 

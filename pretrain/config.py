@@ -112,7 +112,7 @@ class TrainConfig:
     """bf16 and fp16 keep such parameters with fp32 masters in the optimizer, fp16 with dynamic loss scaling; fp32 is
     fp32 throughout."""
     initial_loss_scale: float = 65536.0
-    """fp16 only: what losses are multiplied with at first; halved when gradients overflow."""
+    """fp16 only: what losses are multiplied with at first; halved when gradients overflow, from the second time on."""
     loss_scale_window: int = 1000
     """fp16 only: steps without overflow after which the loss scale is doubled."""
     recompute: Literal["none", "selective", "full"] = "none"
@@ -162,8 +162,8 @@ class EngineConfig:
     name: Literal["megatron", "deepspeed"] = "megatron"
     """What drives the optimizer and the communication."""
     zero_stage: int = 1
-    """What the data ranks share: 1 masters and moments, as Megatron's distributed optimizer does; under DeepSpeed also
-    2 gradients as well, 3 parameters as well."""
+    """What the data ranks share: 1 masters and moments, as Megatron's distributed optimizer does; 2 also gradients and
+    3 also parameters, under DeepSpeed only."""
     offload: Literal["none", "optimizer", "parameters"] = "none"
     """Under DeepSpeed, what is kept and computed in the host's memory rather than the GPU's: masters and moments, or at
     stage 3 the parameters as well."""

@@ -276,10 +276,12 @@ class Trainer:
             for source, of_source in zip(sources, by_source, strict=True):
                 row |= {f"{key}/{source}": value for key, value in _valid_numbers(of_source).items()}
         self.metrics.write(row)
-        say(
-            f"step {self.step}: held-out mlm loss {result.mlm_loss:.4f}, accuracy {result.mlm_accuracy:.3f}, "
-            f"sentence order accuracy {result.sop_accuracy:.3f}"
-        )
+        told = []
+        if result.mlm_loss is not None:
+            told.append(f"mlm loss {result.mlm_loss:.4f}, accuracy {result.mlm_accuracy:.3f}")
+        if result.sop_accuracy is not None:
+            told.append(f"sentence order accuracy {result.sop_accuracy:.3f}")
+        say(f"step {self.step}: held-out {', '.join(told)}")
 
     def _load_validation_batches(self) -> list[Batch]:
         """This rank's share; the same rows at every validation, so they are packed and masked once."""
@@ -431,7 +433,7 @@ class Trainer:
             ffn_hidden_size=self.config.ffn_hidden_size,
             vocab_size=self.loader.vocab_size,
             seq_len=self.config.attended_tokens,
-            mask_probability=self.config.data.mask_probability,
+            mask_probability=self.feed.mask_probability(self.step),
         )
         return tokens_per_second * flops / self.flops_per_second_at_peak
 
@@ -441,7 +443,7 @@ def _peak_of_run(ranks: Ranks) -> float | None:
     return None if peak is None else peak * ranks.world_size
 
 
-def _valid_numbers(result: Validation) -> dict[str, float]:
+def _valid_numbers(result: Validation) -> dict[str, float | None]:
     return {
         "valid_loss": result.loss,
         "valid_mlm_loss": result.mlm_loss,

@@ -54,26 +54,32 @@ class Validation:
         )
 
     @property
-    def loss(self) -> float:
+    def loss(self) -> float | None:
+        if self.mlm_loss is None or self.sop_loss is None:
+            return self.mlm_loss if self.sop_loss is None else self.sop_loss
         return self.mlm_loss + self.sop_loss
 
     @property
-    def mlm_loss(self) -> float:
-        """Nats a masked token."""
-        return self.mlm_sum / max(self.masked, 1)
+    def mlm_loss(self) -> float | None:
+        """Nats a masked token; None, as all of these, where nothing was scored."""
+        return _mean(self.mlm_sum, self.masked)
 
     @property
-    def mlm_accuracy(self) -> float:
-        return self.mlm_correct / max(self.masked, 1)
+    def mlm_accuracy(self) -> float | None:
+        return _mean(self.mlm_correct, self.masked)
 
     @property
-    def sop_loss(self) -> float:
+    def sop_loss(self) -> float | None:
         """Nats a piece with a sentence order."""
-        return self.sop_sum / max(self.ordered, 1)
+        return _mean(self.sop_sum, self.ordered)
 
     @property
-    def sop_accuracy(self) -> float:
-        return self.sop_correct / max(self.ordered, 1)
+    def sop_accuracy(self) -> float | None:
+        return _mean(self.sop_correct, self.ordered)
+
+
+def _mean(total: float, count: float) -> float | None:
+    return total / count if count else None
 
 
 def count_over_data_ranks(batches: Sequence[Batch], device: torch.device) -> Counts:

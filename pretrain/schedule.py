@@ -16,10 +16,10 @@ def learning_rate(
     shape: Shape = "linear",
     decay_steps: int = 0,
 ) -> float:
-    """Learning rate of optimizer step `step` (counted from 0): linear from 0 to `peak`, then down to `floor`.
+    """Learning rate of optimizer step `step` (counted from 0): in a line up to `peak`, then down to `floor`.
 
-    The step after warm-up is the first at `peak`; the last step, `total_steps - 1`, is at `floor`. wsd stays at `peak`
-    until the last `decay_steps` steps and then falls in a straight line (Hu et al. 2024, MiniCPM).
+    The last step of warm-up is the first at `peak`; the last step, `total_steps - 1`, is at `floor`. wsd stays at
+    `peak` until the last `decay_steps` steps and then falls in a straight line (Hu et al. 2024, MiniCPM).
     """
     if step < warmup_steps:
         return peak * (step + 1) / warmup_steps

@@ -83,14 +83,14 @@ def mfu(config: PretrainConfig, shape: Shape, cluster: Cluster, seconds: float) 
 
 
 def flops_per_token(config: PretrainConfig, shape: Shape) -> float:
-    """FLOPs to train on one token of a row, as metrics.jsonl counts them for `mfu`."""
+    """FLOPs to train on one token of a row, the mean over a run of what metrics.jsonl counts for `mfu`."""
     return train_flops_per_token(
         num_layers=shape.num_layers,
         hidden_size=shape.hidden_size,
         ffn_hidden_size=shape.ffn_hidden_size,
         vocab_size=shape.vocab_size,
         seq_len=config.attended_tokens,
-        mask_probability=config.data.mask_probability,
+        mask_probability=(config.data.mask_probability + config.final_mask_probability) / 2,
     )
 
 
@@ -230,8 +230,9 @@ class _Step:
         tokens, hidden, tensor = self.rows.tokens, self.shape.hidden_size, self.layout.tensor
         half = self.ring(self.whole_hidden, tensor, 1)
         forward = 4 * half
+        inner = self.shape.ffn_hidden_size
         weights = (
-            self.matrix(tokens, hidden, 3 * hidden // tensor) + self.matrix(tokens, hidden, 4 * hidden // tensor)
+            self.matrix(tokens, hidden, 3 * hidden // tensor) + self.matrix(tokens, hidden, inner // tensor)
         ).forward
         backward = 2 * half if self.sequence_ranks > 1 else max(0.0, 4 * half - weights)
         if self.config.train.recompute == "full":

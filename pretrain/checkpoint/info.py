@@ -50,7 +50,11 @@ def read_info(checkpoint: Path) -> CheckpointInfo:
     """Raises NotemillError for a folder that is no complete checkpoint of this version, or whose marker is damaged."""
     found = read_json(checkpoint / MARKER, "checkpoint", remedy="use another checkpoint of the run")
     if not isinstance(found, dict) or found.get("version") != VERSION:
-        raise NotemillError(f"{checkpoint / MARKER} is not of checkpoint version {VERSION}.")
+        there = found.get("version") if isinstance(found, dict) else None
+        raise NotemillError(
+            f"{checkpoint / MARKER} is of version {there}, and this notemill reads version {VERSION}; go on with the "
+            "one that wrote it, or export it there and import it here."
+        )
     own_sha256 = found.pop("sha256", None)
     try:
         info = CheckpointInfo(**found)

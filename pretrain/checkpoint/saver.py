@@ -117,7 +117,10 @@ class Saver:
         assert self._info is not None
         rest()
         seal(self._partial, self._final, self._info, to_yaml(self._config), self._tokenizer_dir)
-        checkpoints.retain(self._run_dir, self._config.checkpoint)
+        try:
+            checkpoints.retain(self._run_dir, self._config.checkpoint)
+        except (OSError, NotemillError) as error:
+            say(f"{self._final} is saved, but the checkpoints before it could not be tidied: {error}")
 
     def _end(self, problem: str | None) -> None:
         final, partial = self._final, self._partial

@@ -40,6 +40,15 @@ class RowFeed:
         self._ahead = (following, self._pool.submit(self._load, *following))
         return StepRows(rows, batches)
 
+    def mask_probability(self, step: int) -> float:
+        """Share of the tokens of step `step` that are to be predicted."""
+        return mask_probability(
+            step,
+            first=self._config.data.mask_probability,
+            last=self._config.final_mask_probability,
+            total_steps=self._config.train.steps,
+        )
+
     def close(self) -> None:
         """Forget what is prepared."""
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -55,12 +64,7 @@ class RowFeed:
         return next_rows(rows_seen, count, skipped)
 
     def _load(self, step: int, rows: list[int]) -> list[Batch]:
-        rate = mask_probability(
-            step,
-            first=self._config.data.mask_probability,
-            last=self._config.final_mask_probability,
-            total_steps=self._config.train.steps,
-        )
+        rate = self.mask_probability(step)
         size, ranks = self._config.train.micro_batch_size, self._ranks
         firsts = range(ranks.data_rank * size, len(rows), ranks.data_size * size)
         return [self._loader.batch_of_rows(rows[first : first + size], rate) for first in firsts]

@@ -46,8 +46,8 @@ class Update:
     grad_norm: float
     """Global L2 norm before clipping; not finite when they were."""
     is_applied: bool
-    """False when they were not finite: parameters, masters and moments are as before. With fp16 the loss scale is
-    lower then."""
+    """False when they were not finite: parameters, masters and moments are as before. With fp16 the loss scale
+    may be lower then."""
 
 
 class Saving(ABC):

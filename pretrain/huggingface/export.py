@@ -101,7 +101,7 @@ def _on_one_process(trained: PretrainConfig) -> PretrainConfig:
     """The same model whole, in fp32, without dropout."""
     return replace(
         trained,
-        model=replace(trained.model, hidden_dropout=0.0, attention_dropout=0.0),
+        model=replace(trained.model, hidden_dropout=0.0, attention_dropout=0.0, compile=False),
         train=replace(
             trained.train,
             precision="fp32",

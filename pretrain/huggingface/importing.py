@@ -188,7 +188,7 @@ def _still(model: ModelConfig) -> PretrainConfig:
     """A run of a model of that shape on one process, in fp32, without dropout. Raises NotemillError."""
     assert model.max_position_embeddings is not None, "a published model says how many it has"
     config = PretrainConfig(
-        model=replace(model, hidden_dropout=0.0),
+        model=replace(model, hidden_dropout=0.0, compile=False),
         train=TrainConfig(precision="fp32", seq_len=model.max_position_embeddings),
     )
     problems = config.validate()

@@ -1,8 +1,12 @@
 """Attention over packed rows: one piece at a time, or variable-length in one kernel.
 
 With `model.attention_window` a token sees half a window of its piece on either side, and the piece's first token,
-[CLS], which sees all. `varlen_attn` knows windows but no tokens outside them, so pieces that the window does not cover
-are attended to one at a time on CUDA as well, in time and memory linear in their length.
+[CLS], which sees all. The way that attention goes depends on the micro-batch:
+
+    torch's varlen_attn       on CUDA, where the window holds the longest piece; it has no dropout, and knows windows
+                              but no tokens outside them
+    attention_by_sequence     the same on a CPU without dropout
+    a product for each piece  otherwise; beyond the window in time and memory linear in the length
 
 Shapes: T tokens of all rows one after another, R of them that the heads of the model read, N heads of attention of this
 tensor rank, D the width of a head.
@@ -34,10 +38,7 @@ class Pieces(PackedSeqParams):
 
 
 class PackedAttention(MegatronModule):
-    """Core attention in which a token sees exactly its own piece, whose borders `cu_seqlens` gives.
-
-    On CUDA it is torch's `varlen_attn`, which has no dropout; elsewhere, or beyond a window, pieces one at a time.
-    """
+    """Core attention in which a token sees exactly its own piece, whose borders `cu_seqlens` gives."""
 
     def __init__(
         self,
@@ -115,22 +116,24 @@ class PackedAttention(MegatronModule):
 
 
 class LastAttention(PackedAttention):
-    """That of the last layer, [R, N, D]: no other output leads to the loss."""
+    """That of the last layer: [R, N, D], or [T, N, D] where all positions go on."""
 
     def forward(
         self,
         query_TND: torch.Tensor,
         key_TND: torch.Tensor,
         value_TND: torch.Tensor,
-        *arguments: Any,
-        packed_seq_params: Pieces,
-        **named: Any,
+        attention_mask: torch.Tensor | None,
+        attn_mask_type: AttnMaskType | None = None,
+        attention_bias: torch.Tensor | None = None,
+        packed_seq_params: PackedSeqParams | None = None,
     ) -> torch.Tensor:
+        assert isinstance(packed_seq_params, Pieces), "every batch is packed"
         positions_R, bounds = packed_seq_params.read_positions, packed_seq_params.cu_seqlens_q
         has_dropout = self.training and self.dropout > 0
         if positions_R is None or query_TND.is_cuda or has_dropout or not self._is_covered(packed_seq_params):
             output_TND = super().forward(
-                query_TND, key_TND, value_TND, *arguments, packed_seq_params=packed_seq_params, **named
+                query_TND, key_TND, value_TND, attention_mask, packed_seq_params=packed_seq_params
             )
             return output_TND if positions_R is None else output_TND.index_select(0, positions_R)
         num_queries = torch.searchsorted(positions_R, bounds).diff().tolist()

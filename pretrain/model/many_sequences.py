@@ -56,18 +56,18 @@ class _AttentionBySequence(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         query_RND, key_TND, value_TND, *weights = ctx.saved_tensors
-        found = [torch.empty_like(tensor) for tensor in (query_RND, key_TND, value_TND)]
+        gradients_of = [torch.empty_like(tensor) for tensor in (query_RND, key_TND, value_TND)]
         for seen, (query, of_output, of_query), (key, value, of_key, of_value) in zip(
             weights,
-            _by_sequence(ctx.num_queries, query_RND, gradients[0], found[0]),
-            _by_sequence(ctx.num_keys, key_TND, value_TND, *found[1:]),
+            _by_sequence(ctx.num_queries, query_RND, gradients[0], gradients_of[0]),
+            _by_sequence(ctx.num_keys, key_TND, value_TND, *gradients_of[1:]),
             strict=True,
         ):
             torch.bmm(seen.transpose(1, 2), of_output, out=of_value)
             of_scores = torch._softmax_backward_data(of_output @ value.transpose(1, 2), seen, -1, seen.dtype)
             torch.baddbmm(of_query, of_scores, key, beta=0, alpha=ctx.scale, out=of_query)
             torch.baddbmm(of_key, of_scores.transpose(1, 2), query, beta=0, alpha=ctx.scale, out=of_key)
-        return *found, None, None
+        return *gradients_of, None, None
 
 
 def _by_sequence(lengths: Sequence[int], *tensors_TND: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:

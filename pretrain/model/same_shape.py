@@ -20,13 +20,14 @@ def require_same_model(checkpoint: Path, config: PretrainConfig) -> None:
         )
 
 
-def _shape(config: PretrainConfig) -> dict[str, float | None]:
+def _shape(config: PretrainConfig) -> dict[str, float | str | None]:
     return {
         "model.num_layers": config.model.num_layers,
         "model.hidden_size": config.model.hidden_size,
         "model.num_attention_heads": config.model.num_attention_heads,
         "model.ffn_hidden_size": config.ffn_hidden_size,
         "model.max_position_embeddings": config.max_position_embeddings,
+        "model.activation": config.model.activation,
         "model.attention_window": config.model.attention_window,
         "model.layernorm_epsilon": config.model.layernorm_epsilon,
     }

@@ -103,6 +103,11 @@ def _schedule_problems(config: PretrainConfig) -> list[str]:
             f"{config.warmup_steps} warm-up and {config.decay_steps} decay steps exceed train.steps {train.steps}",
         ),
         (
+            not config.checkpoint.keep_best or _validates_what_it_saves(config),
+            "checkpoint.keep_best needs validations at the steps that are saved; make checkpoint.every "
+            f"{config.checkpoint.every} a multiple of train.valid_every {train.valid_every}, which must be above 0",
+        ),
+        (
             train.global_batch_size % start == 0,
             f"train.start_batch_size {start} does not divide train.global_batch_size {train.global_batch_size}",
         ),
@@ -112,6 +117,11 @@ def _schedule_problems(config: PretrainConfig) -> list[str]:
         ),
     ]
     return [problem for holds, problem in checks if not holds]
+
+
+def _validates_what_it_saves(config: PretrainConfig) -> bool:
+    valid_every = config.train.valid_every
+    return valid_every > 0 and config.checkpoint.every % valid_every == 0
 
 
 def _engine_problems(config: PretrainConfig) -> list[str]:

@@ -42,6 +42,7 @@ def test_resolved_config_reads_back_equal(tmp_path):
         ("train.lr=.inf", "train.lr is inf"),
         ("model.init_std=.nan", "init_std is nan"),
         ("train.beta1=2", "beta1 is 2.0"),
+        ("checkpoint.keep_best=true", "make checkpoint.every 500 a multiple of train.valid_every 200"),
         ("checkpoint.keep=-1", "keep is -1"),
         ("steps", "section.key=value"),
     ],
@@ -55,6 +56,13 @@ def test_wrong_settings_are_told_in_one_sentence(override, said):
 @pytest.mark.parametrize("name", ["0123", "${HOME}", "12:30", "1e3", "on", "2024-06-01", "[a", "null"])
 def test_text_is_taken_as_it_is_typed(name):
     assert load_pretrain_config(None, [f"run.dir={name}"]).run.dir == name
+
+
+@pytest.mark.parametrize("name", ["0123", "2024_01", "12:30", "1e3", "on", "2024-06-01", "'null'"])
+def test_text_is_taken_as_a_file_has_it(name, tmp_path):
+    (tmp_path / "config.yaml").write_text(f"run: {{dir: {name}}}\ntrain: {{steps: 1_000}}\n")
+    config = load_pretrain_config(str(tmp_path / "config.yaml"), [])
+    assert config.run.dir == name.strip("'") and config.train.steps == 1000
 
 
 def test_all_problems_are_listed_at_once():

@@ -33,5 +33,7 @@ def test_a_saved_checkpoint_is_as_large(tokens_dir: Path, tmp_path: Path, precis
     ],
 )
 def test_checkpoints_on_disk_at_most(settings: list[str], most: int) -> None:
-    config = load_pretrain_config(None, ["train.steps=1000", *(f"checkpoint.{setting}" for setting in settings)])
+    config = load_pretrain_config(
+        None, ["train.steps=1000", "train.valid_every=10", *(f"checkpoint.{setting}" for setting in settings)]
+    )
     assert num_checkpoints(config) == most
