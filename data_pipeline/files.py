@@ -35,7 +35,8 @@ def make_private_folder(path: Path) -> Path:
         if not any(path.iterdir()):
             path.chmod(PRIVATE_FOLDER)
     except FileExistsError:
-        raise NotemillError(f"{path} is a file, and a folder is to be made there; name another.") from None
+        what = "a link that leads nowhere" if path.is_symlink() else "a file"
+        raise NotemillError(f"{path} is {what}, and a folder is to be made there; name another.") from None
     except OSError as error:
         raise NotemillError(f"cannot make the folder {path}: {error.strerror}.") from None
     return path

@@ -288,6 +288,7 @@ class PretrainConfig:
         }
         folders = {"data.path": self.data.path, "run.dir": self.run.dir}
         problems = [f"{key} is empty and must name a folder" for key, value in folders.items() if not value.strip()]
+        problems += [f"{key} has bytes that are no UTF-8" for key, value in folders.items() if not _is_utf8(value)]
         # Written so that nan fails as well.
         problems += [f"{key} is {value} and must be at least 1" for key, value in positive.items() if not value >= 1]
         problems += [
@@ -327,6 +328,13 @@ class PretrainConfig:
         from pretrain.parallel.layout import layout_problems
 
         return layout_problems(self)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        return bool(text.encode()) or not text
+    except UnicodeEncodeError:
+        return False
 
 
 def load_pretrain_config(file: str | None, overrides: list[str]) -> PretrainConfig:

@@ -8,12 +8,13 @@ a run that is killed and resumed gives bitwise the losses of one that was not.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from launch.errors import NotemillError
 from launch.jobs.binding import bind_rank
-from launch.process import prepare_process
+from launch.process import end_with_parent, prepare_process
 from pretrain.config import PretrainConfig, load_pretrain_config
 
 
@@ -25,6 +26,9 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     prepare_process()
     bind_rank()
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        # Whatever becomes of torchrun, its processes save and leave.
+        end_with_parent()
     try:
         run(load_pretrain_config(options.config, options.overrides))
     except NotemillError as error:

@@ -35,6 +35,7 @@ def resume(run_dir: Path, record: Record, overrides: Sequence[str]) -> int:
     run_folder.require_not_held(run_dir)
     config = run_folder.read_config(run_dir, overrides)
     run_folder.require_fit(config, record.processes_per_node)
+    require_no_problem(run_dir)
     run_folder.write(config, replace(record, code_revision=code_revision()))
     return start(run_dir, record)
 
@@ -46,7 +47,9 @@ def start(run_dir: Path, record: Record) -> int:
         say(f"saved; `notemill resume {run_dir}` goes on.")
         return 0
     if status:
-        raise NotemillError(f"the run ended with status {status}; its message stands above.")
+        step = run_folder.last_saved_step(run_dir)
+        further = "" if step is None else f" `notemill resume {run_dir}` goes on from step {step}."
+        raise NotemillError(f"the run ended with status {status}; what it said stands above.{further}")
     return 0
 
 

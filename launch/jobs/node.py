@@ -7,7 +7,8 @@ amid a save when it gets a signal while it waits for them to end. So torchrun ru
 handlers in place of its own: the first of SIGTERM, SIGUSR2, SIGHUP and Ctrl-C lets all ranks save and leave, and those
 that follow change nothing, but for a second Ctrl-C.
 
-Exit status: 0 the run is finished, 75 (EX_TEMPFAIL) it was asked to stop, anything else a failure.
+Exit status: 0 the run is finished, 75 (EX_TEMPFAIL) it was asked to stop, 130 a second Ctrl-C cut the save short,
+anything else a failure.
 """
 
 import argparse
@@ -22,6 +23,7 @@ import psutil
 
 from launch.jobs import binding
 from launch.jobs.run_folder import CONFIG, is_finished, read_config
+from launch.process import ranks_environment
 
 STOPPED = os.EX_TEMPFAIL
 _SIGNALS = (signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP, signal.SIGINT)
@@ -45,14 +47,16 @@ def run_node(
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
     os.environ.setdefault(binding.VARIABLE, "1")
+    for name, value in ranks_environment().items():
+        os.environ.setdefault(name, value)
     arguments = _place(nodes, node, endpoint)
     arguments += [f"--nproc-per-node={processes}", "--max-restarts=0", f"--shutdown-timeout={patience_s}", "-m"]
     if action == "check":
         return _torchrun([*arguments, "launch.preflight.ranks", str(run_dir)])
     status = _torchrun([*arguments, "pretrain.train", "--config", str(run_dir / CONFIG)])
-    if is_finished(run_dir, read_config(run_dir)):
-        return 0
-    return status or STOPPED
+    if status in (0, STOPPED):
+        return 0 if is_finished(run_dir, read_config(run_dir)) else STOPPED
+    return status
 
 
 def _place(nodes: int, node: int, endpoint: str) -> list[str]:
@@ -68,12 +72,13 @@ def _torchrun(arguments: list[str]) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
 
-    was_asked = False
+    was_asked = was_cut_short = False
 
     def stop_once(number: int, _: FrameType | None) -> None:
-        nonlocal was_asked
+        nonlocal was_asked, was_cut_short
         if was_asked:
             if number == signal.SIGINT:
+                was_cut_short = True
                 for process in psutil.Process().children(recursive=True):
                     process.kill()
             return
@@ -86,7 +91,7 @@ def _torchrun(arguments: list[str]) -> int:
         # It would put its own handlers over these.
         run(parse_args(["--signals-to-handle=SIGQUIT", *arguments]))
     except SignalException:
-        return STOPPED
+        return 128 + signal.SIGINT if was_cut_short else STOPPED
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         print(f"notemill launch: rank {rank} ended first, with status {failure.exitcode}.", file=sys.stderr)

@@ -6,6 +6,8 @@ RUN/launch/train.sbatch      the batch script (SLURM)
 RUN/launch/job-%j.log        what each job said, over all its starts (SLURM)
 """
 
+import contextlib
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -17,6 +19,7 @@ from launch.config import to_yaml
 from launch.errors import NotemillError
 from pretrain.checkpoint.folder import complete_checkpoints, step_of
 from pretrain.config import PretrainConfig, load_pretrain_config
+from pretrain.model.same_shape import require_same_model
 from pretrain.parallel.layout import layout_problems
 
 CONFIG, FOLDER, RECORD = "config.yaml", "launch", "launch.json"
@@ -65,9 +68,26 @@ def require_fit(config: PretrainConfig, world_size: int, *, has_tokens: bool = T
     problems = layout_problems(config, world_size=world_size, vocab_size=vocab_size)
     if problems:
         raise NotemillError("the layout does not fit: " + "; ".join(problems) + ".")
+    _require_continues(config)
     resume = config.checkpoint.resume
     if resume != "auto" and not Path(resume).is_dir():
         raise NotemillError(f"no checkpoint at {resume}; check checkpoint.resume.")
+
+
+def _require_continues(config: PretrainConfig) -> None:
+    """Raise NotemillError where the run that is there is of another model, or further than this one is to go.
+
+    Before anything is written, so that the run that is there can still go on as it was.
+    """
+    for checkpoint in reversed(complete_checkpoints(Path(config.run.dir))):
+        if (checkpoint / CONFIG).is_file():
+            require_same_model(checkpoint, config)
+            if step_of(checkpoint) > config.train.steps:
+                raise NotemillError(
+                    f"{config.run.dir} is at step {step_of(checkpoint)}, beyond train.steps {config.train.steps}; "
+                    "raise train.steps or choose another run.dir."
+                )
+            return
 
 
 def write(config: PretrainConfig, record: Record) -> Path:
@@ -94,16 +114,23 @@ def read_record(run_dir: Path) -> Record | None:
         return None
     found: dict[str, Any] = read_json(path, "record of the launch", remedy="launch the run again")
     try:
-        return Record(**found)
+        record = Record(**found)
+        if record.kind in ("local", "slurm") and all(isinstance(job, str) for job in record.jobs):
+            return record
     except TypeError:
-        raise NotemillError(f"{path} is not of this version of notemill; launch the run again.") from None
+        pass
+    raise NotemillError(f"{path} is not of this version of notemill; launch the run again.")
 
 
 def read_config(run_dir: Path, overrides: Sequence[str] = ()) -> PretrainConfig:
-    """The configuration in a run folder. Raises NotemillError where there is no run."""
+    """The configuration in a run folder, which may have been moved or copied since. Raises NotemillError for no run."""
     if not (run_dir / CONFIG).is_file():
         raise NotemillError(f"{run_dir} is no run: there is no {CONFIG} in it; check the folder's name.")
-    return load_pretrain_config(str(run_dir / CONFIG), list(overrides))
+    if any(override.startswith("run.dir=") for override in overrides):
+        raise NotemillError(f"run.dir is {run_dir}, where the run goes on; launch another run to train elsewhere.")
+    config = load_pretrain_config(str(run_dir / CONFIG), list(overrides))
+    config.run.dir = str(run_dir.absolute())
+    return config
 
 
 def last_saved_step(run_dir: Path) -> int | None:
@@ -129,8 +156,22 @@ def is_held(run_dir: Path) -> bool:
     The kernel's list is read, as trying the lock would keep out a run that starts at that moment.
     """
     try:
-        inode = (run_dir / LOCK_NAME).stat().st_ino
+        lock = (run_dir / LOCK_NAME).stat()
         locks = Path("/proc/locks").read_text(encoding="ascii")
     except OSError:
         return False
-    return any(line.split()[1] == "FLOCK" and f":{inode} " in line for line in locks.splitlines())
+    holders = [line.split()[4] for line in locks.splitlines() if "FLOCK" in line and f":{lock.st_ino} " in line]
+    return any(_has_open(process, lock) for process in holders)
+
+
+def _has_open(process: str, file: os.stat_result) -> bool:
+    """Whether the process has that file open, not one of the same number elsewhere; yes where that is unknown."""
+    try:
+        descriptors = list(Path("/proc", process, "fd").iterdir())
+    except OSError:
+        return True
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):
+            if os.path.samestat(descriptor.stat(), file):
+                return True
+    return False

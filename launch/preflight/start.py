@@ -1,5 +1,7 @@
 """Processes on this machine that look at one another, as those of a run would."""
 
+import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -7,6 +9,7 @@ from pathlib import Path
 
 from data_pipeline.files import read_json
 from launch.doctor import Check
+from launch.process import ranks_environment
 
 _ABOUT_LINKS = ("same ", "clocks", "shared folder", "links")
 
@@ -17,9 +20,10 @@ def check_ranks(folder: Path, processes: int) -> list[Check]:
         report = Path(scratch) / "checks.json"
         start = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
         command = [*start, "-m", "launch.preflight.ranks", "--folder", str(folder), "--json", str(report)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        environment = dict(os.environ) | ranks_environment()
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if not report.exists():
-            lines = [line for line in done.stderr.splitlines() if "Error" in line]
+            lines = [line for line in done.stderr.splitlines() if re.match(r"[\w.]*Error: ", line)]
             detail = f"{processes} processes could not meet: {lines[0] if lines else 'they left no word'}"
             return [Check("processes", "problem", detail, "Start fewer, or set GLOO_SOCKET_IFNAME=lo.")]
         checks = [Check(**check) for check in read_json(report, "report of the processes")]

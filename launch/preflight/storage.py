@@ -1,5 +1,6 @@
 """The file system that a run's checkpoints go to: speed, room, and who may read new files."""
 
+import contextlib
 import os
 import shutil
 import time
@@ -44,7 +45,9 @@ def check_speed(folder: Path, checkpoint: int | None = None) -> Check:
             "file system", "problem", f"cannot write in {existing}: {error.strerror}", "Choose another folder."
         )
     finally:
-        path.unlink(missing_ok=True)
+        # Where it could not be made, neither can it be removed.
+        with contextlib.suppress(OSError):
+            path.unlink()
     speed = SAMPLE_BYTES / 1e6 / (written - begin)
     detail = f"{existing}: {speed:.0f} MB/s written to disk, {SAMPLE_BYTES / 1e6 / (read - written):.0f} MB/s read"
     if checkpoint is not None:

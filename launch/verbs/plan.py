@@ -37,9 +37,9 @@ def plan(
         typer.Option(help="MFU that one GPU reaches with this configuration, if measured.", metavar="SHARE"),
     ] = None,
     vocab_size: Annotated[
-        int | None, typer.Option(help="Pieces of the vocabulary; that of data.path when not given.", metavar="V")
+        int | None, typer.Option(help="Pieces of the vocabulary; that of data.path when not given.", metavar="V", min=1)
     ] = None,
-    top: Annotated[int, typer.Option(help="Layouts to list.", metavar="N")] = 8,
+    top: Annotated[int, typer.Option(help="Layouts to list.", metavar="N", min=1)] = 8,
     write: Annotated[
         Path | None, typer.Option(help="Write the configuration with the fastest layout here.", metavar="F")
     ] = None,
@@ -58,6 +58,9 @@ def plan(
     from launch.planner.step_time import calibrated
     from pretrain.config import load_pretrain_config
     from pretrain.parallel.layout import layout_problems
+
+    if write is not None and not write.parent.is_dir():
+        raise NotemillError(f"there is no folder {write.parent} for --write {write}; make it first.")
 
     if write is not None and write.exists():
         raise NotemillError(f"--write {write} exists; choose another name or remove it.")

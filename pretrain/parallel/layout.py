@@ -164,7 +164,7 @@ def _process_problems(config: PretrainConfig, world_size: int) -> list[str]:
     if world_size % model_size:
         return [
             f"{world_size} process(es) is no multiple of parallel.tensor x parallel.pipeline = {model_size}; "
-            f"start with torchrun --nproc-per-node {model_size}"
+            f"start a multiple of it (torchrun --nproc-per-node {model_size}, notemill launch --processes {model_size})"
         ]
     problems = []
     rows = train.micro_batch_size * Layout.of(config, world_size).data

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
@@ -62,6 +63,46 @@ def stopped(pid: int) -> Iterator[None]:
     yield
     for process in processes:
         process.resume()
+
+
+def test_what_is_refused_changes_nothing_and_a_run_may_be_moved(tokens_dir, tmp_path):
+    run_dir, config = tmp_path / "run", tmp_path / "config.yaml"
+    config.write_text("{}")
+    start = ("launch", "local", "--config", str(config), "--processes", "1", *TINY)
+    start += (f"data.path={tokens_dir}", f"run.dir={run_dir}", "train.valid_every=0")
+    notemill(*start)
+    before = (run_dir / "config.yaml").read_bytes()
+    assert "is at step 10, beyond train.steps 5" in notemill(*start, "train.steps=5", status=2).stderr
+    assert "model.num_layers is 2, there 4" in notemill(*start, "model.num_layers=2", status=2).stderr
+    assert (run_dir / "config.yaml").read_bytes() == before
+
+    moved = run_dir.rename(tmp_path / "moved")
+    assert "run.dir is" in notemill("resume", str(moved), "run.dir=elsewhere", status=2).stderr
+    notemill("resume", str(moved), "train.steps=12")
+    assert not run_dir.exists() and rows(moved)[-1]["step"] == 12
+
+
+def test_ranks_save_and_leave_when_their_launcher_is_killed_and_no_folder_of_the_users_comes_before_ours(
+    tokens_dir, tmp_path
+):
+    (tmp_path / "tokenizer").mkdir()
+    (tmp_path / "tokenizer" / "__init__.py").write_text("raise SystemExit('the wrong one')")
+    (tmp_path / "config.yaml").write_text("{}")
+    settings = (*TINY, "train.steps=100000", "train.valid_every=0", f"data.path={tokens_dir}", "run.dir=run")
+    command = [str(Path(sys.executable).with_name("notemill")), "launch", "local", "--config", "config.yaml"]
+    with subprocess.Popen(
+        [*command, "--processes", "2", *settings],
+        cwd=tmp_path,
+        env={name: value for name, value in environment().items() if name != "PYTHONPATH"},
+        stderr=subprocess.DEVNULL,
+    ) as running:
+        while len(rows(tmp_path / "run")) < 3 and running.poll() is None:
+            time.sleep(0.05)
+        assert running.poll() is None
+        ranks = psutil.Process(running.pid).children(recursive=True)
+        running.kill()
+    assert psutil.wait_procs(ranks, timeout=60)[1] == []
+    assert complete_checkpoints(tmp_path / "run")
 
 
 def test_what_is_no_run_is_told(tmp_path, tokens_dir):
