@@ -28,9 +28,9 @@ from benchmarks.machine import machine, rounded, save_result
 from data_pipeline.files import sha256_file, write_json, write_text
 from launch.errors import NotemillError
 from pretrain.data.index import SentenceIndex
-from pretrain.data.loader import TOKENIZER_FOLDER, PackedLoader
+from pretrain.data.loader import PackedLoader
 from pretrain.data.plan import RowPlan, WindowStart
-from tokenizer.indexed_dataset import TOKENS_VERSION, dtype_for, join_parts, part_paths
+from tokenizer.indexed_dataset import TOKENIZER_FOLDER, TOKENS_VERSION, dtype_for, join_parts, part_paths
 
 RESULTS = Path(__file__).parent / "results" / "loader.json"
 VOCABULARY = 50_176

@@ -23,6 +23,8 @@ import numpy as np
 from data_pipeline.files import atomic_write
 from launch.errors import NotemillError
 
+TOKENIZER_FOLDER = "tokenizer"
+"""The tokenizer's files are copied here, so that tokens are never without them."""
 TOKENS_VERSION = 1
 """Of the tokens folder, in its manifest."""
 _MAGIC = b"MMIDIDX\x00\x00"

@@ -44,11 +44,9 @@ from launch.console import say, track
 from launch.errors import NotemillError
 from tokenizer.encoding import SentenceEncoder
 from tokenizer.folder import load_tokenizer, read_tokenizer_manifest
-from tokenizer.indexed_dataset import TOKENS_VERSION, PartWriter, dtype_for, join_parts
+from tokenizer.indexed_dataset import TOKENIZER_FOLDER, TOKENS_VERSION, PartWriter, dtype_for, join_parts
 
 MAX_SENTENCE_TOKENS = 256
-TOKENIZER_FOLDER = "tokenizer"
-"""The tokenizer's files are copied here, so that tokens are never without them."""
 _PARTS_FOLDER = ".parts"
 _OUR_FILES = re.compile(rf"manifest\.json|{TOKENIZER_FOLDER}|\{_PARTS_FOLDER}|(?:{'|'.join(SPLITS)})-.+\.(?:bin|idx)")
 _BATCH_NOTES = 256

@@ -11,7 +11,7 @@ leaves either a whole checkpoint or none under the final name. Beside the folder
 newest complete checkpoint and, with `checkpoint.keep_best`, `best` to the one with the lowest held-out loss.
 """
 
-from pretrain.checkpoint.folder import choose, complete_checkpoints, folder_of
+from pretrain.checkpoint.folder import candidates, complete_checkpoints, folder_of
 from pretrain.checkpoint.info import MARKER, VERSION, CheckpointInfo, read_info
 
-__all__ = ["MARKER", "VERSION", "CheckpointInfo", "choose", "complete_checkpoints", "folder_of", "read_info"]
+__all__ = ["MARKER", "VERSION", "CheckpointInfo", "candidates", "complete_checkpoints", "folder_of", "read_info"]

@@ -59,11 +59,6 @@ def candidates(run_dir: Path, resume: str) -> list[Path]:
     return own or [path]
 
 
-def choose(run_dir: Path, resume: str) -> Path | None:
-    """The first of the candidates, None to start anew. Raises NotemillError as they do."""
-    return next(iter(candidates(run_dir, resume)), None)
-
-
 def set_aside(checkpoint: Path) -> Path:
     """Give a damaged checkpoint a name under which it is neither chosen nor counted."""
     aside = checkpoint.with_name(f"damaged-{checkpoint.name}")

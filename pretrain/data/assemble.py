@@ -111,7 +111,6 @@ def assemble(
         sequence_starts=torch.from_numpy(starts[is_pair]),
         sop_labels=torch.from_numpy(pieces.is_swapped[is_pair].astype(np.int64)),
         num_real_tokens=int(used.sum()),
-        rows=num_rows,
         masked_sources=_tensor(pieces.source[np.searchsorted(starts, positions, side="right") - 1], with_sources),
         order_sources=_tensor(pieces.source[is_pair], with_sources),
     )

@@ -34,7 +34,6 @@ class Batch:
     """[P] int64: 1 where the two runs of sentences were swapped."""
     num_real_tokens: int
     """Tokens of T that are no padding."""
-    rows: int
     masked_sources: torch.Tensor | None = None
     """[M] int64: which of the sources each masked token is of; None in rows to train on."""
     order_sources: torch.Tensor | None = None

@@ -22,9 +22,8 @@ from pretrain.data.counter_random import derive_key
 from pretrain.data.index import SentenceIndex, TokensManifest, read_tokens_manifest
 from pretrain.data.plan import PIECES_PER_WINDOW, PackedWindow, RowPlan, WindowStart
 from pretrain.data.vocabulary import Vocabulary
+from tokenizer.indexed_dataset import TOKENIZER_FOLDER
 
-TOKENIZER_FOLDER = "tokenizer"
-"""The tokenizer's files lie in this folder of tokens/, so that tokens are never without it."""
 VALIDATION_SEED = 20_220_126
 """Order, halves and masks of held-out rows follow from this and not from the run's seed: runs compare."""
 MIN_SEQ_LEN = 16

@@ -7,7 +7,7 @@ from data_pipeline.gate.carried import told
 from launch.errors import NotemillError
 from pretrain.data.index import read_tokens_manifest
 from tokenizer.folder import read_tokenizer_manifest
-from tokenizer.tokens import TOKENIZER_FOLDER
+from tokenizer.indexed_dataset import TOKENIZER_FOLDER
 
 
 def verify_tokens(tokens_dir: Path) -> list[str]:

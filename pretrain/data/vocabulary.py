@@ -3,7 +3,6 @@
 Read from the files of a tokenizer folder, so that no rank builds a tokenizer.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,8 @@ import numpy as np
 
 from data_pipeline.files import read_json, sha256_file
 from launch.errors import NotemillError
+from tokenizer.fixed_pieces import ROLES, UNUSED
 from tokenizer.kinds import word_joins
-
-_ROLES = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
-"""Names in every trained tokenizer; an imported one names its own in the manifest."""
-_UNUSED = re.compile(r"\[unused\d+\]")
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,7 @@ class Vocabulary:
         fingerprint: str = "",
         *,
         kind: str = "wordpiece",
-        roles: Mapping[str, str] = _ROLES,
+        roles: Mapping[str, str] = ROLES,
         special: frozenset[str] = frozenset(),
     ) -> "Vocabulary":
         """From the pieces in the order of their ids; `special` are further pieces that are never text.
@@ -60,7 +56,7 @@ class Vocabulary:
         if missing:
             raise NotemillError(f"the vocabulary lacks {', '.join(missing)}; train it with 'notemill tokenizer train'.")
         aside = special | {*roles.values()}
-        is_aside = np.array([piece in aside or bool(_UNUSED.fullmatch(piece)) for piece in pieces])
+        is_aside = np.array([piece in aside or bool(UNUSED.fullmatch(piece)) for piece in pieces])
         is_continuation, is_continuable = word_joins(pieces, kind)
         return cls(
             fingerprint=fingerprint,
@@ -92,7 +88,7 @@ class Vocabulary:
                 f"{tokenizer_dir / 'tokenizer.json'} has changed since its manifest was written (fingerprint "
                 f"{fingerprint[:12]}, manifest {str(manifest.get('fingerprint'))[:12]}); train the tokenizer again."
             )
-        roles = manifest.get("special_tokens", _ROLES)
+        roles = manifest.get("special_tokens", ROLES)
         return cls.from_pieces(pieces, fingerprint, kind=kind, roles=roles, special=special)
 
 

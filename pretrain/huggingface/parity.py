@@ -142,5 +142,4 @@ def _as_one_row(pieces: Sequence[Piece]) -> Batch:
         sequence_starts=bounds[:-1],
         sop_labels=torch.zeros(len(pieces), dtype=torch.long),
         num_real_tokens=total,
-        rows=1,
     )

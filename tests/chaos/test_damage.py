@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from launch.errors import NotemillError
-from pretrain.checkpoint import choose, complete_checkpoints, folder_of, read_info
+from pretrain.checkpoint import candidates, complete_checkpoints, folder_of, read_info
 from pretrain.checkpoint.checksums import damage_in, write_checksums
 from pretrain.checkpoint.info import write_info
 from pretrain.checkpoint.pickles import require_harmless_index
@@ -116,7 +116,7 @@ def test_a_checkpoint_without_checksums_is_read(finished, forking, tokens_dir, t
     (old / "checkpoint.json").write_text(json.dumps(marker))
     assert forking.train(tokens_dir, run_dir, "train.steps=8", "checkpoint.every=2") == [0]
     assert f"resumed from {old}" in said(run_dir)
-    assert choose(run_dir, "auto") == folder_of(run_dir, 8)
+    assert candidates(run_dir, "auto")[0] == folder_of(run_dir, 8)
 
 
 def test_an_index_that_would_run_a_program_is_refused(finished, forking, tokens_dir, tmp_path):

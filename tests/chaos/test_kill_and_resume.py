@@ -8,7 +8,7 @@ import time
 import pytest
 
 from launch.errors import NotemillError
-from pretrain.checkpoint import choose, complete_checkpoints, folder_of, read_info
+from pretrain.checkpoint import candidates, complete_checkpoints, folder_of, read_info
 from tests.pretrain.launching import TINY, command, environment, losses, rows, train, validations
 
 MORE = pytest.mark.skipif(os.environ.get("NOTEMILL_DEEPSPEED") != "all", reason="needs NOTEMILL_DEEPSPEED=all")
@@ -102,11 +102,11 @@ def test_a_run_from_a_path_goes_on_from_its_own_checkpoint_and_overwrites_none(t
     train(tokens_dir, first, "train.steps=4", "checkpoint.every=2")
     start = folder_of(first, 2)
     train(tokens_dir, second, "train.steps=4", f"checkpoint.resume={start}")
-    assert choose(second, str(start)) == folder_of(second, 4)
+    assert candidates(second, str(start))[0] == folder_of(second, 4)
     with pytest.raises(NotemillError, match="write over"):
-        choose(first, str(start))
+        candidates(first, str(start))
     with pytest.raises(NotemillError, match="is no checkpoint"):
-        choose(tmp_path / "third", str(tokens_dir))
+        candidates(tmp_path / "third", str(tokens_dir))
     settings = [*TINY, f"data.path={tokens_dir}", f"run.dir={first}", "train.steps=3"]
     before = (first / "config.yaml").read_bytes()
     ended = subprocess.run(command(1, settings), env=environment(), capture_output=True, text=True, timeout=200)

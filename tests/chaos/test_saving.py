@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from pretrain.checkpoint import choose, complete_checkpoints, folder_of, read_info
+from pretrain.checkpoint import candidates, complete_checkpoints, folder_of, read_info
 from pretrain.checkpoint.checksums import damage_in
 from tests.chaos.forking import said
 from tests.pretrain.launching import losses, rows, validations
@@ -100,11 +100,11 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_last_good_one(tokens_dir, tmp
         assert forking.train(tokens_dir, run_dir, *settings, largest_file=100_000) == [2]
         assert said(run_dir).count("could not be saved (File too large)") == failures
         assert (rows(run_dir)[-1]["step"] == 8) == (on_failure == "continue")
-        assert choose(run_dir, "auto") == folder_of(run_dir, 4)
+        assert candidates(run_dir, "auto")[0] == folder_of(run_dir, 4)
         assert check_all(run_dir)
         assert not list((run_dir / "checkpoints").glob(".*"))
     assert forking.train(tokens_dir, run_dir, "train.steps=8", "checkpoint.every=2") == [0]
-    assert choose(run_dir, "auto") == folder_of(run_dir, 8)
+    assert candidates(run_dir, "auto")[0] == folder_of(run_dir, 8)
 
 
 def test_a_full_disk_leaves_the_last_good_checkpoint_and_training_goes_on(tokens_dir, tmp_path, forking):
