@@ -181,8 +181,11 @@ def _merge(config: DictConfig, layer: Mapping[str, Any], schema: type, origin: s
         key = getattr(error, "full_key", None)
         if not key:
             raise NotemillError(f"{str(error).splitlines()[0].rstrip('.')} (from {origin}).") from None
-        given = json.dumps(_given(layer, key), ensure_ascii=False, default=str)
-        needed = _described(_hint_of(schema, key))
+        field, is_item = re.subn(r"\[\d+\]$", "", key)
+        hint = _hint_of(schema, field)
+        given = json.dumps(_given(layer, field), ensure_ascii=False, default=str)
+        needed = f"a list, each item {_described(get_args(hint)[0])}" if is_item else _described(hint)
+        key = field
         raise NotemillError(f"{key} is {given} (from {origin}) and must be {needed}.") from None
 
 

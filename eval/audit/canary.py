@@ -84,18 +84,22 @@ def plant_canaries(
     everything = [*notes, *planted]
     rng.shuffle(everything)
     make_own_folder(out, re.compile(f"{NOTES_FILE}|{CANARIES_FILE}"), "canaries")
+    key = {
+        "version": 1,
+        "notes": str(notes_path),
+        "seed": seed,
+        "length": length,
+        "words": words,
+        "canaries": [vars(canary) for canary in canaries],
+    }
+    if (out / CANARIES_FILE).exists() and read_json(
+        out / CANARIES_FILE, "list of canaries", "name another --out"
+    ) != key:
+        raise NotemillError(
+            f"{out} holds other canaries, without which no model trained with them can be scored; name another --out."
+        )
     write_notes(out / NOTES_FILE, everything)
-    write_json(
-        out / CANARIES_FILE,
-        {
-            "version": 1,
-            "notes": str(notes_path),
-            "seed": seed,
-            "length": length,
-            "words": words,
-            "canaries": [vars(canary) for canary in canaries],
-        },
-    )
+    write_json(out / CANARIES_FILE, key)
     return sum(canary.is_in for canary in canaries), len(everything)
 
 
@@ -104,9 +108,11 @@ def read_canaries(folder: Path) -> CanarySet:
     path = folder / CANARIES_FILE
     content: Any = read_json(path, "list of canaries", "plant them again with notemill audit canary plant")
     try:
-        canaries = [Canary(item["text"], item["is_in"], item["repeats"]) for item in content["canaries"]]
+        canaries = [Canary(item["text"], bool(item["is_in"]), int(item["repeats"])) for item in content["canaries"]]
+        if not canaries or not content["words"] or not isinstance(content["length"], int):
+            raise KeyError
         return CanarySet(canaries, content["words"], content["length"], content["seed"], sha256_file(path))
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         raise NotemillError(f"{path} is no list of canaries of notemill audit canary plant.") from None
 
 

@@ -64,6 +64,12 @@ def read_audit(folder: Path) -> Audit:
                 f"reads version {AUDIT_VERSION} of {', '.join(get_args(Kind))}."
             )
         findings = {name: Finding(**value) for name, value in content["findings"].items()}
+        numbers = [number for finding in findings.values() for number in (finding.value, finding.low, finding.high)]
+        mappings = (content["subject"], content["subject"].get("files") or {}, content["settings"], content["details"])
+        if not all(number is None or isinstance(number, int | float) for number in numbers):
+            raise TypeError
+        if not all(isinstance(mapping, Mapping) for mapping in mappings):
+            raise TypeError
         return Audit(content["kind"], content["subject"], content["settings"], findings, content["details"])
     except (KeyError, TypeError, AttributeError):
         raise NotemillError(f"{folder / AUDIT_FILE} is no result of an audit; run the audit again.") from None

@@ -1,6 +1,7 @@
 """Where an audit writes: a folder of its own, or one that holds its own results already."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from data_pipeline.files import make_own_folder
@@ -8,12 +9,19 @@ from eval.audit.findings import AUDIT_FILE, Kind, read_audit
 from launch.errors import NotemillError
 
 
-def audit_folder(out: Path, kind: Kind, *names: str) -> Path:
+def audit_folder(out: Path, kind: Kind, *names: str, files: Mapping[str, str] | None = None) -> Path:
     """`out`, made private, for the result of `kind` and for `names` beside it.
 
-    Raises NotemillError, and changes nothing, where it holds anything else or the result of another audit.
+    `files`: names and SHA-256 of the audited model's. Raises NotemillError, and changes nothing, where it holds
+    anything else, the result of another audit or that of another model.
     """
-    if (out / AUDIT_FILE).is_file() and (there := read_audit(out).kind) != kind:
-        raise NotemillError(f"{out} holds the result of {there}, not of {kind}; name another folder with --out.")
+    if (out / AUDIT_FILE).is_file():
+        there = read_audit(out)
+        if there.kind != kind:
+            raise NotemillError(
+                f"{out} holds the result of {there.kind}, not of {kind}; name another folder with --out."
+            )
+        if files is not None and there.subject.get("files") != files:
+            raise NotemillError(f"{out} holds the result of another model; name another folder with --out.")
     ours = re.compile("|".join(map(re.escape, (AUDIT_FILE, *names))))
     return make_own_folder(out, ours, f"result of {kind}")

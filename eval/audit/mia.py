@@ -21,6 +21,7 @@ from eval.audit.mlm_scores import MaskedLM, some_at_random
 from eval.audit.notes import AuditNote
 from eval.audit.split import Split, read_split
 from eval.finetune.encoder import model_hashes
+from launch.console import say
 from launch.errors import NotemillError
 
 SCORES = "scores"
@@ -63,7 +64,8 @@ def audit_membership(
     model_dir: Path, split_dir: Path, out: Path, config: AttackConfig, reference: Path | None
 ) -> Audit:
     """Run the battery and write OUT/audit.json. Raises NotemillError for a bad model, split or reference."""
-    audit_folder(out, "mia", SCORES)
+    files = model_hashes(model_dir)
+    audit_folder(out, "mia", SCORES, files=files)
     torch.set_num_threads(config.threads)
     split = read_split(split_dir)
     notes = [*split.members, *split.non_members]
@@ -73,17 +75,23 @@ def audit_membership(
     battery = Battery(
         model, [note.text for note in notes], config, reference_model, [note.text for note in split.population]
     )
-    subject = {"model": str(model_dir), "files": model_hashes(model_dir)}
+    subject = {"model": str(model_dir), "files": files}
     reference_files = model_hashes(reference) if reference is not None else {}
     settings = asdict(config) | {"split": split.sha256, "reference": reference_files}
     store = _Scores(out, sha256_json({**settings, "attacks": [], "model": subject["files"], "resamples": 0}))
     compared = _Compared(notes, is_member, config)
     findings: dict[str, Finding] = {}
-    for attack in _possible(config, reference_model, split):
+    possible = _possible(config, reference_model, split)
+    left_out = [attack for attack in config.attacks if attack not in possible]
+    needed = f"{', '.join(left_out)}: a reference is needed (--reference), and for rmia a split with a population"
+    if not possible:
+        raise NotemillError(f"none of the attacks can be made; {needed}.")
+    if left_out:
+        say(f"left out {needed}")
+    for attack in possible:
         findings |= compared.measure(attack, store.get(attack, battery), METHODS[attack])
     findings |= _blind(compared)
     findings |= _utility(battery, split)
-    left_out = [attack for attack in config.attacks if attack not in _possible(config, reference_model, split)]
     details = {
         "members": {"notes": len(split.members), "patients": _patients(split.members)},
         "non_members": {"notes": len(split.non_members), "patients": _patients(split.non_members)},

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from eval.finetune.encoder import TextEncoder, load_config_of, max_positions, read_model
+from eval.finetune.loop import resolve_device
 from eval.finetune.windows import piece_windows
 
 MASK_SHARE = 0.15
@@ -42,7 +43,7 @@ class MaskedLM:
         self.folder = folder
         self.text = TextEncoder(folder)
         config = load_config_of(folder)
-        self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        self.device = torch.device(resolve_device(device))
         remedy = "an audit of membership needs the model with its language-modelling head"
         model = read_model(AutoModelForMaskedLM, folder, config, "the masked language model", remedy)
         self.model: Any = model.eval().to(self.device)

@@ -71,6 +71,12 @@ def _read_lines(path: Path) -> Iterator[AuditNote]:
                     f"line {number} of {path} needs a text and a patient_key (or patient_id); without the patient "
                     "members cannot be told from non-members."
                 ) from None
-            if not isinstance(text, str):
-                raise NotemillError(f"the text in line {number} of {path} is no string.")
+            if not isinstance(text, str) or not isinstance(patient, str | int):
+                raise NotemillError(
+                    f"line {number} of {path} needs a text that is a string and a patient's name or number."
+                )
+            if any("\ud800" <= letter <= "\udfff" for letter in text):
+                raise NotemillError(
+                    f"the text in line {number} of {path} has half of a surrogate pair; write it whole."
+                )
             yield AuditNote(str(note_id), str(patient), text, str(row.get("split") or ""))

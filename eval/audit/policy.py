@@ -1,5 +1,6 @@
 """The release policy: which findings are looked at, and what limits they are held to; YAML, a hospital's own."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -38,24 +39,37 @@ class Policy:
     """Audits without which nothing passes."""
 
 
+class _EachKeyOnce(yaml.SafeLoader):
+    """Of two limits PyYAML would take the last, and say nothing."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(problem=f"{key} stands twice in one mapping")
+        return super().construct_mapping(node, deep)
+
+
 def load_policy(path: Path = DEFAULT_POLICY) -> Policy:
     """Read a policy. Raises NotemillError naming the rule that is wrong, and how."""
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content: Any = yaml.load(path.read_text(encoding="utf-8"), Loader=_EachKeyOnce)
     except FileNotFoundError:
         raise NotemillError(f"no release policy at {path}; copy configs/audit/release.yaml and name it.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise NotemillError(f"cannot read the release policy {path}: {error}.") from None
+    except yaml.constructor.ConstructorError as error:
+        raise NotemillError(f"the release policy {path} cannot be read: {error.problem}.") from None
     except yaml.YAMLError:
         raise NotemillError(f"the release policy {path} is no YAML.") from None
     if not isinstance(content, dict) or not isinstance(content.get("rules"), list) or not content["rules"]:
         raise NotemillError(f"the release policy {path} has no list of rules.")
-    unknown = sorted(set(content) - {"rules", "required"})
+    unknown = sorted(map(str, set(content) - {"rules", "required"}))
     if unknown:
         raise NotemillError(f"the release policy {path} has an unknown key {unknown[0]}; it has rules and required.")
     rules = [_rule(path, number, rule) for number, rule in enumerate(content["rules"], start=1)]
     required = content.get("required") or []
-    if not isinstance(required, list) or not set(required) <= set(get_args(Kind)):
+    if not isinstance(required, list) or not all(kind in get_args(Kind) for kind in required):
         raise NotemillError(f"required in {path} is a list of {', '.join(get_args(Kind))}.")
     return Policy(rules, required)
 
@@ -64,7 +78,7 @@ def _rule(path: Path, number: int, rule: Any) -> Rule:
     where = f"rule {number} of {path}"
     if not isinstance(rule, dict):
         raise NotemillError(f"{where} is no mapping.")
-    unknown = sorted(set(rule) - set(_KEYS))
+    unknown = sorted(map(str, set(rule) - set(_KEYS)))
     if unknown:
         raise NotemillError(f"{where} has an unknown key {unknown[0]}; the keys are {', '.join(_KEYS)}.")
     if rule.get("audit") not in get_args(Kind):
@@ -76,9 +90,12 @@ def _rule(path: Path, number: int, rule: Any) -> Rule:
     if sum(limit is not None for limit in limits) != 1:
         raise NotemillError(f"{where} needs either max or min.")
     if not all(
-        limit is None or (isinstance(limit, int | float | str) and not isinstance(limit, bool)) for limit in limits
+        limit is None
+        or isinstance(limit, str)
+        or (isinstance(limit, int | float) and not isinstance(limit, bool) and math.isfinite(limit))
+        for limit in limits
     ):
-        raise NotemillError(f"the limit of {where} is a number or the name of a finding.")
+        raise NotemillError(f"the limit of {where} is a finite number or the name of a finding.")
     if not isinstance(rule.get("says"), str):
         raise NotemillError(f"{where} needs says: a sentence for the reader of the card.")
     for flag in ("voids", "optional", "uses_interval"):

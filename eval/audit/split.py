@@ -58,7 +58,9 @@ def make_split(
     empty = [name for name in PARTS[:3] if not parts[name]]
     if empty:
         raise NotemillError(
-            f"{notes_path} has {patients_of(notes)} patients, too few for {', '.join(empty)}; give more notes"
+            f"{notes_path} has {patients_of(notes)} patients, too few for {', '.join(empty)}"
+            + (f" ({sum(dropped.values())} notes are copies or were left out)" if dropped else "")
+            + "; give more notes"
             + (" or divide all patients anew with --fresh." if is_split else ".")
         )
     make_own_folder(out, re.compile(rf"{SPLIT_FILE}|({'|'.join(PARTS)})\.jsonl"), "membership split")
@@ -86,6 +88,7 @@ def read_split(folder: Path) -> Split:
     manifest = read_json(folder / SPLIT_FILE, "membership split", "make it again with notemill audit split")
     try:
         hashes = {name: manifest["sha256"][name] for name in PARTS}
+        numbers = {name: manifest["counts"][name]["notes"] for name in PARTS}
     except (KeyError, TypeError):
         raise NotemillError(f"{folder / SPLIT_FILE} is no split of notemill audit split.") from None
     for name, digest in hashes.items():
@@ -93,7 +96,7 @@ def read_split(folder: Path) -> Split:
         if not file.is_file() or sha256_file(file) != digest:
             raise NotemillError(f"{file} is missing or not the file that was split; run notemill audit split again.")
     members, others, population = (
-        read_notes(folder / f"{name}.jsonl") if manifest["counts"][name]["notes"] else []
+        read_notes(folder / f"{name}.jsonl") if numbers[name] else []
         for name in ("members", "non_members", "population")
     )
     return Split(members, others, population, sha256_file(folder / SPLIT_FILE))

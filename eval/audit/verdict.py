@@ -61,6 +61,9 @@ def judge_all(audits: Sequence[Audit], policy: Policy) -> tuple[Verdict, list[st
     reasons = [f"{one.audit.kind}: {reason}" for one in judged for reason in one.reasons]
     reasons += [f"the policy requires the audit {kind}, which is not there" for kind in missing]
     verdicts = [one.verdict for one in judged] + [INSUFFICIENT for _ in missing]
+    if not any(one.checks for one in judged) and FAIL not in verdicts:
+        reasons.append("the policy has no rule for what was measured, so nothing was held against a limit")
+        verdicts.append(INSUFFICIENT)
     return _worst(verdicts), reasons, judged
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from data_pipeline.files import sha256_file
@@ -27,6 +28,10 @@ class Pieces:
     offsets: list[tuple[int, int]]
 
 
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model")
+"""One of which a fast tokenizer is made from."""
+
+
 class TextEncoder:
     """The tokenizer with what the heads need of it; texts are never cut here."""
 
@@ -34,12 +39,15 @@ class TextEncoder:
         from transformers import AutoTokenizer
 
         _require_folder(folder)
+        if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+            # transformers would make one up that knows no word.
+            raise NotemillError(f"no tokenizer in {folder}: there is none of {', '.join(_TOKENIZER_FILES)}.")
         try:
             # A byte-level tokenizer reads ready-made words only with a prefix space; word-piece ones ignore the flag.
             self.tokenizer = AutoTokenizer.from_pretrained(
                 str(folder), local_files_only=True, use_fast=True, add_prefix_space=True
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # tokenizers raises nothing narrower
             raise NotemillError(f"no tokenizer can be loaded from {folder}: {_one_line(error)}") from None
         if not getattr(self.tokenizer, "is_fast", False):
             raise NotemillError(f"the tokenizer in {folder} has no tokenizer.json; offsets need a fast tokenizer.")
@@ -179,7 +187,7 @@ def read_model(kind: Any, folder: Path, config: Any, what: str, remedy: str, opt
             dtype=torch.float32,
             attn_implementation=attention_of(config),
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise NotemillError(f"the weights in {folder} cannot be loaded: {_one_line(error)}") from None
     missing = sorted(key for key in loading["missing_keys"] if optional is None or optional not in key)
     if missing:

@@ -28,7 +28,7 @@ from eval.private.accountant import Cost
 from eval.private.budget import Budget, charge, make_budget, steps_ahead, versions
 from eval.private.clipping import Noise, PrivateUpdate, choose_clipping
 from eval.private.config import PrivateConfig
-from eval.private.ledger import Ledger
+from eval.private.ledger import LEDGER_FILE, Ledger
 from eval.private.randomness import SecretRandom, new_secret
 from eval.private.release import write_release
 from eval.private.sampling import drawn_patients, micro_batches
@@ -50,10 +50,18 @@ def train_private(config: PrivateConfig) -> Path:
         if not processes.is_main:
             processes.wait()
             return _train(config, out, torch.device(device), processes)
+        _require_own(out)
         make_private_folder(out)
         with only_writer(out):
             processes.wait()
             return _train(config, out, torch.device(device), processes)
+
+
+def _require_own(out: Path) -> None:
+    """Raise NotemillError where the folder, which is to be released, holds anything but a private run."""
+    there = [path.name for path in out.iterdir() if not path.name.startswith(".")] if out.is_dir() else []
+    if there and not (out / LEDGER_FILE).exists() and not (out / CHECKPOINT_FILE).exists():
+        raise NotemillError(f"run.dir {out} is not empty and holds no private run ({min(there)}); name another folder.")
 
 
 def _train(config: PrivateConfig, out: Path, device: torch.device, processes: Processes) -> Path:

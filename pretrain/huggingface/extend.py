@@ -52,6 +52,7 @@ def extend(folder: Path, out: Path, max_length: int, window: int) -> Path:
     if problem is not None:
         raise NotemillError(f"--window is {window}: {problem}.")
     source = read_model(folder)
+    _require_tokenizer(folder)
     encoder = source.encoder
     if max_length <= encoder.positions:
         raise NotemillError(
@@ -91,6 +92,19 @@ def extend(folder: Path, out: Path, max_length: int, window: int) -> Path:
     )
     say(f"longer ones need training: notemill import --hf {out} --out RUN0")
     return out
+
+
+def _require_tokenizer(folder: Path) -> None:
+    """Raise NotemillError where the folder has none, or one that cannot be read."""
+    from tokenizers import Tokenizer
+
+    if (folder / "tokenizer.json").is_file():
+        try:
+            Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception:  # tokenizers raises nothing narrower
+            raise NotemillError(f"{folder / 'tokenizer.json'} is no tokenizer; download the folder again.") from None
+    elif not (folder / "vocab.txt").is_file():
+        raise NotemillError(f"there is no tokenizer in {folder}, neither tokenizer.json nor vocab.txt; bring it along.")
 
 
 def _write_model(tensors: dict[str, torch.Tensor], config: Any, max_length: int, window: int, folder: Path) -> None:

@@ -57,6 +57,9 @@ def mitigate(model_dir: Path, clean: str, out: Path, options: MitigateOptions, r
     if not 0 <= options.max_pruned <= 1 or not 0 <= options.max_loss <= 1:
         raise NotemillError("--max-pruned and --max-loss are shares, from 0 to 1.")
     dataset = complete_splits(load_dataset("cls", clean))
+    for name in ("train", "test"):
+        if len({cast(LabelledText, note).label for note in dataset.splits[name]}) < 2:
+            raise NotemillError(f"all {name} notes of {clean} have one label; how much a change costs cannot be told.")
     classifier = load_classifier(model_dir, dataset, recipe)
     suspects = _suspects(options)
     audit_folder(out, "mitigate", MODEL_FOLDER, STAMPED_FOLDER)

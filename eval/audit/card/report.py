@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from data_pipeline.files import sha256_file, write_json, write_text
+from data_pipeline.files import read_json, sha256_file, write_json, write_text
 from eval.audit.findings import Audit, read_audit
 from eval.audit.policy import DEFAULT_POLICY, load_policy
 from eval.audit.table import written
@@ -40,13 +40,12 @@ def write_card(folders: Sequence[Path], out: Path, policy_file: Path | None = No
 
     Raises NotemillError when a folder holds no audit or the audits speak of different models.
     """
+    _require_free(out)
     audits = [read_audit(folder) for folder in folders]
     _require_one_model(audits, folders)
     policy_file = policy_file or DEFAULT_POLICY
     policy = load_policy(policy_file)
     verdict, reasons, judged = judge_all(audits, policy)
-    if out.is_dir():
-        raise NotemillError(f"{out} is a folder; name the HTML file, as in {out / 'report.html'}.")
     facts = {
         "version": 1,
         "verdict": verdict,
@@ -68,6 +67,21 @@ def write_card(folders: Sequence[Path], out: Path, policy_file: Path | None = No
     )
     write_text(out, page)
     return verdict
+
+
+def _require_free(out: Path) -> None:
+    """Raise NotemillError where `out` or the JSON beside it would go over anything but a card of before."""
+    if out.is_dir():
+        raise NotemillError(f"{out} is a folder; name the HTML file, as in {out / 'report.html'}.")
+    if out.suffix.lower() != ".html":
+        raise NotemillError(f"{out} does not end in .html; a JSON file of the same name is written beside it.")
+    if not out.parent.is_dir():
+        raise NotemillError(f"there is no folder {out.parent} for the card; make it first.")
+    beside = out.with_suffix(".json")
+    if out.exists() or beside.exists():
+        there = read_json(beside, "facts of a card", "name another --out") if beside.exists() else None
+        if not isinstance(there, dict) or not {"verdict", "policy", "audits"} <= set(there):
+            raise NotemillError(f"{beside if beside.exists() else out} is there and is no card's; name another --out.")
 
 
 def _facts(one: Judged, folder: Path) -> dict[str, Any]:
