@@ -27,6 +27,14 @@ def planted(notes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def test_a_key_is_not_replaced(notes: Path, planted: Path) -> None:
+    before = (planted / "canaries.json").read_bytes()
+    with pytest.raises(NotemillError, match="holds other canaries"):
+        plant_canaries(notes, planted, count=60, length=12, repeats=[1, 4], seed=3)
+    plant_canaries(notes, planted, count=60, length=12, repeats=[1, 4], seed=2)
+    assert (planted / "canaries.json").read_bytes() == before
+
+
 def test_what_is_planted(notes: Path, planted: Path) -> None:
     found = read_canaries(planted)
     written = read_notes(planted / "notes.jsonl")

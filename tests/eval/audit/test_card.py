@@ -41,6 +41,20 @@ def test_a_card_speaks_of_one_model(folders: list[Path], tmp_path: Path) -> None
         write_card(folders, tmp_path)
 
 
+def test_a_card_is_written_over_nothing_but_a_card(folders: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "notes.json").write_text("[]")
+    for out, words in (
+        (folders[0] / "audit.html", "is no card's"),
+        (tmp_path / "notes.html", "is no card's"),
+        (tmp_path / "notes.jsonl", "does not end in .html"),
+        (tmp_path / "nowhere" / "report.html", "there is no folder"),
+    ):
+        with pytest.raises(NotemillError, match=words):
+            write_card(folders, out)
+    assert (tmp_path / "notes.json").read_text() == "[]"
+    assert write_card(folders, tmp_path / "report.html") == write_card(folders, tmp_path / "report.html")
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium, chromium-browser or google-chrome on the PATH")
 @pytest.mark.parametrize("width", [LAPTOP, PHONE])
 def test_card_in_chromium(folders: list[Path], tmp_path: Path, width: int) -> None:

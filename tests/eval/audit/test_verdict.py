@@ -53,6 +53,16 @@ def test_an_attack_that_was_not_run_is_no_pass() -> None:
     assert judged.verdict == INSUFFICIENT and judged.reasons == ["ratio.*.auc was not measured"]
 
 
+def test_nothing_held_against_a_limit_is_no_pass(tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text("rules: [{audit: canary, findings: [x], max: 1, says: s}]")
+    verdict, reasons, _ = judge_all([_audit()], load_policy(file))
+    assert verdict == INSUFFICIENT and "nothing was held against a limit" in reasons[0]
+    file.write_text("rules: [{audit: mia, findings: [x], max: 0.1, max: 5, says: s}]")
+    with pytest.raises(NotemillError, match="max stands twice"):
+        load_policy(file)
+
+
 def test_all_together() -> None:
     policy = load_policy()
     private = Audit("private", {}, {}, {"epsilon": Finding(9.0, "ledger")}, {})
@@ -72,7 +82,10 @@ def test_all_together() -> None:
         ({"rules": [{"audit": "mia"}]}, "needs findings"),
         ({"rules": [{"audit": "mia", "findings": ["x"], "says": "s"}]}, "either max or min"),
         ({"rules": [{"audit": "mia", "findings": ["x"], "says": "s", "max": 1, "min": 0}]}, "either max or min"),
-        ({"rules": [{"audit": "mia", "findings": ["x"], "says": "s", "max": True}]}, "is a number"),
+        ({"rules": [{"audit": "mia", "findings": ["x"], "says": "s", "max": True}]}, "is a finite number"),
+        ({"rules": [{"audit": "mia", "findings": ["x"], "says": "s", "max": float("nan")}]}, "is a finite number"),
+        ({1: 2, "also": 3}, "unknown key"),
+        ({"required": [["mia"]]}, "required in"),
         ({"rules": [{"audit": "mia", "findings": ["x"], "max": 1}]}, "needs says"),
         ({"rules": [{"audit": "mia", "findings": ["x"], "says": "s", "max": 1, "void": True}]}, "unknown key void"),
         ({"rules": [{"audit": "nothing", "findings": ["x"], "says": "s", "max": 1}]}, "needs audit"),
