@@ -173,7 +173,12 @@ def check_disk(folder: Path) -> Check:
     free = shutil.disk_usage(existing).free
     detail = f"{free / 2**30:.1f} GiB free at {existing}"
     if not os.access(existing, os.W_OK):
-        return Check("disk", "problem", f"{existing} is not writable", "Choose another folder with --folder.")
+        return Check(
+            "disk",
+            "problem",
+            f"{existing} is not writable",
+            "Make it writable, or choose another folder: run.dir, out, or --folder of notemill doctor.",
+        )
     if free < TOO_LITTLE_DISK_BYTES:
         return Check("disk", "problem", detail, "Free some space: a stage that fills the disk stops.")
     if free < LITTLE_DISK_BYTES:

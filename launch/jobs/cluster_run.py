@@ -1,5 +1,6 @@
 """A run under SLURM: written into its folder and submitted, and submitted again."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +40,7 @@ def launch(
         print(script, end="")
         return None
     run_dir = Path(config.run.dir)
-    _require_free(run_dir)
+    require_free(run_dir)
     require_no_problem(run_dir)
     write(config, record, script)
     return _submit(run_dir, record)
@@ -78,7 +79,8 @@ def write(config: PretrainConfig, record: Record, script: str) -> Path:
 
 def resume(run_dir: Path, record: Record, overrides: Sequence[str]) -> str:
     """Submit the run's own script again; the job's number. Raises NotemillError while a job of it is at work."""
-    _require_free(run_dir)
+    require_free(run_dir)
+    _require_own_script(run_dir)
     config = run_folder.read_config(run_dir, overrides)
     run_folder.require_fit(config, record.nodes * record.processes_per_node)
     record = replace(record, code_revision=code_revision())
@@ -93,7 +95,19 @@ def _submit(run_dir: Path, record: Record) -> str:
     return job
 
 
-def _require_free(run_dir: Path) -> None:
+def _require_own_script(run_dir: Path) -> None:
+    """Raise NotemillError where the run was moved or copied since: its batch script would train the other folder."""
+    script = run_dir / FOLDER / SCRIPT
+    lines = script.read_text(encoding="utf-8").splitlines() if script.is_file() else []
+    for line in lines:
+        if line.startswith("run=") and Path(shlex.split(line)[0].removeprefix("run=")).resolve() != run_dir.resolve():
+            raise NotemillError(
+                f"{run_dir} was moved or copied, and its batch script is of another folder; `notemill launch slurm "
+                f"--config {run_dir / run_folder.CONFIG} run.dir={run_dir}` with its site goes on there."
+            )
+
+
+def require_free(run_dir: Path) -> None:
     """Raise NotemillError where the run is at work or waits."""
     record = run_folder.read_record(run_dir)
     if record is not None and record.jobs:

@@ -8,7 +8,7 @@ from launch.console import say
 from launch.doctor import require_no_problem
 from launch.errors import NotemillError
 from launch.jobs import run_folder
-from launch.jobs.node import STOPPED, run_node
+from launch.jobs.node import CUT_SHORT, STOPPED, run_node
 from launch.jobs.run_folder import Record
 from launch.revision import code_revision
 
@@ -42,15 +42,20 @@ def resume(run_dir: Path, record: Record, overrides: Sequence[str]) -> int:
 
 def start(run_dir: Path, record: Record) -> int:
     """Run to the end and say how it ended; the exit status of the command."""
+    before = run_folder.last_saved_step(run_dir)
     status = run_node("train", run_dir, nodes=1, processes=record.processes_per_node)
-    if status == STOPPED:
-        say(f"saved; `notemill resume {run_dir}` goes on.")
+    if status == 0:
         return 0
-    if status:
-        step = run_folder.last_saved_step(run_dir)
-        further = "" if step is None else f" `notemill resume {run_dir}` goes on from step {step}."
-        raise NotemillError(f"the run ended with status {status}; what it said stands above.{further}")
-    return 0
+    step = run_folder.last_saved_step(run_dir)
+    further = f"`notemill resume {run_dir}` " + ("begins anew" if step is None else f"goes on from step {step}")
+    if status == STOPPED:
+        say(f"{'saved' if step != before else 'stopped before anything new was saved'}; {further}.")
+        return 0
+    if status == CUT_SHORT:
+        say(f"ended at once; {further}.")
+        return CUT_SHORT
+    say(f"the run ended with status {status}; what it said stands above. {further}.")
+    return status
 
 
 def _num_gpus(device: str) -> int:

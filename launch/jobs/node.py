@@ -26,6 +26,7 @@ from launch.jobs.run_folder import CONFIG, is_finished, read_config
 from launch.process import ranks_environment
 
 STOPPED = os.EX_TEMPFAIL
+CUT_SHORT = 128 + signal.SIGINT
 _SIGNALS = (signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP, signal.SIGINT)
 
 
@@ -91,7 +92,7 @@ def _torchrun(arguments: list[str]) -> int:
         # It would put its own handlers over these.
         run(parse_args(["--signals-to-handle=SIGQUIT", *arguments]))
     except SignalException:
-        return 128 + signal.SIGINT if was_cut_short else STOPPED
+        return CUT_SHORT if was_cut_short else STOPPED
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         print(f"notemill launch: rank {rank} ended first, with status {failure.exitcode}.", file=sys.stderr)

@@ -127,6 +127,7 @@ def launch(config_file: Path, overrides: Sequence[str], site: SiteConfig, *, dry
             print(f"# ---- {name} ----\n{told[name]}")
         return {}
     _require_free(make_private_folder(folder))
+    cluster_run.require_free(out / "run")
     require_no_problem(out)
     paths = {name: folder / f"{name}.sbatch" for name in scripts}
     for name, path in paths.items():

@@ -22,7 +22,7 @@ class Status:
 
     run: str
     health: str
-    """finished, running, waiting, silent, hanging, stopped or failed, with the reason."""
+    """finished, starting, running, waiting, silent, hanging, stopped or unknown, with the reason."""
     step: int
     steps: int
     loss: float | None
@@ -51,7 +51,7 @@ def status_of(run_dir: Path) -> Status:
     saved, report = run_folder.last_saved_step(run_dir), read_report(run_dir)
     step = max(last.get("step", 0), saved or 0, report.step if report else 0)
     pace = median([row["step_seconds"] for row in trained[-_RECENT_ROWS:]]) if trained else None
-    jobs = (slurm.states(record.jobs[-1:]) if record else None) or {}
+    jobs = slurm.states(record.jobs[-1:]) if record and record.jobs else {}
     checkpoint = run_dir / "checkpoints" / "latest"
     return Status(
         run=str(run_dir),
@@ -67,7 +67,7 @@ def status_of(run_dir: Path) -> Status:
         checkpoint_age_seconds=max(0.0, time.time() - checkpoint.stat().st_mtime) if checkpoint.exists() else None,
         skipped_steps=last.get("skipped_steps", 0),
         slow_hosts=report.slow_hosts if report else {},
-        jobs=jobs,
+        jobs=jobs or {},
         started_as=asdict(record) if record else None,
     )
 
@@ -98,11 +98,11 @@ def lines(status: Status) -> list[str]:
 
 
 def _health(
-    run_dir: Path, is_finished: bool, jobs: dict[str, str], report: RanksReport | None, hang_timeout_s: float
+    run_dir: Path, is_finished: bool, jobs: dict[str, str] | None, report: RanksReport | None, hang_timeout_s: float
 ) -> str:
     if is_finished:
         return "finished"
-    alive = {job: state for job, state in jobs.items() if not slurm.is_over(state)}
+    alive = {job: state for job, state in (jobs or {}).items() if not slurm.is_over(state)}
     age = time.time() - report.written_at if report else None
     if any(not state.startswith("RUNNING") for state in alive.values()):
         return f"waiting: job {', '.join(f'{job} is {state}' for job, state in alive.items())}"
@@ -114,6 +114,8 @@ def _health(
         return f"hanging: no progress for {_duration(idle)}" if idle > hang_timeout_s / 2 else "running"
     if alive or is_held:
         return "starting" if age is None or report is None or report.has_ended else f"silent for {_duration(age)}"
+    if jobs is None:
+        return "unknown: squeue gives no answer; look again where jobs are submitted"
     ended = next((f": job {job} is {state}" for job, state in jobs.items()), "")
     return f"stopped{ended}; `notemill resume {run_dir}` goes on"
 

@@ -24,7 +24,7 @@ import torch.distributed as dist
 
 from data_pipeline.files import write_json
 from launch import process
-from launch.doctor import Check, Status, check_disk, run_checks
+from launch.doctor import Check, Status, run_checks
 from launch.jobs.run_folder import read_config
 from launch.planner.disk import checkpoint_bytes
 from launch.planner.parameters import Shape
@@ -48,7 +48,6 @@ class Facts:
     problems: list[Check]
     versions: dict[str, str | None]
     device: str
-    umask: int
 
 
 def main() -> None:
@@ -110,7 +109,6 @@ def _facts(folder: Path, device: torch.device) -> Facts:
         problems,
         versions,
         name,
-        process.inherited_umask or 0,
     )
 
 
@@ -127,11 +125,10 @@ def _of_nodes(everyone: list[Facts]) -> Iterator[Check]:
 
 
 def _differences(everyone: list[Facts]) -> Iterator[Check]:
-    """Versions, GPUs and umasks that are not the same everywhere."""
+    """Versions and GPUs that are not the same everywhere."""
     kinds: dict[str, Callable[[Facts], Any]] = {
         **{name: (lambda facts, name=name: facts.versions[name]) for name in everyone[0].versions},  # type: ignore[misc]
         "GPU": lambda facts: facts.device,
-        "umask": lambda facts: f"{facts.umask:03o}",
     }
     for name, value_of in kinds.items():
         by_value: dict[Any, list[str]] = {}
@@ -139,8 +136,7 @@ def _differences(everyone: list[Facts]) -> Iterator[Check]:
             by_value.setdefault(value_of(facts), []).append(facts.host)
         if len(by_value) > 1:
             told = "; ".join(f"{value} on {_some(hosts)}" for value, hosts in by_value.items())
-            # Another torch or GPU computes other numbers; a umask does not.
-            status: Status = "warning" if name in ("umask", "GPU") else "problem"
+            status: Status = "warning" if name == "GPU" else "problem"
             yield Check(f"same {name}", status, told, f"Give all nodes the same {name}.")
     yield Check("versions", "ok", ", ".join(f"{name} {value}" for name, value in everyone[0].versions.items() if value))
 
@@ -277,8 +273,6 @@ def _timed(work: Callable[[], Any], device: torch.device) -> float:
 
 def _storage(folder: Path, config: PretrainConfig | None) -> Iterator[Check]:
     if config is None:
-        yield check_disk(folder)
-        yield storage.check_speed(folder)
         return
     from pretrain.data.index import read_tokens_manifest
 

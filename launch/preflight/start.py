@@ -23,7 +23,7 @@ def check_ranks(folder: Path, processes: int) -> list[Check]:
         environment = dict(os.environ) | ranks_environment()
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if not report.exists():
-            lines = [line for line in done.stderr.splitlines() if re.match(r"[\w.]*Error: ", line)]
+            lines = [line for line in done.stderr.splitlines() if re.match(r"(\[rank\d+\]: )?[\w.]*Error: ", line)]
             detail = f"{processes} processes could not meet: {lines[0] if lines else 'they left no word'}"
             return [Check("processes", "problem", detail, "Start fewer, or set GLOO_SOCKET_IFNAME=lo.")]
         checks = [Check(**check) for check in read_json(report, "report of the processes")]
