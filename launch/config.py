@@ -185,8 +185,7 @@ def _merge(config: DictConfig, layer: Mapping[str, Any], schema: type, origin: s
         hint = _hint_of(schema, field)
         given = json.dumps(_given(layer, field), ensure_ascii=False, default=str)
         needed = f"a list, each item {_described(get_args(hint)[0])}" if is_item else _described(hint)
-        key = field
-        raise NotemillError(f"{key} is {given} (from {origin}) and must be {needed}.") from None
+        raise NotemillError(f"{field} is {given} (from {origin}) and must be {needed}.") from None
 
 
 def _without_interpolation(value: Any) -> Any:

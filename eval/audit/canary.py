@@ -120,7 +120,7 @@ def score_canaries(
     model_dir: Path, folder: Path, out: Path, config: AttackConfig, reference: Path | None, delta: float, pool: int
 ) -> Audit:
     """Exposure and rank against `pool` sentences that were never planted, and the bound on ε; writes OUT/audit.json."""
-    audit_folder(out, "canary")
+    audit_folder(out, "canary", files=model_hashes(model_dir))
     torch.set_num_threads(config.threads)
     found = read_canaries(folder)
     rng = random.Random(f"never planted {found.seed} {config.seed}")

@@ -61,7 +61,8 @@ def resolve(config_file: Path, overrides: Sequence[str]) -> PretrainConfig:
 
 
 def require_fit(config: PretrainConfig, world_size: int, *, has_tokens: bool = True) -> None:
-    """Raise NotemillError where the tokens are missing (unless they are yet to be built) or the layout does not fit."""
+    """Raise NotemillError where the tokens are missing (unless they are yet to be built), the layout does not fit, or
+    the run that is there cannot go on so."""
     from pretrain.data.index import read_tokens_manifest
 
     vocab_size = read_tokens_manifest(Path(config.data.path)).vocab_size if has_tokens else None
