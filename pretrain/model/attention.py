@@ -40,6 +40,9 @@ class Pieces(PackedSeqParams):
 class PackedAttention(MegatronModule):
     """Core attention in which a token sees exactly its own piece, whose borders `cu_seqlens` gives."""
 
+    only_where_read = False
+    """Whether the output is only of `Pieces.read_positions`."""
+
     def __init__(
         self,
         config: TransformerConfig,
@@ -64,23 +67,25 @@ class PackedAttention(MegatronModule):
         attention_bias: torch.Tensor | None = None,
         packed_seq_params: PackedSeqParams | None = None,
     ) -> torch.Tensor:
-        assert packed_seq_params is not None, "every batch is packed"
-        longest, is_covered = packed_seq_params.max_seqlen_q, self._is_covered(packed_seq_params)
-        if query_TND.is_cuda and is_covered:
+        assert isinstance(packed_seq_params, Pieces), "every batch is packed"
+        bounds, longest = packed_seq_params.cu_seqlens_q, packed_seq_params.max_seqlen_q
+        positions_R = packed_seq_params.read_positions if self.only_where_read else None
+        dropout = self.dropout if self.training else 0.0
+        is_covered = self.half_window is None or longest <= self.half_window + 1
+        if is_covered and not query_TND.is_cuda and not dropout:
+            num_queries = num_keys = bounds.diff().tolist()
+            if positions_R is not None:
+                query_TND = query_TND.index_select(0, positions_R)
+                num_queries = torch.searchsorted(positions_R, bounds).diff().tolist()
+            return attention_by_sequence(query_TND, key_TND, value_TND, num_queries, num_keys)
+        output_TND: torch.Tensor
+        if is_covered and query_TND.is_cuda:
             from torch.nn.attention.varlen import varlen_attn
 
-            bounds = packed_seq_params.cu_seqlens_q
-            output: torch.Tensor = varlen_attn(query_TND, key_TND, value_TND, bounds, bounds, longest, longest)  # type: ignore[assignment]
-            return output
-        lengths = packed_seq_params.cu_seqlens_q.diff().tolist()
-        dropout = self.dropout if self.training else 0.0
-        if is_covered and not dropout:
-            return attention_by_sequence(query_TND, key_TND, value_TND, lengths, lengths)
-        return self._attend_by_piece(query_TND, key_TND, value_TND, lengths, dropout)
-
-    def _is_covered(self, pieces: PackedSeqParams) -> bool:
-        """Whether the window, if there is one, holds the longest piece."""
-        return self.half_window is None or pieces.max_seqlen_q <= self.half_window + 1
+            output_TND = varlen_attn(query_TND, key_TND, value_TND, bounds, bounds, longest, longest)  # type: ignore[assignment]
+        else:
+            output_TND = self._attend_by_piece(query_TND, key_TND, value_TND, bounds.diff().tolist(), dropout)
+        return output_TND if positions_R is None else output_TND.index_select(0, positions_R)
 
     def _attend_by_piece(
         self,
@@ -118,24 +123,4 @@ class PackedAttention(MegatronModule):
 class LastAttention(PackedAttention):
     """That of the last layer: [R, N, D], or [T, N, D] where all positions go on."""
 
-    def forward(
-        self,
-        query_TND: torch.Tensor,
-        key_TND: torch.Tensor,
-        value_TND: torch.Tensor,
-        attention_mask: torch.Tensor | None,
-        attn_mask_type: AttnMaskType | None = None,
-        attention_bias: torch.Tensor | None = None,
-        packed_seq_params: PackedSeqParams | None = None,
-    ) -> torch.Tensor:
-        assert isinstance(packed_seq_params, Pieces), "every batch is packed"
-        positions_R, bounds = packed_seq_params.read_positions, packed_seq_params.cu_seqlens_q
-        has_dropout = self.training and self.dropout > 0
-        if positions_R is None or query_TND.is_cuda or has_dropout or not self._is_covered(packed_seq_params):
-            output_TND = super().forward(
-                query_TND, key_TND, value_TND, attention_mask, packed_seq_params=packed_seq_params
-            )
-            return output_TND if positions_R is None else output_TND.index_select(0, positions_R)
-        num_queries = torch.searchsorted(positions_R, bounds).diff().tolist()
-        query_RND = query_TND.index_select(0, positions_R)
-        return attention_by_sequence(query_RND, key_TND, value_TND, num_queries, bounds.diff().tolist())
+    only_where_read = True
