@@ -65,6 +65,31 @@ def stopped(pid: int) -> Iterator[None]:
         process.resume()
 
 
+def test_a_second_ctrl_c_does_not_wait_for_a_save(tokens_dir, tmp_path):
+    (tmp_path / "config.yaml").write_text("{}")
+    settings = (*TINY, "train.steps=100000", "train.valid_every=0", f"data.path={tokens_dir}")
+    command = ["launch", "local", "--config", str(tmp_path / "config.yaml"), "--processes", "1", *settings]
+    with (
+        (tmp_path / "said").open("w") as said,
+        subprocess.Popen(
+            [sys.executable, "-m", "launch.main", *command, f"run.dir={tmp_path / 'run'}"],
+            env=environment(),
+            stderr=said,
+        ) as running,
+    ):
+        while len(rows(tmp_path / "run")) < 3 and running.poll() is None:
+            time.sleep(0.05)
+        for process in psutil.Process(running.pid).children(recursive=True):
+            process.suspend()  # It will never save.
+        for _ in range(2):
+            running.send_signal(signal.SIGINT)
+            time.sleep(1)
+        assert running.wait(timeout=60) == 130
+    told = (tmp_path / "said").read_text()
+    assert "ended at once" in told and "begins anew" in told
+    assert complete_checkpoints(tmp_path / "run") == []
+
+
 def test_what_is_refused_changes_nothing_and_a_run_may_be_moved(tokens_dir, tmp_path):
     run_dir, config = tmp_path / "run", tmp_path / "config.yaml"
     config.write_text("{}")
