@@ -29,15 +29,20 @@ python=({python})
 task=({srun})
 read -r first < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 address=$(scontrol show node "$first" | grep -o 'NodeAddr=[^ ]*' | cut -d = -f 2)
-endpoint=$address:$(({ports_from} + SLURM_JOB_ID % {ports}))
 echo "$(date +%FT%T) job $SLURM_JOB_ID, start $((${{SLURM_RESTART_COUNT:-0}} + 1)), on $SLURM_JOB_NODELIST"
 
 asked='' step=''
 trap 'asked=limit; kill -USR2 $step || true' USR2
 trap 'asked=end; kill -TERM $step || true' TERM
 
+port=$(({ports_from} + SLURM_JOB_ID % {ports}))
+find_port() {{
+    # The first that nobody listens on here, on the first node.
+    while (: >"/dev/tcp/$address/$port") 2>/dev/null; do port=$((port + 1)); done
+}}
 on_all_nodes() {{
-    "${{task[@]}}" "${{python[@]}}" -m launch.jobs.node "$1" --run "$run" --endpoint "$endpoint" \\
+    find_port
+    "${{task[@]}}" "${{python[@]}}" -m launch.jobs.node "$1" --run "$run" --endpoint "$address:$port" \\
         --nodes {nodes} --processes {processes} --patience {patience} &
     step=$!
     # A signal ends a wait, and not what it waits for.

@@ -1,7 +1,9 @@
 """Batch scripts as text: the recorded one, ShellCheck, and names that a shell would read otherwise."""
 
 import os
+import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +52,19 @@ def test_scripts_are_shellcheck_clean_and_short(name: str, tmp_path: Path) -> No
         done = subprocess.run([shellcheck, str(path)], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
     assert len(script(name).splitlines()) < 80
+
+
+def test_ranks_do_not_meet_on_a_port_in_use() -> None:
+    function = re.search(r"^find_port\(\) {\n.*?^}\n", script("bare"), re.DOTALL | re.MULTILINE)
+    assert function is not None
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        use = f"address=127.0.0.1 port={port}\nfind_port; find_port; echo $port"
+        command = f"set -euo pipefail\n{function.group()}\n{use}"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, timeout=60)
+    assert int(done.stdout) > port and not done.stderr
 
 
 def test_a_folder_of_any_name_stays_one_word(tmp_path: Path) -> None:
