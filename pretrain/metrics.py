@@ -1,5 +1,6 @@
 """metrics.jsonl and TensorBoard: one object a logged step, continued without gap or double rows after a resume."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -45,15 +46,24 @@ class MetricsLog:
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
-    """The rows of a run's metrics.jsonl; a last line that a kill cut short is left out."""
+    """The rows of a run's metrics.jsonl; a line that a kill or a power cut spoilt is left out."""
     path = run_dir / FILE
     rows = []
     for line in path.read_bytes().splitlines() if path.is_file() else []:
-        try:
-            rows.append(orjson.loads(line))
-        except orjson.JSONDecodeError:
-            break
+        with contextlib.suppress(orjson.JSONDecodeError):
+            row = orjson.loads(line)
+            if _is_row(row):
+                rows.append(row)
     return rows
+
+
+def _is_row(row: object) -> bool:
+    """Whether this is the step's number and other numbers, some of which may be null."""
+    return (
+        isinstance(row, dict)
+        and type(row.get("step")) is int
+        and all(value is None or isinstance(value, int | float) for value in row.values())
+    )
 
 
 def _drop_rows_after(path: Path, step: int) -> None:

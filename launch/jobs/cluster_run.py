@@ -83,6 +83,7 @@ def resume(run_dir: Path, record: Record, overrides: Sequence[str]) -> str:
     _require_own_script(run_dir)
     config = run_folder.read_config(run_dir, overrides)
     run_folder.require_fit(config, record.nodes * record.processes_per_node)
+    require_no_problem(run_dir)
     record = replace(record, code_revision=code_revision())
     run_folder.write(config, record)
     return _submit(run_dir, record)

@@ -8,9 +8,10 @@ RUN/launch/job-%j.log        what each job said, over all its starts (SLURM)
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -127,11 +128,24 @@ def read_config(run_dir: Path, overrides: Sequence[str] = ()) -> PretrainConfig:
     """The configuration in a run folder, which may have been moved or copied since. Raises NotemillError for no run."""
     if not (run_dir / CONFIG).is_file():
         raise NotemillError(f"{run_dir} is no run: there is no {CONFIG} in it; check the folder's name.")
+    _require_whole(run_dir / CONFIG)
     if any(override.startswith("run.dir=") for override in overrides):
         raise NotemillError(f"run.dir is {run_dir}, where the run goes on; launch another run to train elsewhere.")
     config = load_pretrain_config(str(run_dir / CONFIG), list(overrides))
     config.run.dir = str(run_dir.absolute())
     return config
+
+
+def _require_whole(path: Path) -> None:
+    """Raise NotemillError where the file of a run lacks a section, as one that a copy cut short does: what is missing
+    would be read as defaults."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    missing = [section.name for section in fields(PretrainConfig) if not re.search(f"(?m)^{section.name}:", text)]
+    if missing:
+        raise NotemillError(
+            f"{path} is cut off, there is no section {missing[0]}; copy it anew, or take config.yaml of the newest "
+            "checkpoint below it."
+        )
 
 
 def last_saved_step(run_dir: Path) -> int | None:

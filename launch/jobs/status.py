@@ -50,7 +50,8 @@ def status_of(run_dir: Path) -> Status:
     last: dict[str, Any] = trained[-1] if trained else {}
     saved, report = run_folder.last_saved_step(run_dir), read_report(run_dir)
     step = max(last.get("step", 0), saved or 0, report.step if report else 0)
-    pace = median([row["step_seconds"] for row in trained[-_RECENT_ROWS:]]) if trained else None
+    times = [row["step_seconds"] for row in trained[-_RECENT_ROWS:] if row.get("step_seconds") is not None]
+    pace = median(times) if times else None
     jobs = slurm.states(record.jobs[-1:]) if record and record.jobs else {}
     checkpoint = run_dir / "checkpoints" / "latest"
     return Status(
@@ -65,7 +66,7 @@ def status_of(run_dir: Path) -> Status:
         eta_seconds=None if pace is None else pace * max(0, config.train.steps - step),
         last_checkpoint=saved,
         checkpoint_age_seconds=max(0.0, time.time() - checkpoint.stat().st_mtime) if checkpoint.exists() else None,
-        skipped_steps=last.get("skipped_steps", 0),
+        skipped_steps=last.get("skipped_steps") or 0,
         slow_hosts=report.slow_hosts if report else {},
         jobs=jobs or {},
         started_as=asdict(record) if record else None,

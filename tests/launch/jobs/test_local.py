@@ -12,7 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from launch.config import to_yaml
 from pretrain.checkpoint import complete_checkpoints, folder_of
+from pretrain.config import load_pretrain_config
 from tests.pretrain.launching import TINY, environment, losses, notemill, rows, train
 
 
@@ -106,6 +108,16 @@ def test_what_is_refused_changes_nothing_and_a_run_may_be_moved(tokens_dir, tmp_
     notemill("resume", str(moved), "train.steps=12")
     assert not run_dir.exists() and rows(moved)[-1]["step"] == 12
 
+    metrics, config = moved / "metrics.jsonl", moved / "config.yaml"
+    spoilt = b'\0\0\0\n[1]\n{"step": "x"}\n{"step": 3, "loss": "x"}\n{"loss": 7}\n\xff{"st'
+    metrics.write_bytes(spoilt + b"\n" + metrics.read_bytes() + spoilt)
+    assert f"{moved}: finished\nstep 12 of 12, loss" in notemill("status", str(moved)).stdout
+    notemill("resume", str(moved), "train.steps=13")
+    assert [row["step"] for row in rows(moved)] == list(range(1, 14))
+    config.write_bytes(config.read_bytes()[:300])
+    for verb in ("status", "resume"):
+        assert "is cut off, there is no section" in notemill(verb, str(moved), status=2).stderr
+
 
 def test_ranks_save_and_leave_when_their_launcher_is_killed_and_no_folder_of_the_users_comes_before_ours(
     tokens_dir, tmp_path
@@ -133,8 +145,8 @@ def test_ranks_save_and_leave_when_their_launcher_is_killed_and_no_folder_of_the
 def test_what_is_no_run_is_told(tmp_path, tokens_dir):
     for verb in ("status", "resume"):
         assert "is no run" in notemill(verb, str(tmp_path), status=2).stderr
-    config = tmp_path / "config.yaml"
-    config.write_text(f"data: {{path: {tokens_dir}}}\nrun: {{dir: {tmp_path}}}\n")
+    settings = [f"data.path={tokens_dir}", f"run.dir={tmp_path}"]
+    (tmp_path / "config.yaml").write_text(to_yaml(load_pretrain_config(None, settings)))
     assert "was not started by `notemill launch`" in notemill("resume", str(tmp_path), status=2).stderr
     (tmp_path / "launch").mkdir()
     (tmp_path / "launch" / "launch.json").write_text('{"kind": "cloud"}')
