@@ -83,8 +83,8 @@ def rates(tokens: Path, seq_len: int, micro_batch_size: int, repeats: int, max_r
         nonlocal real
         real = 0
         fresh = PackedLoader.from_tokens(tokens, seq_len=seq_len, seed=_SEED)
-        for micro in range(rows // micro_batch_size):
-            real += fresh.micro_batch(0, micro, micro_batch_size=micro_batch_size, dp_rank=0, dp_size=1).num_real_tokens
+        for first in range(0, rows, micro_batch_size):
+            real += fresh.batch_of_rows(range(first, first + micro_batch_size)).num_real_tokens
 
     seconds = min(_cpu_seconds(go) for _ in range(repeats))
     rate = {
@@ -144,7 +144,7 @@ def starts(tokens: Path, num_documents: int) -> list[dict[str, Any]]:
         loader = PackedLoader.from_tokens(tokens, seq_len=512, seed=_SEED)
         # As a checkpoint would say it; a window of that number lies about there.
         loader.start_at(WindowStart(row // rows_a_window, row))
-        loader.micro_batch(row, 0, micro_batch_size=8, dp_rank=0, dp_size=1)
+        loader.batch_of_rows(range(row, row + 8))
         found.append(
             {
                 "row": row,

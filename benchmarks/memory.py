@@ -157,12 +157,12 @@ def measure_rank(case: Case, tokens: Path, out: Path) -> None:
     micro = config.train.micro_batch_size
     rows_of_step = config.train.global_batch_size
     steps = [
-        [
-            loader.micro_batch(
-                step * rows_of_step, number, micro_batch_size=micro, dp_rank=ranks.data_rank, dp_size=ranks.data_size
-            )
-            for number in range(rows_of_step // (micro * ranks.data_size))
-        ]
+        loader.batches_of_step(
+            range(step * rows_of_step, (step + 1) * rows_of_step),
+            micro_batch_size=micro,
+            dp_rank=ranks.data_rank,
+            dp_size=ranks.data_size,
+        )
         for step in range(STEPS)
     ]
     stage = parallel_state.get_pipeline_model_parallel_rank()

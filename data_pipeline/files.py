@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,10 +108,43 @@ def atomic_write(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
-        _fsync_folder(path.parent)
+        fsync(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def require_new(out: Path) -> None:
+    """Raise NotemillError where `out` is neither new nor an empty folder."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise NotemillError(f"{out} is there already and not empty; choose another --out.")
+
+
+@contextlib.contextmanager
+def whole_folder(out: Path, *, replaces: bool = False) -> Iterator[Path]:
+    """Give a temporary folder beside `out`; on success it is on disk, only its owner's, and `out` from then on.
+
+    What `out` held goes then where it `replaces` it; otherwise NotemillError. Nothing is left of one that fails.
+    """
+    if not replaces:
+        require_new(out)
+    temporary = out.with_name(f".{out.name}{_TEMPORARY_SUFFIX}")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        make_private_folder(temporary)
+        yield temporary
+        for path in (*temporary.rglob("*"), temporary):
+            path.chmod(PRIVATE_FOLDER if path.is_dir() else PRIVATE_FILE)
+            fsync(path)
+        if replaces:
+            shutil.rmtree(out, ignore_errors=True)
+        require_new(out)  # It may have been long.
+        if out.is_dir():
+            out.rmdir()
+        temporary.rename(out)
+        fsync(out.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def require_private(path: Path, what: str) -> None:
@@ -159,8 +193,9 @@ def sha256_json(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def fsync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

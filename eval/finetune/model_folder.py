@@ -1,12 +1,11 @@
 """A fine-tuned model as a Hugging Face folder that only its owner can read, and that appears whole or not at all."""
 
 import copy
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_pipeline.files import PRIVATE_FILE, make_private_folder
+from data_pipeline.files import whole_folder
 from launch.attention.long_form import attention_window, write_code
 
 
@@ -24,18 +23,12 @@ def write_model_folder(
     folder: Path, model: Any, tokenizer: Any, max_length: int, add: Callable[[Path], None] | None = None
 ) -> None:
     """Save a transformers model and its tokenizer; `add` writes what else the folder shall hold."""
-    temporary = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(temporary, ignore_errors=True)
-    make_private_folder(temporary)
-    model.save_pretrained(temporary)
-    if model.config.model_type == "megatron-bert" and attention_window(model.config) is not None:
-        write_code(temporary)
-    unlimited, tokenizer.model_max_length = tokenizer.model_max_length, max_length
-    tokenizer.save_pretrained(temporary)
-    tokenizer.model_max_length = unlimited
-    if add is not None:
-        add(temporary)
-    for path in temporary.iterdir():
-        path.chmod(PRIVATE_FILE)
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
+    with whole_folder(folder, replaces=True) as temporary:
+        model.save_pretrained(temporary)
+        if model.config.model_type == "megatron-bert" and attention_window(model.config) is not None:
+            write_code(temporary)
+        unlimited, tokenizer.model_max_length = tokenizer.model_max_length, max_length
+        tokenizer.save_pretrained(temporary)
+        tokenizer.model_max_length = unlimited
+        if add is not None:
+            add(temporary)

@@ -1,11 +1,10 @@
 """The end of every save: what stands beside the weights, checksums, the marker last, and then the final name."""
 
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from data_pipeline.files import write_text
+from data_pipeline.files import fsync, write_text
 from pretrain.checkpoint.checksums import write_checksums
 from pretrain.checkpoint.folder import remove
 from pretrain.checkpoint.info import CheckpointInfo, write_info
@@ -20,17 +19,9 @@ def seal(partial: Path, final: Path, info: CheckpointInfo, config: str, tokenize
     write_text(partial / "config.yaml", config)
     checksums_sha256 = write_checksums(partial)
     for path in (partial, *partial.rglob("*")):
-        _fsync(path)
+        fsync(path)
     write_info(partial, replace(info, checksums_sha256=checksums_sha256))
-    _fsync(partial)
+    fsync(partial)
     remove(final)
     partial.rename(final)
-    _fsync(final.parent)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    fsync(final.parent)

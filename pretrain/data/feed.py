@@ -64,7 +64,10 @@ class RowFeed:
         return next_rows(rows_seen, count, skipped)
 
     def _load(self, step: int, rows: list[int]) -> list[Batch]:
-        rate = self.mask_probability(step)
-        size, ranks = self._config.train.micro_batch_size, self._ranks
-        firsts = range(ranks.data_rank * size, len(rows), ranks.data_size * size)
-        return [self._loader.batch_of_rows(rows[first : first + size], rate) for first in firsts]
+        return self._loader.batches_of_step(
+            rows,
+            micro_batch_size=self._config.train.micro_batch_size,
+            dp_rank=self._ranks.data_rank,
+            dp_size=self._ranks.data_size,
+            mask_probability=self.mask_probability(step),
+        )

@@ -135,22 +135,21 @@ class PackedLoader:
         """
         self._plan.start_at(start)
 
-    def micro_batch(
+    def batches_of_step(
         self,
-        first_row: int,
-        micro: int,
+        rows: Sequence[int],
         *,
         micro_batch_size: int,
         dp_rank: int,
         dp_size: int,
         mask_probability: float | None = None,
-    ) -> Batch:
-        """The rows of one micro-batch of one rank; see the head of this file for which they are.
+    ) -> list[Batch]:
+        """One rank's micro-batches of a step's rows; see the head of this file for which they are.
 
         `mask_probability` is the loader's own when not given.
         """
-        first = first_row + (micro * dp_size + dp_rank) * micro_batch_size
-        return self.batch_of_rows(range(first, first + micro_batch_size), mask_probability)
+        firsts = range(dp_rank * micro_batch_size, len(rows), dp_size * micro_batch_size)
+        return [self.batch_of_rows(rows[first : first + micro_batch_size], mask_probability) for first in firsts]
 
     def batch_of_rows(self, rows: Sequence[int], mask_probability: float | None = None) -> Batch:
         """A batch of these rows, counted from the start of the run."""

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from data_pipeline.files import make_private_folder, read_json, sha256_file, sha256_json, write_json, write_text
+from data_pipeline.files import read_json, require_new, sha256_file, sha256_json, whole_folder, write_json, write_text
 from launch.attention.long_form import write_code
 from launch.console import say
 from launch.errors import NotemillError
@@ -51,8 +51,7 @@ def export(checkpoint: Path, out: Path, form: ExportForm | None = None) -> Path:
     if (out / PARITY).is_file() and made_from.items() <= read_json(out / PARITY, "parity").items():
         say(f"{out} holds this checkpoint already")
         return out
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise NotemillError(f"{out} is there already and not empty; choose another --out.")
+    require_new(out)
     from pretrain import megatron_on_cpu
 
     megatron_on_cpu.quieten()
@@ -71,21 +70,15 @@ def export(checkpoint: Path, out: Path, form: ExportForm | None = None) -> Path:
         )
     trained = load_pretrain_config(str(checkpoint / "config.yaml"), [])
     distributed.start(_on_one_process(trained), info.vocab_size)
-    partial = out.with_name(f".{out.name}.partial")
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        make_private_folder(partial)
-        parity = _write_folder(checkpoint, info.engine, trained, info.vocab_size, form, partial)
-        write_json(partial / PARITY, parity | made_from)
-        from pretrain.huggingface.model_card import model_card
+        with whole_folder(out) as folder:
+            parity = _write_folder(checkpoint, info.engine, trained, info.vocab_size, form, folder)
+            write_json(folder / PARITY, parity | made_from)
+            from pretrain.huggingface.model_card import model_card
 
-        card = model_card(trained, info, parity, is_cased=_is_cased(checkpoint / "tokenizer"))
-        write_text(partial / "README.md", card)
-        if out.is_dir():
-            out.rmdir()
-        partial.rename(out)
+            card = model_card(trained, info, parity, is_cased=_is_cased(checkpoint / "tokenizer"))
+            write_text(folder / "README.md", card)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
         distributed.stop()
     say(f"wrote {out}: logits within {parity['max_abs_logit_difference']:.1e} of the training model")
     return out
@@ -140,8 +133,6 @@ def _write_folder(
     del chunk
     _save(weights, trained, rows, form, tokenizer, folder)
     shutil.copytree(tokenizer, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json", "report.*"))
-    for path in folder.iterdir():
-        path.chmod(0o600)
     parity = measure_parity(logits, pieces, exported_model(folder))
     if parity["max_abs_logit_difference"] > TOLERANCE:
         raise NotemillError(

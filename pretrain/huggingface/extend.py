@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from data_pipeline.files import PRIVATE_FILE, make_private_folder, read_json, write_json, write_text
+from data_pipeline.files import read_json, whole_folder, write_json, write_text
 from launch.attention.long_form import NUM_GLOBAL_TOKENS, mark_config, window_problem, write_code
 from launch.console import say
 from launch.errors import NotemillError
@@ -70,22 +70,12 @@ def extend(folder: Path, out: Path, max_length: int, window: int) -> Path:
     if (out / MANIFEST).is_file() and made_from.items() <= read_json(out / MANIFEST, "record of an extension").items():
         say(f"{out} holds this extension already")
         return out
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise NotemillError(f"{out} is there already and not empty; choose another --out.")
-    partial = out.with_name(f".{out.name}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        make_private_folder(partial)
-        _write_model(source.tensors, source.config, max_length, window, partial)
-        _copy_rest(folder, partial, max_length)
-        manifest = made_from | measure(folder, partial, encoder.positions, window)
-        write_json(partial / MANIFEST, manifest)
-        write_text(partial / "README.md", _card(folder, manifest))
-        if out.is_dir():
-            out.rmdir()
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with whole_folder(out) as temporary:
+        _write_model(source.tensors, source.config, max_length, window, temporary)
+        _copy_rest(folder, temporary, max_length)
+        manifest = made_from | measure(folder, temporary, encoder.positions, window)
+        write_json(temporary / MANIFEST, manifest)
+        write_text(temporary / "README.md", _card(folder, manifest))
     say(
         f"wrote {out}: {max_length:,} positions for {encoder.positions:,}, a window of {window:,}; texts of up to "
         f"{manifest['covered_tokens']:,} tokens within {manifest['max_abs_state_difference']:.1e} of before"
@@ -129,8 +119,6 @@ def _copy_rest(source: Path, folder: Path, max_length: int) -> None:
     if settings.is_file():
         content = read_json(settings, "tokenizer's settings", "download the folder again")
         settings.write_text(json.dumps(content | {"model_max_length": max_length}, indent=2, ensure_ascii=False) + "\n")
-    for path in folder.iterdir():
-        path.chmod(PRIVATE_FILE)
 
 
 @torch.no_grad()

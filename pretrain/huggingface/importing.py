@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import yaml
 
-from data_pipeline.files import make_private_folder
+from data_pipeline.files import make_private_folder, require_new
 from launch.console import say
 from launch.errors import NotemillError
 from pretrain.config import ModelConfig, PretrainConfig, TrainConfig
@@ -30,11 +30,8 @@ if TYPE_CHECKING:
     import torch
 
     from pretrain.huggingface.encoder import Encoder, Published
-    from pretrain.huggingface.remap import RowPlan
+    from pretrain.huggingface.remap import Remapping
     from pretrain.model.bert import MegatronBert
-
-
-_TAKEN = "{} is there already and not empty; choose another --out."
 
 
 class Origin(TypedDict):
@@ -48,7 +45,7 @@ class Origin(TypedDict):
     """Heads that it lacked and that start as in a new run."""
     old_vocab_size: int
     vocabulary: dict[str, int] | None
-    """`RowPlan.counts` where the vocabulary is another one; None where every row stays."""
+    """`Remapping.counts` where the vocabulary is another one; None where every row stays."""
     old_positions: int
     positions: int
     parity: dict[str, Any]
@@ -77,7 +74,7 @@ def import_model(
     megatron_on_cpu.quieten()
     megatron_on_cpu.install()
     from pretrain.huggingface.positions import require_no_cut
-    from pretrain.huggingface.remap import Pieces, plan_rows
+    from pretrain.huggingface.remap import TokenizerVocabulary, remap_rows
     from pretrain.parallel import distributed
 
     source = _read(folder, form)
@@ -86,7 +83,9 @@ def import_model(
     require_no_cut(encoder.positions, positions)
     settings = replace(tokenizer_settings or ImportConfig(), model_max_length=positions)
     with _tokenizers(vocab or folder, tokenizer, settings) as (old, new):
-        plan = plan_rows(Pieces.from_folder(old), encoder.vocab_size, Pieces.from_folder(new))
+        remapping = remap_rows(
+            TokenizerVocabulary.from_folder(old), encoder.vocab_size, TokenizerVocabulary.from_folder(new)
+        )
         fingerprint = read_tokenizer_manifest(new)["fingerprint"]
         if _is_there(out, encoder.sha256, fingerprint, positions):
             say(f"{out} holds this import already")
@@ -94,21 +93,23 @@ def import_model(
         distributed.start(_still(encoder.model), encoder.vocab_size)
         try:
             chunk, parity = _build(source)
-            chunk = _grow(chunk, encoder, plan, positions)
+            chunk = _grow(chunk, encoder, remapping, positions)
             origin = Origin(
                 name=folder.resolve().name,
                 sha256=encoder.sha256,
                 initialised=encoder.missing,
                 old_vocab_size=encoder.vocab_size,
-                vocabulary=None if plan.is_identity else plan.counts,
+                vocabulary=None if remapping.is_identity else remapping.counts,
                 old_positions=encoder.positions,
                 positions=positions,
                 parity=parity,
             )
-            _save(out, chunk, replace(encoder.model, max_position_embeddings=positions), origin, new, len(plan.rows))
+            _save(
+                out, chunk, replace(encoder.model, max_position_embeddings=positions), origin, new, len(remapping.rows)
+            )
         finally:
             distributed.stop()
-    for line in told(origin, len(plan.rows)):
+    for line in told(origin, len(remapping.rows)):
         say(line)
     say(f"wrote {out}: notemill train --config {out / 'config.yaml'} data.path=TOKENS run.dir=RUN")
     return out
@@ -155,8 +156,8 @@ def _require_free(out: Path) -> None:
     """Raise NotemillError where `out` is anything but new, empty or a checkpoint."""
     from pretrain.checkpoint.info import MARKER
 
-    if out.exists() and not (out / MARKER).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise NotemillError(_TAKEN.format(out))
+    if not (out / MARKER).is_file():
+        require_new(out)
 
 
 @contextmanager
@@ -180,7 +181,7 @@ def _is_there(out: Path, sha256: str, fingerprint: str, positions: int) -> bool:
         made_from = (origin.get("sha256"), origin.get("positions"), info.tokenizer_fingerprint, info.has_optimizer)
         if made_from == (sha256, positions, fingerprint, False):
             return True
-        raise NotemillError(_TAKEN.format(out))
+        require_new(out)
     return False
 
 
@@ -209,22 +210,22 @@ def _build(source: "Published") -> "tuple[MegatronBert, dict[str, Any]]":
     return chunk, _measured_parity(chunk, source)
 
 
-def _grow(chunk: "MegatronBert", encoder: "Encoder", plan: "RowPlan", positions: int) -> "MegatronBert":
+def _grow(chunk: "MegatronBert", encoder: "Encoder", remapping: "Remapping", positions: int) -> "MegatronBert":
     """The same model with the rows of another vocabulary and more positions; `chunk` itself where nothing changes."""
     import torch
 
     from pretrain.huggingface.positions import tile_positions
     from pretrain.model.build import build_model
 
-    if plan.is_identity and positions == encoder.positions:
+    if remapping.is_identity and positions == encoder.positions:
         return chunk
     weights = {name: parameter.detach() for name, parameter in chunk.named_parameters()}
     for name in ("embedding.word_embeddings.weight", "output_layer.bias"):
-        weights[name] = plan.apply(weights[name])
+        weights[name] = remapping.apply(weights[name])
     name = "embedding.position_embeddings.weight"
     weights[name] = tile_positions(weights[name], positions)
     config = _still(replace(encoder.model, max_position_embeddings=positions))
-    grown = build_model(config, len(plan.rows), torch.device("cpu"))[0]
+    grown = build_model(config, len(remapping.rows), torch.device("cpu"))[0]
     _fill(grown, weights)
     return grown
 

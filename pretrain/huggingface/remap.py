@@ -32,11 +32,11 @@ from tokenizer.fixed_pieces import ROLES, UNUSED
 from tokenizer.folder import load_tokenizer, read_tokenizer_manifest
 from tokenizer.kinds import CONTINUATION, sense, spelling
 
-Origin = Literal["kept", "composed", "mean"]
+RowSource = Literal["kept", "composed", "mean"]
 
 
 @dataclass(frozen=True)
-class Pieces:
+class TokenizerVocabulary:
     """A vocabulary with the tokenizer that cuts text into it."""
 
     tokenizer: Tokenizer
@@ -45,7 +45,7 @@ class Pieces:
     """Piece by role."""
 
     @classmethod
-    def from_folder(cls, tokenizer_dir: Path) -> "Pieces":
+    def from_folder(cls, tokenizer_dir: Path) -> "TokenizerVocabulary":
         """Raises NotemillError for what is no tokenizer folder."""
         manifest = read_tokenizer_manifest(tokenizer_dir)
         return cls(
@@ -111,12 +111,12 @@ class Pieces:
 
 
 @dataclass(frozen=True)
-class RowPlan:
+class Remapping:
     """Where each row of the new vocabulary comes from."""
 
     rows: list[list[int]]
     """By new id the old rows whose mean it is; none for the mean of all."""
-    origins: list[Origin]
+    sources: list[RowSource]
     """By new id."""
     all_rows: list[int]
     """The old rows that a text can have."""
@@ -129,9 +129,9 @@ class RowPlan:
 
     @property
     def counts(self) -> dict[str, int]:
-        """New pieces by origin, and old pieces whose row no new piece keeps."""
-        kept = {old[0] for old, origin in zip(self.rows, self.origins, strict=True) if origin == "kept"}
-        counted = Counter(self.origins)
+        """New pieces by source, and old pieces whose row no new piece keeps."""
+        kept = {old[0] for old, source in zip(self.rows, self.sources, strict=True) if source == "kept"}
+        counted = Counter(self.sources)
         return {
             "kept": counted["kept"],
             "composed": counted["composed"],
@@ -150,7 +150,7 @@ class RowPlan:
         return new_VD
 
 
-def plan_rows(old: Pieces, old_rows: int, new: Pieces) -> RowPlan:
+def remap_rows(old: TokenizerVocabulary, old_rows: int, new: TokenizerVocabulary) -> Remapping:
     """Find the source of every row of `new`; `old_rows` counts the rows of the old embedding.
 
     Raises NotemillError where the old tokenizer has pieces without a row.
@@ -163,10 +163,12 @@ def plan_rows(old: Pieces, old_rows: int, new: Pieces) -> RowPlan:
     pieces = _by_id(new.ids)
     found = [_source(piece, number, old, old_rows, new) for number, piece in enumerate(pieces)]
     all_rows = sorted(number for piece, number in old.ids.items() if piece not in old.aside)
-    return RowPlan([rows for rows, _ in found], [origin for _, origin in found], all_rows, old_rows)
+    return Remapping([rows for rows, _ in found], [source for _, source in found], all_rows, old_rows)
 
 
-def _source(piece: str | None, number: int, old: Pieces, old_rows: int, new: Pieces) -> tuple[list[int], Origin]:
+def _source(
+    piece: str | None, number: int, old: TokenizerVocabulary, old_rows: int, new: TokenizerVocabulary
+) -> tuple[list[int], RowSource]:
     role = next((role for role, name in new.roles.items() if name == piece), None)
     if role is not None:
         return [old.ids[old.roles[role]]], "kept"

@@ -95,16 +95,12 @@ def check(config: PretrainConfig, ranks) -> None:
 def batches_from(trainer, first_row: int) -> list:
     """This rank's micro-batches of the step that begins at that row."""
     train, ranks = trainer.config.train, trainer.ranks
-    return [
-        trainer.loader.micro_batch(
-            first_row,
-            micro,
-            micro_batch_size=train.micro_batch_size,
-            dp_rank=ranks.data_rank,
-            dp_size=ranks.data_size,
-        )
-        for micro in range(train.global_batch_size // (train.micro_batch_size * ranks.data_size))
-    ]
+    return trainer.loader.batches_of_step(
+        range(first_row, first_row + train.global_batch_size),
+        micro_batch_size=train.micro_batch_size,
+        dp_rank=ranks.data_rank,
+        dp_size=ranks.data_size,
+    )
 
 
 def state_of(engine) -> list[bytes]:

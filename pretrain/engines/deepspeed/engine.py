@@ -24,7 +24,7 @@ from pretrain.engines.deepspeed.optimizer import (
     updates_of,
 )
 from pretrain.engines.deepspeed.settings import deepspeed_settings
-from pretrain.engines.deepspeed.weights import Shape, WritingState, load_state, load_weights
+from pretrain.engines.deepspeed.weights import SharedShape, WritingState, load_state, load_weights
 from pretrain.losses import (
     VALIDATION_SUMS,
     Validation,
@@ -49,7 +49,7 @@ class DeepSpeedEngine(Engine):
         (chunk,) = build_model(config, vocab_size, device)
         self.parameters = dict(chunk.named_parameters())
         tensor_size = parallel_state.get_tensor_model_parallel_world_size()
-        self._shapes = {name: Shape.of(parameter, tensor_size) for name, parameter in self.parameters.items()}
+        self._shapes = {name: SharedShape.of(parameter, tensor_size) for name, parameter in self.parameters.items()}
         if config.parallel.sequence:
             _sum_sequence_parallel_gradients(chunk)
         self._engine, self.optimizer, _, _ = deepspeed.initialize(

@@ -37,7 +37,7 @@ _INDEX = "index.json"
 
 
 @dataclass(frozen=True)
-class Shape:
+class SharedShape:
     """A parameter of the whole model and how tensor ranks share it."""
 
     whole: list[int]
@@ -45,7 +45,7 @@ class Shape:
     """Cut into equal chunks along this one; None where every tensor rank holds all of it."""
 
     @classmethod
-    def of(cls, parameter: torch.nn.Parameter, tensor_size: int) -> Shape:
+    def of(cls, parameter: torch.nn.Parameter, tensor_size: int) -> SharedShape:
         """Of this rank's shard, before ZeRO-3 empties it."""
         whole, dimension = list(parameter.shape), sharded_dimension(parameter)
         if dimension is not None:
@@ -72,7 +72,7 @@ class WritingState(Saving):
         self,
         folder: Path,
         parts: Iterable[Part],
-        shapes: dict[str, Shape],
+        shapes: dict[str, SharedShape],
         *,
         updates: int,
         loss_scaler: dict[str, Any] | None,
@@ -122,7 +122,7 @@ class WritingState(Saving):
         (self._folder / self._file).chmod(0o600)
 
 
-def load_state(folder: Path, parts: Iterable[Part], shapes: dict[str, Shape]) -> SavedWeights:
+def load_state(folder: Path, parts: Iterable[Part], shapes: dict[str, SharedShape]) -> SavedWeights:
     """Fill this rank's parts from a save of any layout and give what else it says.
 
     Raises NotemillError when it is damaged or of another model.
@@ -158,7 +158,7 @@ def load_weights(folder: Path, parts: Iterable[Part], chunk: MegatronBert) -> No
 def load_model(folder: Path, chunk: MegatronBert) -> None:
     """Fill a whole model in one process from a save of any layout. Raises NotemillError as `load_state` does."""
     saved = SavedWeights(folder)
-    saved.check_model({name: Shape.of(parameter, 1) for name, parameter in chunk.named_parameters()})
+    saved.check_model({name: SharedShape.of(parameter, 1) for name, parameter in chunk.named_parameters()})
     with torch.no_grad():
         for name, parameter in chunk.named_parameters():
             parameter.copy_(saved.read(MASTER, name, 0, parameter.numel(), 0, 1).view_as(parameter))
@@ -188,10 +188,10 @@ class SavedWeights:
         return state
 
     @cached_property
-    def _shapes(self) -> dict[str, Shape]:
-        return {name: Shape(**shape) for name, shape in self._index["parameters"].items()}
+    def _shapes(self) -> dict[str, SharedShape]:
+        return {name: SharedShape(**shape) for name, shape in self._index["parameters"].items()}
 
-    def check_model(self, shapes: dict[str, Shape]) -> None:
+    def check_model(self, shapes: dict[str, SharedShape]) -> None:
         """Raises NotemillError when these are not the parameters of the saved model."""
         for name in sorted(self._shapes.keys() | shapes.keys()):
             ours, theirs = shapes.get(name), self._shapes.get(name)
@@ -267,5 +267,5 @@ class SavedWeights:
         return piece
 
 
-def _told(shape: Shape | None) -> str:
+def _told(shape: SharedShape | None) -> str:
     return "missing" if shape is None else " x ".join(map(str, shape.whole))

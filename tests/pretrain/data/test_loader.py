@@ -93,21 +93,13 @@ def test_ranks_together_see_the_same_rows_for_every_layout(tokens):
     for step in (0, 3):
         expected = torch.stack(rows_of(loader, step * 16, 16))
         for dp_size, micro_batch_size in ((1, 4), (2, 4), (4, 2), (4, 4)):
-            num_micro_batches = 16 // (dp_size * micro_batch_size)
-            seen = torch.cat(
-                [
-                    loader.micro_batch(
-                        step * 16,
-                        micro,
-                        micro_batch_size=micro_batch_size,
-                        dp_rank=rank,
-                        dp_size=dp_size,
-                    ).input_ids.view(micro_batch_size, SEQ_LEN)
-                    for micro in range(num_micro_batches)
-                    for rank in range(dp_size)
-                ]
-            )
-            assert torch.equal(seen, expected)
+            rows = range(step * 16, step * 16 + 16)
+            of_ranks = [
+                loader.batches_of_step(rows, micro_batch_size=micro_batch_size, dp_rank=rank, dp_size=dp_size)
+                for rank in range(dp_size)
+            ]
+            seen = [batch.input_ids for micro in zip(*of_ranks, strict=True) for batch in micro]
+            assert torch.equal(torch.cat(seen, dim=1).view(16, SEQ_LEN), expected)
 
 
 def test_any_row_can_be_asked_for_first_also_in_a_later_epoch(tokens):

@@ -79,15 +79,13 @@ def test_ranks_taken_together_see_one_stream_and_no_row_twice(case):
     first, total = int(rng.integers(0, 2 * loader.rows_in_epoch(0))), 8
     straight = [loader.batch_of_rows([row]).input_ids[0].tolist() for row in range(first, first + total)]
     for dp_size in (1, 2, 4):
-        ranks = [loader_of(tokens) for _ in range(dp_size)]
-        seen = [
-            row
-            for micro in range(total // (2 * dp_size))
-            for rank, own in enumerate(ranks)
-            for row in own.micro_batch(first, micro, micro_batch_size=2, dp_rank=rank, dp_size=dp_size)
-            .input_ids.view(2, SEQ_LEN)
-            .tolist()
+        rows = range(first, first + total)
+        of_ranks = [
+            loader_of(tokens).batches_of_step(rows, micro_batch_size=2, dp_rank=rank, dp_size=dp_size)
+            for rank in range(dp_size)
         ]
+        micro_batches = [batch for micro in zip(*of_ranks, strict=True) for batch in micro]
+        seen = [row for batch in micro_batches for row in batch.input_ids.view(2, SEQ_LEN).tolist()]
         assert seen == straight
 
 

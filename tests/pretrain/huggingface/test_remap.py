@@ -5,39 +5,39 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from launch.errors import NotemillError
-from pretrain.huggingface.remap import Pieces, plan_rows
+from pretrain.huggingface.remap import TokenizerVocabulary, remap_rows
 from tokenizer.fixed_pieces import ROLES, SPECIAL_TOKENS
 
 FIRST = len(SPECIAL_TOKENS)
 
 
-def wordpiece(*pieces: str, lower_case: bool = False) -> Pieces:
+def wordpiece(*pieces: str, lower_case: bool = False) -> TokenizerVocabulary:
     ids = {piece: number for number, piece in enumerate((*SPECIAL_TOKENS, *pieces))}
     tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lower_case)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
-    return Pieces(tokenizer, "wordpiece", ROLES)
+    return TokenizerVocabulary(tokenizer, "wordpiece", ROLES)
 
 
-def bytebpe(*pieces: str, merges: list[tuple[str, str]] = []) -> Pieces:  # noqa: B006
+def bytebpe(*pieces: str, merges: list[tuple[str, str]] = []) -> TokenizerVocabulary:  # noqa: B006
     roles = {"pad": "<pad>", "unk": "<unk>", "cls": "<s>", "sep": "</s>", "mask": "<mask>"}
     ids = {piece: number for number, piece in enumerate((*roles.values(), *pieces))}
     tokenizer = Tokenizer(models.BPE(ids, merges))
     tokenizer.add_special_tokens([*roles.values()])
-    return Pieces(tokenizer, "bytebpe", roles)
+    return TokenizerVocabulary(tokenizer, "bytebpe", roles)
 
 
-def unigram(*pieces: str) -> Pieces:
+def unigram(*pieces: str) -> TokenizerVocabulary:
     names = (*SPECIAL_TOKENS, *pieces)
     tokenizer = Tokenizer(models.Unigram([(piece, -float(len(piece) < 3)) for piece in names], unk_id=1))
     tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
-    return Pieces(tokenizer, "sentencepiece_unigram", ROLES)
+    return TokenizerVocabulary(tokenizer, "sentencepiece_unigram", ROLES)
 
 
-def sources(old: Pieces, new: Pieces) -> dict[str, list[str]]:
+def sources(old: TokenizerVocabulary, new: TokenizerVocabulary) -> dict[str, list[str]]:
     """Old pieces by new piece, but for the special ones."""
-    plan = plan_rows(old, len(old.ids), new)
+    plan = remap_rows(old, len(old.ids), new)
     name = {number: piece for piece, number in old.ids.items()}
     found = {piece: [name[row] for row in plan.rows[number]] for piece, number in new.ids.items()}
     for role, piece in new.roles.items():
@@ -96,7 +96,7 @@ def test_rows_go_where_the_plan_says_and_kept_ones_to_the_bit():
     old, new = wordpiece("a", "b", "##c"), wordpiece("b", "abc", "[unused0]", "##c")
     rows = torch.randn(FIRST + 5, 7)
     rows[FIRST + 1, 0] = -0.0
-    plan = plan_rows(old, len(rows), new)
+    plan = remap_rows(old, len(rows), new)
     assert plan.counts == {"kept": FIRST + 2, "composed": 0, "mean": 2, "dropped": 1}
     moved = plan.apply(rows)
     assert torch.equal(moved[:FIRST], rows[:FIRST])
@@ -104,20 +104,20 @@ def test_rows_go_where_the_plan_says_and_kept_ones_to_the_bit():
     assert torch.equal(moved[FIRST + 3], rows[FIRST + 2])
     # The mean is over pieces of text, without special tokens and rows that only pad.
     assert torch.equal(moved[FIRST + 1], rows[FIRST : FIRST + 3].mean(dim=0))
-    composed = plan_rows(old, len(rows), wordpiece("ac"))
+    composed = remap_rows(old, len(rows), wordpiece("ac"))
     assert torch.equal(composed.apply(rows)[FIRST], (rows[FIRST] + rows[FIRST + 2]) / 2)
     assert composed.apply(rows[:, 0]).shape == (FIRST + 1,)
 
 
 def test_padding_stays_padding():
     old, new = wordpiece("a"), wordpiece("a", "[unused0]", "[unused1]")
-    plan = plan_rows(old, FIRST + 2, new)
+    plan = remap_rows(old, FIRST + 2, new)
     assert plan.rows[FIRST:] == [[FIRST], [FIRST + 1], []]
     assert not plan.is_identity
-    assert plan_rows(old, FIRST + 3, new).is_identity
-    assert not plan_rows(old, FIRST + 4, new).is_identity
+    assert remap_rows(old, FIRST + 3, new).is_identity
+    assert not remap_rows(old, FIRST + 4, new).is_identity
 
 
 def test_more_pieces_than_rows_is_an_error():
     with pytest.raises(NotemillError, match="has 8 pieces and its embedding 7 rows"):
-        plan_rows(wordpiece("a", "b", "c"), 7, wordpiece("a"))
+        remap_rows(wordpiece("a", "b", "c"), 7, wordpiece("a"))
