@@ -28,13 +28,13 @@ from pretrain.data.batch import Batch
 from pretrain.data.feed import RowFeed
 from pretrain.data.loader import PackedLoader
 from pretrain.data.plan import WindowStart
-from pretrain.engines.base import StepLosses, Update
+from pretrain.engines.base import Update
 from pretrain.engines.build import build_engine
 from pretrain.environment import describe_environment, device_name
 from pretrain.flops import dense_peak, train_flops_per_token
 from pretrain.guard import FILE as SKIPPED_FILE
 from pretrain.guard import Guard
-from pretrain.losses import Validation
+from pretrain.losses import StepLosses, Validation
 from pretrain.metrics import MetricsLog
 from pretrain.model.same_shape import require_same_model
 from pretrain.pace import Pace

@@ -7,6 +7,7 @@ split into micro-batches gives the same loss, whatever rows fall where.
 Shapes: M masked positions, V this tensor rank's share of the vocabulary, P pieces that have a sentence order.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,24 @@ class Counts:
     masked: int
     ordered: int
     real_tokens: int
+
+
+@dataclass(frozen=True)
+class StepLosses:
+    """Mean losses over the whole global batch, in nats."""
+
+    mlm_loss: float
+    sop_loss: float
+    real_tokens: int
+    """Tokens of the global batch that are no padding."""
+
+    @property
+    def loss(self) -> float:
+        return self.mlm_loss + self.sop_loss
+
+    @property
+    def is_finite(self) -> bool:
+        return math.isfinite(self.loss)
 
 
 @dataclass(frozen=True)
@@ -117,7 +136,20 @@ def validation_sums(batch: Batch, output: tuple[torch.Tensor, torch.Tensor], num
     return sums
 
 
-def sum_over_world(sums: Sequence[torch.Tensor], shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
+def mean_losses(sums: Sequence[torch.Tensor], counts: Counts, device: torch.device) -> StepLosses:
+    """The step's losses from what `training_loss` reports of each micro-batch."""
+    mlm_sum, sop_sum = _sum_over_world(sums, (2,), device).tolist()
+    return StepLosses(mlm_sum / max(counts.masked, 1), sop_sum / max(counts.ordered, 1), counts.real_tokens)
+
+
+def validations(sums: Sequence[torch.Tensor], num_sources: int, device: torch.device) -> list[Validation]:
+    """By source, from what `validation_sums` gives of each micro-batch."""
+    return [
+        Validation(*of_source) for of_source in _sum_over_world(sums, (num_sources, VALIDATION_SUMS), device).tolist()
+    ]
+
+
+def _sum_over_world(sums: Sequence[torch.Tensor], shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
     """Add the last stage's sums over micro-batches and data ranks; each tensor rank holds the same, so one counts."""
     total = torch.zeros(shape, dtype=torch.float64, device=device)
     if sums and parallel_state.get_tensor_model_parallel_rank() == 0:

@@ -9,7 +9,6 @@ A step has two halves, so that the loop can look at the losses before they chang
 All ranks call the same methods in the same order and get the same numbers.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,25 +17,7 @@ from pathlib import Path
 import torch
 
 from pretrain.data.batch import Batch
-from pretrain.losses import Validation
-
-
-@dataclass(frozen=True)
-class StepLosses:
-    """Mean losses over the whole global batch, in nats."""
-
-    mlm_loss: float
-    sop_loss: float
-    real_tokens: int
-    """Tokens of the global batch that are no padding."""
-
-    @property
-    def loss(self) -> float:
-        return self.mlm_loss + self.sop_loss
-
-    @property
-    def is_finite(self) -> bool:
-        return math.isfinite(self.loss)
+from pretrain.losses import StepLosses, Validation
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from megatron.core import parallel_state
 
 from pretrain.config import PretrainConfig
 from pretrain.data.batch import Batch
-from pretrain.engines.base import Engine, Saving, StepLosses, Update
+from pretrain.engines.base import Engine, Saving, Update
 from pretrain.engines.deepspeed.library import import_deepspeed
 from pretrain.engines.deepspeed.mpu import ModelParallelUnit
 from pretrain.engines.deepspeed.optimizer import (
@@ -26,12 +26,13 @@ from pretrain.engines.deepspeed.optimizer import (
 from pretrain.engines.deepspeed.settings import deepspeed_settings
 from pretrain.engines.deepspeed.weights import SharedShape, WritingState, load_state, load_weights
 from pretrain.losses import (
-    VALIDATION_SUMS,
+    StepLosses,
     Validation,
     count_over_data_ranks,
-    sum_over_world,
+    mean_losses,
     training_loss,
     validation_sums,
+    validations,
 )
 from pretrain.model.build import build_model
 from pretrain.parallel.distributed import overlaps
@@ -79,8 +80,7 @@ class DeepSpeedEngine(Engine):
             loss, sums_of_batch = training_loss(on_device, self._engine(on_device), weights)
             self._engine.backward(loss, scale_wrt_gas=False)
             sums.append(sums_of_batch)
-        mlm_sum, sop_sum = sum_over_world(sums, (2,), self._device).tolist()
-        return StepLosses(mlm_sum / max(counts.masked, 1), sop_sum / max(counts.ordered, 1), counts.real_tokens)
+        return mean_losses(sums, counts, self._device)
 
     def update(self, lr: float) -> Update:
         for group in self.optimizer.param_groups:
@@ -102,10 +102,7 @@ class DeepSpeedEngine(Engine):
             on_device = batch.to(self._device)
             sums.append(validation_sums(on_device, self._engine(on_device), num_sources))
         self._engine.train()
-        return [
-            Validation(*of_source)
-            for of_source in sum_over_world(sums, (num_sources, VALIDATION_SUMS), self._device).tolist()
-        ]
+        return validations(sums, num_sources, self._device)
 
     def begin_save(self, folder: Path) -> Saving:
         scaler = self.optimizer.loss_scaler if self._is_fp16 else None

@@ -13,16 +13,17 @@ from megatron.core.pipeline_parallel import get_forward_backward_func
 
 from pretrain.config import PretrainConfig
 from pretrain.data.batch import Batch
-from pretrain.engines.base import Engine, Saving, StepLosses, Update
+from pretrain.engines.base import Engine, Saving, Update
 from pretrain.engines.megatron.optimizer import build_optimizer, clip_gradients, wrap_for_data_parallel
 from pretrain.engines.megatron.weights import begin_saving_state, load_state, load_weights
 from pretrain.losses import (
-    VALIDATION_SUMS,
+    StepLosses,
     Validation,
     count_over_data_ranks,
-    sum_over_world,
+    mean_losses,
     training_loss,
     validation_sums,
+    validations,
 )
 from pretrain.model.build import build_model
 
@@ -51,8 +52,7 @@ class MegatronEngine(Engine):
         scale = len(batches) * parallel_state.get_data_parallel_world_size()
         weights = (scale / max(counts.masked, 1), scale / max(counts.ordered, 1))
         sums = self._run_pipeline(batches, partial(_report_training, weights=weights), forward_only=False)
-        mlm_sum, sop_sum = sum_over_world(sums, (2,), self._device).tolist()
-        return StepLosses(mlm_sum / max(counts.masked, 1), sop_sum / max(counts.ordered, 1), counts.real_tokens)
+        return mean_losses(sums, counts, self._device)
 
     def update(self, lr: float) -> Update:
         for group in self.optimizer.param_groups:
@@ -83,10 +83,7 @@ class MegatronEngine(Engine):
         sums = self._run_pipeline(batches, report, forward_only=True) if batches else []
         for model in self.models:
             model.train()
-        return [
-            Validation(*of_source)
-            for of_source in sum_over_world(sums, (num_sources, VALIDATION_SUMS), self._device).tolist()
-        ]
+        return validations(sums, num_sources, self._device)
 
     def begin_save(self, folder: Path) -> Saving:
         return begin_saving_state(folder, self.models, self.optimizer)

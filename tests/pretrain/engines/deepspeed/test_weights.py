@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from launch.errors import NotemillError
-from pretrain.engines.deepspeed.weights import SavedWeights, Shape
+from pretrain.engines.deepspeed.weights import SavedWeights, SharedShape
 
 WHOLE = {
     "rows": (torch.arange(24 * 5.0).view(24, 5), 0),
@@ -93,9 +93,9 @@ def test_a_lost_run_is_told(write):
 
 def test_another_model_is_told(write):
     saved = SavedWeights(write(1, 1, seed=0))
-    shapes = {name: Shape(list(value.shape), dimension) for name, (value, dimension) in WHOLE.items()}
+    shapes = {name: SharedShape(list(value.shape), dimension) for name, (value, dimension) in WHOLE.items()}
     saved.check_model(shapes)
     with pytest.raises(NotemillError, match="bias is 24 there and 12 here"):
-        saved.check_model(shapes | {"bias": Shape([12], 0)})
+        saved.check_model(shapes | {"bias": SharedShape([12], 0)})
     with pytest.raises(NotemillError, match="more is missing there"):
-        saved.check_model(shapes | {"more": Shape([12], 0)})
+        saved.check_model(shapes | {"more": SharedShape([12], 0)})
