@@ -11,7 +11,7 @@ import contextlib
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ from eval.finetune.encoder import Encoder
 from eval.finetune.head import Head
 from eval.finetune.processes import ALONE, Processes
 from eval.finetune.recipe import Recipe
+from launch.dropout import quicken_dropout
 from launch.errors import NotemillError
 
 MAX_GRAD_NORM = 1.0
@@ -74,6 +75,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.network = network
+        quicken_dropout(self)
 
     def forward(self, batch: Any) -> torch.Tensor:
         return self.network(self.encoder(batch), batch).float()
@@ -243,7 +245,7 @@ class Trainer:
             total += float(loss.detach())
         if gradients is not None:
             self.processes.sum(gradients)
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRAD_NORM)
+        _clip(self.model.parameters())
         optimizer.step()
         optimizer.zero_grad(set_to_none=gradients is None)
         return total
@@ -255,6 +257,14 @@ class Trainer:
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else contextlib.nullcontext()
+
+
+def _clip(parameters: Iterable[nn.Parameter]) -> None:
+    """torch's clip_grad_norm_, which would multiply all gradients by one where they are short enough."""
+    learnt = [parameter for parameter in parameters if parameter.grad is not None]
+    norm = nn.utils.get_total_norm([parameter.grad for parameter in learnt if parameter.grad is not None])
+    if not norm <= MAX_GRAD_NORM:
+        nn.utils.clip_grads_with_norm_(learnt, MAX_GRAD_NORM, norm)
 
 
 def lr_factor(step: int, total: int, warmup: float) -> float:

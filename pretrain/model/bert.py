@@ -27,10 +27,11 @@ from megatron.core.transformer.transformer_block import (
 from megatron.core.transformer.transformer_config import TransformerConfig
 from megatron.core.transformer.transformer_layer import TransformerLayer, TransformerLayerSubmodules
 
+from launch.dropout import Dropout
 from pretrain.config import NUM_TOKEN_TYPES
 from pretrain.data.batch import Batch
 from pretrain.model.attention import LastAttention, PackedAttention, Pieces
-from pretrain.model.pointwise import Dropout, FeedForward, get_bias_dropout_add
+from pretrain.model.pointwise import FeedForward, get_bias_dropout_add
 
 
 class LayerNorm(torch.nn.LayerNorm):

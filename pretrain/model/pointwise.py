@@ -2,9 +2,6 @@
 
 Compiled, each is one kernel instead of three or four that wait for memory; on a GPU that is where the time goes that is
 not the matrices'. `model.compile` says whether they are.
-
-torch draws a CPU's dropout masks one number at a time, which takes a small model as long as a tenth of its matrices;
-here one 64-bit number decides four elements, 5 times faster.
 """
 
 from collections.abc import Callable
@@ -14,30 +11,7 @@ import torch
 import torch.nn.functional as F
 from megatron.core.transformer.mlp import MLP
 
-_LEVELS = 2**16
-
-
-def dropout(x: torch.Tensor, p: float, training: bool) -> torch.Tensor:
-    """Zeros with probability `p`, on a CPU to 1 in 65,536, and the rest scaled up so that the mean stays."""
-    if not training or p == 0:
-        return x
-    if x.device.type != "cpu" or torch.compiler.is_compiling():
-        return F.dropout(x, p)
-    num_dropped = round(p * _LEVELS)
-    drawn = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
-    is_kept = drawn[: x.numel()].view(x.shape) >= num_dropped - _LEVELS // 2
-    return x * is_kept.to(x.dtype).mul_(_LEVELS / (_LEVELS - num_dropped))
-
-
-class Dropout(torch.nn.Module):
-    """The same behind embeddings."""
-
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        self.p = p
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return dropout(x, self.p, self.training)
+from launch.dropout import dropout
 
 
 def get_bias_dropout_add(training: bool, fused: bool) -> Callable[..., torch.Tensor]:

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from pretrain.model.pointwise import _bias_gelu, _compiled, dropout, get_bias_dropout_add
+from launch.dropout import dropout
+from pretrain.model.pointwise import _bias_gelu, _compiled, get_bias_dropout_add
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
