@@ -34,11 +34,11 @@ def transformer_engine_modules() -> LayerModules:
 
 
 def require_transformer_engine(precision: str, device: torch.device) -> None:
-    """Raises NotemillError where these layers cannot run, in words for who starts a run."""
+    """Raises NotemillError where these layers cannot run, or not in `train.precision`."""
+    instead = "set model.layers=torch" + (" and train.precision=bf16" if precision == "fp8" else "")
     if device.type != "cuda":
         raise NotemillError(
-            "model.layers=transformer_engine needs a CUDA device, and none is visible here; set model.layers=torch and "
-            "train.precision=bf16."
+            f"model.layers=transformer_engine needs a CUDA device, and none is visible here; {instead}."
         )
     from megatron.core.extensions.transformer_engine import HAVE_TE
     from megatron.core.utils import get_te_version, is_te_min_version
@@ -47,8 +47,7 @@ def require_transformer_engine(precision: str, device: torch.device) -> None:
         found = f"version {get_te_version()} is here" if HAVE_TE else "it cannot be imported here"
         raise NotemillError(
             f"model.layers=transformer_engine needs Transformer Engine 2.9 or later, and {found}; install it (pip "
-            "install --no-build-isolation 'transformer-engine[pytorch]>=2.9,<2.12') or set model.layers=torch and "
-            "train.precision=bf16."
+            f"install --no-build-isolation 'transformer-engine[pytorch]>=2.9,<2.12') or {instead}."
         )
     capability = torch.cuda.get_device_capability(device)
     if precision == "fp8" and capability < _FP8_CAPABILITY:

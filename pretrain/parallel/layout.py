@@ -173,8 +173,9 @@ def _layers_problems(config: PretrainConfig) -> list[str]:
             "train.precision=fp8 needs model.layers=transformer_engine, not torch; or set train.precision=bf16",
         ),
         (
-            is_torch or config.engine.name == "megatron",
-            "model.layers=transformer_engine needs engine.name=megatron, not deepspeed; or set model.layers=torch",
+            config.engine.name == "megatron" or (is_torch and not is_fp8),
+            f"{'train.precision=fp8' if is_fp8 else 'model.layers=transformer_engine'} needs engine.name=megatron, not "
+            f"deepspeed; or set {'train.precision=bf16' if is_fp8 else 'model.layers=torch'}",
         ),
         (
             is_torch or train.precision != "fp32",

@@ -161,8 +161,30 @@ def test_an_import_fills_either(config, tmp_path):
     assert torch.equal(ours[f"module.{name}"], theirs["encoder.layers.2.pre_mlp_layernorm.bias"])
 
 
+def test_the_optimizer_is_torchs_where_another_is_installed(config, tmp_path, monkeypatch):
+    from megatron.core import optimizer
+    from megatron.core.optimizer import distrib_optimizer
+
+    before = engine_of(config)
+    step(before, 1)
+    folder = save(before, tmp_path / "weights")
+    # As it is after an import of megatron-core beside Transformer Engine.
+    for module, name, value in (
+        (optimizer, "Adam", None),
+        (optimizer, "USING_PYTORCH_OPTIMIZER", False),
+        (distrib_optimizer, "HAVE_APEX_OR_TE", True),
+        (distrib_optimizer, "USING_TE_OPTIMIZER", True),
+    ):
+        monkeypatch.setattr(module, name, value)
+    engine = engine_of(config)
+    engine.load(folder)
+    assert type(engine.optimizer.chained_optimizers[0].optimizer) is torch.optim.AdamW
+    assert step(engine, 3) == step(before, 3)
+    assert names(save(engine, tmp_path / "again")) == names(folder)
+
+
 def test_in_fp8_the_last_layer_works_on_whole_multiples(config):
-    """Its products take no other numbers of tokens. Without Transformer Engine megatron-core leaves them as they are."""
+    """FP8 products take no other numbers of tokens. Without Transformer Engine megatron-core leaves them in fp32."""
     plain, padded = engine_of(config), engine_of(config)
     padded.models[0].config.fp8 = "hybrid"
     seen: list[int] = []
@@ -189,9 +211,12 @@ def test_a_run_says_what_it_lacks(monkeypatch):
     from pretrain.parallel import distributed
 
     settings = ["train.precision=fp8", "model.layers=transformer_engine"]
-    with pytest.raises(NotemillError, match="needs a CUDA device, and none is visible here"):
+    with pytest.raises(NotemillError, match=r"none is visible here; set model.layers=torch and train.precision=bf16"):
         distributed.start(load_pretrain_config(None, settings), VOCABULARY)
-    with pytest.raises(NotemillError, match=r"needs Transformer Engine 2.9 or later, and it cannot be imported here"):
+    with pytest.raises(
+        NotemillError,
+        match=r"needs Transformer Engine 2.9 or later, and it cannot be imported here; .* or set model.layers=torch\.",
+    ):
         require_transformer_engine("bf16", torch.device("cuda"))
     monkeypatch.setattr("megatron.core.extensions.transformer_engine.HAVE_TE", True)
     monkeypatch.setattr("megatron.core.utils.is_te_min_version", lambda version: True)
