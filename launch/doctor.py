@@ -11,7 +11,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -37,6 +37,8 @@ _COUPLED = (
     "pyarrow",
 )
 """Packages whose versions depend on one another: their own requirements are compared with what is installed."""
+_TRANSFORMER_ENGINE = Requirement("transformer-engine>=2.9,<2.12")
+"""What megatron-core 0.16 names among its own development requirements."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def run_checks(folder: Path) -> list[Check]:
     return [
         check_python(installed),
         *check_versions(installed),
+        check_transformer_engine(installed),
         *check_shadowing(CHECKOUT, sys.path),
         *check_torch(),
         check_disk(folder),
@@ -104,6 +107,15 @@ def check_versions(installed: Mapping[str, str]) -> Iterator[Check]:
         if name in installed:
             broken = (compare(r, installed, wanted_by=f"{name} {installed[name]}") for r in _requirements_of(name))
             yield from (check for check in broken if check.status != "ok")
+
+
+def check_transformer_engine(installed: Mapping[str, str]) -> Check:
+    """Optional, and only for some settings; whether it can be imported shows when such a run starts."""
+    if "transformer-engine" not in installed:
+        detail = "not installed; only model.layers=transformer_engine and train.precision=fp8 need it"
+        return Check("transformer-engine", "ok", detail)
+    check = compare(_TRANSFORMER_ENGINE, installed, wanted_by="megatron-core 0.16")
+    return check if check.status == "ok" else replace(check, status="warning")
 
 
 def compare(requirement: Requirement, installed: Mapping[str, str], wanted_by: str) -> Check:

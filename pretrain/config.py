@@ -67,6 +67,9 @@ class ModelConfig:
     compile: bool | None = None
     """Compile what stands between the matrices of a layer (torch.compile, a minute at the start); when not given, on
     CUDA only, since a CPU gains little."""
+    layers: Literal["torch", "transformer_engine"] = "torch"
+    """Whose norms and matrices layers have: torch's, or Transformer Engine's fused ones, which need that package, CUDA
+    and engine.name=megatron. Checkpoints are the same."""
     layernorm_epsilon: float = 1e-12
     """Added to variances; 1e-12 is what Hugging Face's megatron-bert assumes."""
 
@@ -108,9 +111,9 @@ class TrainConfig:
     """AdamW's epsilon."""
     clip_grad: float = 1.0
     """Largest global gradient norm; larger gradients are scaled down to it."""
-    precision: Literal["bf16", "fp16", "fp32"] = "bf16"
+    precision: Literal["bf16", "fp16", "fp32", "fp8"] = "bf16"
     """bf16 and fp16 keep such parameters with fp32 masters in the optimizer, fp16 with dynamic loss scaling; fp32 is
-    fp32 throughout."""
+    fp32 throughout; fp8 is bf16 but for the products of the layers, and needs model.layers=transformer_engine."""
     initial_loss_scale: float = 65536.0
     """fp16 only: what losses are multiplied with at first; halved when gradients overflow, from the second time on."""
     loss_scale_window: int = 1000

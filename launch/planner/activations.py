@@ -21,8 +21,9 @@ Device = Literal["cuda", "cpu"]
 """A CPU keeps attention weights and dropout masks in full precision of the activations, and gloo copies what it
 reduces."""
 
-BYTES = {"bf16": 2, "fp16": 2, "fp32": 4}
-"""Of a parameter or an activation, by `train.precision`."""
+BYTES = {"bf16": 2, "fp16": 2, "fp32": 4, "fp8": 2}
+"""Of a parameter or an activation, by `train.precision`. In fp8 both are bf16; that Transformer Engine keeps some
+activations in one byte is not counted."""
 
 _LOSS_BYTES_AT_ONCE = {"cuda": 2**28, "cpu": 2**22}
 """fp32 logits that `pretrain/model/loss.py` works on at once."""

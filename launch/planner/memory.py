@@ -1,9 +1,9 @@
 """Peak memory of a rank in training, by part.
 
-Weights are what the forward pass reads; gradients are fp32 throughout; the optimizer has fp32 masters (unless weights
-are fp32 themselves) and two moments, split over the data ranks. The peak of a step is one of a few moments: the end of
-the forward pass, when the logits are there; the backward pass of the heads, or of the last layers. On a CPU it may also
-be the reduction of the gradients.
+Weights are what the forward pass reads, in fp8 with copies of the layers' for the products; gradients are fp32
+throughout; the optimizer has fp32 masters (unless weights are fp32 themselves) and two moments, split over the data
+ranks. The peak of a step is one of a few moments: the end of the forward pass, when the logits are there; the backward
+pass of the heads, or of the last layers. On a CPU it may also be the reduction of the gradients.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from launch.planner.activations import BYTES, Activations, Device
-from launch.planner.parameters import Shape, rank_parameters, word_embeddings
+from launch.planner.parameters import Shape, layer, rank_parameters, word_embeddings
 from launch.planner.rows import Rows
 from pretrain.config import PretrainConfig
 from pretrain.parallel.layout import Layout
 
 _REDUCE_BUCKET, _MAX_LIVE_PARAMETERS = 500_000_000, 1_000_000_000
 """DeepSpeed's defaults: gradients that it reduces at once, weights that ZeRO-3 keeps gathered."""
+_FP8_COPIES = 2
+"""Bytes of a layer's weight for its copies in FP8: as it is and transposed, as Hopper's products need them."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ def rank_memory(
         kept, working = 0, 4 * parameters
     offload = config.engine.offload
     weights = parameters * BYTES[config.train.precision] / (layout.data if zero == 3 else 1)
+    if config.train.precision == "fp8":
+        weights += _FP8_COPIES * (shape.num_layers // layout.pipeline) * layer(shape, layout.tensor)
     return Memory(
         weights=0 if offload == "parameters" else weights,
         gradients=parameters * 4 / (layout.data if zero >= 2 else 1),

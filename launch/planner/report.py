@@ -56,6 +56,8 @@ def print_run(
         "cluster": f"{cluster.nodes} x {cluster.gpus_per_node} {cluster.gpu.name}, "
         f"{cluster.gpu.memory_bytes / GIB:.1f} GiB each; speed from {speed}",
     }
+    if train.precision == "fp8":
+        lines["fp8"] = "counted as bf16 in speed, MFU and activations, as no figures for FP8 are built in"
     for name, value in lines.items():
         console.print(f"{name:14} {value}")
 

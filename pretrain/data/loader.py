@@ -22,11 +22,11 @@ from pretrain.data.counter_random import derive_key
 from pretrain.data.index import SentenceIndex, TokensManifest, read_tokens_manifest
 from pretrain.data.plan import PIECES_PER_WINDOW, PackedWindow, RowPlan, WindowStart
 from pretrain.data.vocabulary import Vocabulary
+from pretrain.parallel.layout import MIN_SEQ_LEN
 from tokenizer.indexed_dataset import TOKENIZER_FOLDER
 
 VALIDATION_SEED = 20_220_126
 """Order, halves and masks of held-out rows follow from this and not from the run's seed: runs compare."""
-MIN_SEQ_LEN = 16
 _FORMAT = 2
 """Part of the fingerprint; raised when the same settings would give other rows."""
 

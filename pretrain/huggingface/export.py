@@ -91,10 +91,10 @@ def _is_cased(tokenizer: Path) -> bool:
 
 
 def _on_one_process(trained: PretrainConfig) -> PretrainConfig:
-    """The same model whole, in fp32, without dropout."""
+    """The same model whole, of torch's modules in fp32, without dropout."""
     return replace(
         trained,
-        model=replace(trained.model, hidden_dropout=0.0, attention_dropout=0.0, compile=False),
+        model=replace(trained.model, layers="torch", hidden_dropout=0.0, attention_dropout=0.0, compile=False),
         train=replace(
             trained.train,
             precision="fp32",

@@ -30,7 +30,7 @@ from pretrain.model.many_sequences import attention_by_sequence
 
 
 @dataclass
-class Pieces(PackedSeqParams):
+class PackedPieces(PackedSeqParams):
     """Borders of the pieces, and what the heads read of them."""
 
     read_positions: torch.Tensor | None = None
@@ -41,7 +41,7 @@ class PackedAttention(MegatronModule):
     """Core attention in which a token sees exactly its own piece, whose borders `cu_seqlens` gives."""
 
     only_where_read = False
-    """Whether the output is only of `Pieces.read_positions`."""
+    """Whether the output is only of `PackedPieces.read_positions`."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class PackedAttention(MegatronModule):
         attention_bias: torch.Tensor | None = None,
         packed_seq_params: PackedSeqParams | None = None,
     ) -> torch.Tensor:
-        assert isinstance(packed_seq_params, Pieces), "every batch is packed"
+        assert isinstance(packed_seq_params, PackedPieces), "every batch is packed"
         bounds, longest = packed_seq_params.cu_seqlens_q, packed_seq_params.max_seqlen_q
         positions_R = packed_seq_params.read_positions if self.only_where_read else None
         dropout = self.dropout if self.training else 0.0

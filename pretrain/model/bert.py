@@ -7,40 +7,22 @@ Shapes: T tokens of all rows one after another, H hidden size, V this rank's sha
 positions, P pieces that have a sentence order, R = P + M positions that the heads read.
 """
 
-from typing import Any
-
 import torch
+import torch.nn.functional as F
 from megatron.core import tensor_parallel
 from megatron.core.models.common.embeddings.language_model_embedding import LanguageModelEmbedding
 from megatron.core.models.common.language_module.language_module import LanguageModule
-from megatron.core.tensor_parallel.layers import ColumnParallelLinear, RowParallelLinear
-from megatron.core.transformer.attention import SelfAttention, SelfAttentionSubmodules
-from megatron.core.transformer.enums import AttnMaskType, ModelType
-from megatron.core.transformer.identity_op import IdentityOp
-from megatron.core.transformer.mlp import MLPSubmodules
-from megatron.core.transformer.spec_utils import ModuleSpec
-from megatron.core.transformer.transformer_block import (
-    TransformerBlock,
-    TransformerBlockSubmodules,
-    get_num_layers_to_build,
-)
+from megatron.core.tensor_parallel.layers import ColumnParallelLinear
+from megatron.core.transformer.enums import ModelType
+from megatron.core.transformer.transformer_block import TransformerBlock
 from megatron.core.transformer.transformer_config import TransformerConfig
-from megatron.core.transformer.transformer_layer import TransformerLayer, TransformerLayerSubmodules
 
 from launch.dropout import Dropout
 from pretrain.config import NUM_TOKEN_TYPES
 from pretrain.data.batch import Batch
-from pretrain.model.attention import LastAttention, PackedAttention, Pieces
-from pretrain.model.pointwise import FeedForward, get_bias_dropout_add
-
-
-class LayerNorm(torch.nn.LayerNorm):
-    """Layer norm whose gradients are summed over the tensor ranks when each holds a part of the sequence."""
-
-    def __init__(self, config: TransformerConfig, hidden_size: int, eps: float = 1e-5, **_: object) -> None:
-        super().__init__(hidden_size, eps=eps, dtype=config.params_dtype)
-        for parameter in self.parameters():
-            parameter.sequence_parallel = config.sequence_parallel  # type: ignore[attr-defined]
+from pretrain.model.attention import PackedPieces
+from pretrain.model.layers import TORCH, LayerModules, block_submodules
+from pretrain.parallel.layout import FP8_MULTIPLE
 
 
 class MlmTransform(torch.nn.Module):
@@ -58,20 +40,6 @@ class MlmTransform(torch.nn.Module):
         return self.layer_norm(self.activation(self.dense(hidden_MH)))
 
 
-class LastLayer(TransformerLayer):
-    """The last layer, which goes on from its attention only with positions that the heads read: no other leads to the
-    loss."""
-
-    def forward(self, hidden_states: torch.Tensor, *, packed_seq_params: Pieces, **_: Any) -> Any:
-        attended_R1H = self.self_attention(
-            self.input_layernorm(hidden_states), attention_mask=None, packed_seq_params=packed_seq_params
-        )
-        positions_R = packed_seq_params.read_positions
-        residual_R1H = hidden_states if positions_R is None else hidden_states.index_select(0, positions_R)
-        add = self.self_attn_bda(self.training, self.config.bias_dropout_fusion)
-        return self._forward_mlp(add(attended_R1H, residual_R1H, self.hidden_dropout)), None
-
-
 class MegatronBert(LanguageModule):
     """One pipeline stage of the pretraining model.
 
@@ -85,6 +53,7 @@ class MegatronBert(LanguageModule):
         *,
         vocab_size: int,
         max_position_embeddings: int,
+        layers: LayerModules = TORCH,
         pre_process: bool = True,
         post_process: bool = True,
         vp_stage: int | None = None,
@@ -106,7 +75,7 @@ class MegatronBert(LanguageModule):
             self.embedding.embedding_dropout = Dropout(config.hidden_dropout)
         self.encoder = TransformerBlock(
             config=config,
-            spec=_block_submodules(config, vp_stage, has_heads=post_process),
+            spec=block_submodules(config, layers, vp_stage, has_heads=post_process),
             pre_process=pre_process,
             post_process=post_process,
             vp_stage=vp_stage,
@@ -146,14 +115,14 @@ class MegatronBert(LanguageModule):
                 input_ids=batch.input_ids, position_ids=batch.position_ids, tokentype_ids=batch.token_type_ids
             )
         read_positions, order = torch.cat((batch.sequence_starts, batch.masked_positions)).sort()
-        pieces = Pieces(
+        pieces = PackedPieces(
             qkv_format="thd",
             cu_seqlens_q=batch.cu_seqlens,
             cu_seqlens_kv=batch.cu_seqlens,
             max_seqlen_q=batch.max_seqlen,
             max_seqlen_kv=batch.max_seqlen,
             # Under sequence parallelism each rank holds other positions, and the heads gather them all first.
-            read_positions=None if self.config.sequence_parallel else read_positions,
+            read_positions=None if self.config.sequence_parallel else self._of_last_layer(read_positions, batch),
         )
         hidden_T1H = self.encoder(hidden_states=embedded, attention_mask=None, packed_seq_params=pieces)
         if not self.post_process:
@@ -164,7 +133,8 @@ class MegatronBert(LanguageModule):
                 hidden_T1H, tensor_parallel_output_grad=False
             )
             hidden_T1H = hidden_T1H.index_select(0, read_positions)
-        read_RH = torch.empty_like(hidden_T1H[:, 0]).index_copy(0, order, hidden_T1H[:, 0])
+        hidden_RH = hidden_T1H[: len(order), 0]
+        read_RH = torch.empty_like(hidden_RH).index_copy(0, order, hidden_RH)
         starts_PH, masked_MH = read_RH.split((len(batch.sequence_starts), len(batch.masked_positions)))
         pooled_PH = torch.tanh(self.pooler(starts_PH))
         transformed_MH = self.lm_head(masked_MH)
@@ -173,38 +143,10 @@ class MegatronBert(LanguageModule):
         )
         return logits_M1V.add_(bias_V), self.binary_head(pooled_PH)
 
-
-def _block_submodules(
-    config: TransformerConfig, vp_stage: int | None, *, has_heads: bool
-) -> TransformerBlockSubmodules:
-    layers = [_layer(TransformerLayer, PackedAttention)] * get_num_layers_to_build(config, vp_stage)
-    if has_heads:
-        layers[-1] = _layer(LastLayer, LastAttention)
-    return TransformerBlockSubmodules(layer_specs=layers, layer_norm=LayerNorm)
-
-
-def _layer(layer: type, core_attention: type) -> ModuleSpec:
-    return ModuleSpec(
-        module=layer,
-        submodules=TransformerLayerSubmodules(
-            input_layernorm=LayerNorm,
-            self_attention=ModuleSpec(
-                module=SelfAttention,
-                params={"attn_mask_type": AttnMaskType.padding},
-                submodules=SelfAttentionSubmodules(
-                    linear_qkv=ColumnParallelLinear,
-                    core_attention=core_attention,
-                    linear_proj=RowParallelLinear,
-                    q_layernorm=IdentityOp,
-                    k_layernorm=IdentityOp,
-                ),
-            ),
-            self_attn_bda=get_bias_dropout_add,
-            pre_mlp_layernorm=LayerNorm,
-            mlp=ModuleSpec(
-                module=FeedForward,
-                submodules=MLPSubmodules(linear_fc1=ColumnParallelLinear, linear_fc2=RowParallelLinear),
-            ),
-            mlp_bda=get_bias_dropout_add,
-        ),
-    )
+    def _of_last_layer(self, positions_R: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """[R] → [R'], where the last layer goes on: the same, in FP8 with the last token again and again behind them up
+        to a multiple of `FP8_MULTIPLE` that is not 0. What becomes of those is left out by the heads."""
+        if not self.config.fp8:
+            return positions_R
+        missing = FP8_MULTIPLE - len(positions_R) % FP8_MULTIPLE
+        return F.pad(positions_R, (0, missing), value=batch.input_ids.numel() - 1)

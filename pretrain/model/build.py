@@ -9,11 +9,14 @@ from megatron.core.transformer.transformer_config import TransformerConfig
 from pretrain.config import PretrainConfig
 from pretrain.model.bert import MegatronBert
 from pretrain.model.initialise import initialise
+from pretrain.model.layers import layer_modules
 from pretrain.model.pointwise import ACTIVATIONS
 
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32, "fp8": torch.bfloat16}
 """What parameters and activations are kept in, by `train.precision`."""
 
+_FP8 = {"fp8": "hybrid", "fp8_recipe": "tensorwise"}
+"""megatron-core's terms for E4M3 forward, E5M2 backward and current scaling."""
 
 _RECOMPUTE: dict[str, dict[str, Any]] = {
     "none": {},
@@ -53,6 +56,7 @@ def transformer_config(config: PretrainConfig) -> TransformerConfig:
         pipeline_dtype=dtype,
         bf16=dtype is torch.bfloat16,
         fp16=dtype is torch.float16,
+        **(_FP8 if config.train.precision == "fp8" else {}),
         **_RECOMPUTE[config.train.recompute],
         tensor_model_parallel_size=parallel.tensor,
         pipeline_model_parallel_size=parallel.pipeline,
@@ -66,7 +70,7 @@ def transformer_config(config: PretrainConfig) -> TransformerConfig:
 
 def build_model(config: PretrainConfig, vocab_size: int, device: torch.device) -> list[MegatronBert]:
     """This rank's chunks of the model, one a virtual stage, on `device` with initial weights."""
-    megatron = transformer_config(config)
+    megatron, layers = transformer_config(config), layer_modules(config.model.layers)
     chunks = []
     for stage in range(config.parallel.virtual_stages):
         vp_stage = stage if config.parallel.virtual_stages > 1 else None
@@ -74,6 +78,7 @@ def build_model(config: PretrainConfig, vocab_size: int, device: torch.device) -
             megatron,
             vocab_size=vocab_size,
             max_position_embeddings=config.max_position_embeddings,
+            layers=layers,
             pre_process=parallel_state.is_pipeline_first_stage(ignore_virtual=False, vp_stage=vp_stage),
             post_process=parallel_state.is_pipeline_last_stage(ignore_virtual=False, vp_stage=vp_stage),
             vp_stage=vp_stage,

@@ -69,7 +69,8 @@ def overlaps(config: PretrainConfig) -> bool:
 def start(config: PretrainConfig, vocab_size: int) -> Ranks:
     """Join the process group and split it into tensor, pipeline and data ranks.
 
-    Raises NotemillError when model, vocabulary, batch, layout and world size do not fit together, with all reasons.
+    Raises NotemillError when model, vocabulary, batch, layout and world size do not fit together, with all reasons, and
+    when Transformer Engine is asked for and cannot run here.
     """
     device = choose_device(config)
     if config.train.deterministic:
@@ -80,6 +81,10 @@ def start(config: PretrainConfig, vocab_size: int) -> Ranks:
     problems = layout_problems(config, world_size=world_size, vocab_size=vocab_size)
     if problems:
         raise NotemillError("the layout does not fit: " + "; ".join(problems) + ".")
+    if config.model.layers == "transformer_engine":
+        from pretrain.model.transformer_engine import require_transformer_engine
+
+        require_transformer_engine(config.train.precision, device)
     if world_size == 1 and "MASTER_ADDR" not in os.environ:
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(_free_port()), RANK="0", WORLD_SIZE="1")
         # DeepSpeed asks for it.

@@ -12,6 +12,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pretrain.config import PretrainConfig
 
+MIN_SEQ_LEN = 16
+"""Tokens of a row, which is to hold a pair of sentences with their special pieces."""
+FP8_MULTIPLE = 16
+"""What cuBLAS takes FP8 products of: sizes in bytes that are multiples of it, which the weights' gradients ask of the
+number of tokens too."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -36,6 +42,7 @@ def layout_problems(
     What depends on the number of processes or the vocabulary is checked where these are given.
     """
     problems = _model_problems(config) + _schedule_problems(config) + _engine_problems(config)
+    problems += _layers_problems(config)
     if vocab_size is not None and vocab_size % config.parallel.tensor:
         problems.append(
             f"the vocabulary of {vocab_size} pieces is no multiple of parallel.tensor {config.parallel.tensor}; train "
@@ -55,7 +62,10 @@ def _model_problems(config: PretrainConfig) -> list[str]:
             f"model.hidden_size {model.hidden_size} is no multiple of "
             f"model.num_attention_heads {model.num_attention_heads}",
         ),
-        (train.seq_len >= 16, f"train.seq_len {train.seq_len} is below 16, too short for a sentence pair"),
+        (
+            train.seq_len >= MIN_SEQ_LEN,
+            f"train.seq_len {train.seq_len} is below {MIN_SEQ_LEN}, too short for a sentence pair",
+        ),
         (
             train.seq_len <= config.max_position_embeddings,
             f"train.seq_len {train.seq_len} exceeds model.max_position_embeddings {config.max_position_embeddings}",
@@ -154,6 +164,48 @@ def _engine_problems(config: PretrainConfig) -> list[str]:
                 f"engine.offload=parameters needs engine.zero_stage=3, not {engine.zero_stage}; or set "
                 "engine.offload=optimizer",
             ),
+        ]
+    return [problem for holds, problem in checks if not holds]
+
+
+def _layers_problems(config: PretrainConfig) -> list[str]:
+    model, train, parallel = config.model, config.train, config.parallel
+    is_fp8, is_torch = train.precision == "fp8", model.layers == "torch"
+    checks = [
+        (
+            not (is_fp8 and is_torch),
+            "train.precision=fp8 needs model.layers=transformer_engine, not torch; or set train.precision=bf16",
+        ),
+        (
+            config.engine.name == "megatron" or (is_torch and not is_fp8),
+            f"{'train.precision=fp8' if is_fp8 else 'model.layers=transformer_engine'} needs engine.name=megatron, not "
+            f"deepspeed; or set {'train.precision=bf16' if is_fp8 else 'model.layers=torch'}",
+        ),
+        (
+            is_torch or train.precision != "fp32",
+            "train.precision=fp32 would not be fp32 with model.layers=transformer_engine, which rounds what it "
+            "multiplies to TF32; set model.layers=torch or train.precision=bf16",
+        ),
+    ]
+    if is_fp8:
+        tokens_ranks = parallel.tensor if parallel.sequence else 1
+        sizes = [
+            ("model.hidden_size", model.hidden_size, "parallel.tensor", parallel.tensor),
+            ("model.ffn_hidden_size", config.ffn_hidden_size, "parallel.tensor", parallel.tensor),
+            (
+                "train.seq_len x micro_batch_size =",
+                train.seq_len * train.micro_batch_size,
+                "the tensor ranks that share it",
+                tokens_ranks,
+            ),
+        ]
+        checks += [
+            (
+                size % (FP8_MULTIPLE * ranks) == 0,
+                f"{key} {size} is no multiple of {FP8_MULTIPLE} x {shared} = {FP8_MULTIPLE * ranks}, which "
+                "train.precision=fp8 needs; change it or set train.precision=bf16",
+            )
+            for key, size, shared, ranks in sizes
         ]
     return [problem for holds, problem in checks if not holds]
 

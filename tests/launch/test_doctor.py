@@ -78,6 +78,19 @@ def test_a_megatron_core_that_needs_a_newer_python_is_a_problem() -> None:
     assert doctor.check_python({"megatron-core": "0.16.1"}).status == "ok"
 
 
+@pytest.mark.parametrize(
+    ("installed", "status", "said"),
+    [
+        ({}, "ok", "only model.layers=transformer_engine and train.precision=fp8 need it"),
+        ({"transformer-engine": "2.11.0"}, "ok", "2.11.0"),
+        ({"transformer-engine": "2.3.0"}, "warning", "2.3.0, but megatron-core 0.16 needs <2.12,>=2.9"),
+    ],
+)
+def test_transformer_engine_is_no_problem_but_told(installed: dict[str, str], status: str, said: str) -> None:
+    check = doctor.check_transformer_engine(installed)
+    assert check.status == status and said in check.detail
+
+
 def test_a_full_disk_is_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(doctor, "TOO_LITTLE_DISK_BYTES", 2**80)
     check = check_disk(tmp_path / "not" / "there" / "yet")
@@ -98,7 +111,7 @@ def test_the_command_reports_this_machine_as_json() -> None:
     by_name = {check["name"]: check for check in report["checks"]}
     assert by_name["torch"]["detail"] == importlib.metadata.version("torch")
     assert by_name["gloo"]["status"] == "ok"
-    assert {"python", "cuda", "disk", "threads"} <= set(by_name)
+    assert {"python", "cuda", "disk", "threads", "transformer-engine"} <= set(by_name)
 
 
 def test_the_command_fails_on_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:

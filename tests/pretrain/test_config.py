@@ -31,7 +31,8 @@ def test_resolved_config_reads_back_equal(tmp_path):
         ("data.weights=3", "must be a mapping, each value a number"),
         ("data.weights.ward=x", 'data.weights.ward is "x" .from the command line. and must be a number'),
         ("data.path=", "data.path is empty and must name a folder"),
-        ("train.precision=fp8", "fp32"),
+        ("train.precision=fp4", "must be one of bf16, fp16, fp32, fp8"),
+        ("model.layers=jax", "must be one of torch, transformer_engine"),
         ("model.hidden_size=100", "no multiple of model.num_attention_heads 16"),
         ("parallel.tensor=3", "does not divide"),
         ("parallel.sequence=true", "needs parallel.tensor of at least 2"),
@@ -84,6 +85,45 @@ def test_all_problems_are_listed_at_once():
 def test_what_deepspeed_cannot_do_is_told(overrides, said):
     with pytest.raises(NotemillError, match=said):
         load_pretrain_config(None, ["engine.name=deepspeed", *overrides])
+
+
+FP8 = ["train.precision=fp8", "model.layers=transformer_engine"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["train.precision=fp8"], "needs model.layers=transformer_engine, not torch; or set train.precision=bf16"),
+        ([FP8[1], "engine.name=deepspeed"], "needs engine.name=megatron, not deepspeed; or set model.layers=torch"),
+        ([FP8[1], "train.precision=fp32"], "rounds what it multiplies to TF32; set model.layers=torch"),
+        (["train.precision=fp8", "engine.name=deepspeed"], "not torch.*train.precision=fp8 needs engine.name=megatron"),
+        ([*FP8, "model.hidden_size=1000", "model.num_attention_heads=10"], "hidden_size 1000 is no multiple of 16 x"),
+        (
+            [*FP8, "model.hidden_size=48", "model.num_attention_heads=6", "parallel.tensor=2"],
+            "parallel.tensor = 32, wh",
+        ),
+        (
+            [*FP8, "model.ffn_hidden_size=4100"],
+            "model.ffn_hidden_size 4100 is no multiple of 16 x parallel.tensor = 16",
+        ),
+        ([*FP8, "train.seq_len=500", "train.micro_batch_size=2"], "micro_batch_size = 1000 is no multiple of 16 x"),
+        (
+            [*FP8, "train.seq_len=16", "train.micro_batch_size=1", "parallel.tensor=2", "parallel.sequence=true"],
+            "micro_batch_size = 16 is no multiple of 16 x the tensor ranks that share it = 32",
+        ),
+    ],
+)
+def test_what_fp8_and_transformer_engine_cannot_do_is_told(overrides, said):
+    with pytest.raises(NotemillError, match=said):
+        load_pretrain_config(None, overrides)
+
+
+def test_fp8_takes_what_it_can_and_all_that_is_wrong_is_told():
+    load_pretrain_config(None, [*FP8, "train.seq_len=500", "train.micro_batch_size=4", "parallel.tensor=4"])
+    load_pretrain_config(None, [FP8[1], "train.precision=fp16", "train.seq_len=500", "train.micro_batch_size=1"])
+    with pytest.raises(NotemillError) as told:
+        load_pretrain_config(None, ["train.precision=fp8", "model.ffn_hidden_size=4100", "train.seq_len=501"])
+    assert "not torch" in str(told.value) and "ffn_hidden_size 4100" in str(told.value) and "2004" in str(told.value)
 
 
 def test_layout_must_fit_the_processes_the_batch_and_the_vocabulary():

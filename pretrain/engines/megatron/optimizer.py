@@ -3,10 +3,12 @@
 from typing import Any
 
 import torch
+from megatron.core import optimizer as megatron_optimizer
 from megatron.core.distributed import DistributedDataParallel, DistributedDataParallelConfig
 from megatron.core.optimizer import MegatronOptimizer, OptimizerConfig, get_megatron_optimizer
+from megatron.core.optimizer import distrib_optimizer as megatron_distrib_optimizer
 from megatron.core.optimizer.clip_grads import clip_grad_by_total_norm_fp32
-from megatron.core.optimizer.distrib_optimizer import HAVE_APEX_OR_TE, DistributedOptimizer
+from megatron.core.optimizer.distrib_optimizer import DistributedOptimizer
 
 from pretrain.config import PretrainConfig
 from pretrain.model.bert import MegatronBert
@@ -33,7 +35,8 @@ def wrap_for_data_parallel(chunks: list[MegatronBert], config: PretrainConfig) -
 def build_optimizer(models: list[DistributedDataParallel], config: PretrainConfig) -> MegatronOptimizer:
     """AdamW without decay on biases and norms, with clipping of the global gradient norm."""
     train = config.train
-    precision = train.precision
+    dtype = DTYPES[train.precision]
+    _use_torch_adamw()
     optimizer = get_megatron_optimizer(
         OptimizerConfig(
             optimizer="adam",
@@ -43,9 +46,9 @@ def build_optimizer(models: list[DistributedDataParallel], config: PretrainConfi
             adam_beta2=train.beta2,
             adam_eps=train.adam_epsilon,
             clip_grad=train.clip_grad,
-            bf16=precision == "bf16",
-            fp16=precision == "fp16",
-            params_dtype=DTYPES[precision],
+            bf16=dtype is torch.bfloat16,
+            fp16=dtype is torch.float16,
+            params_dtype=dtype,
             initial_loss_scale=train.initial_loss_scale,
             loss_scale_window=train.loss_scale_window,
             use_distributed_optimizer=True,
@@ -54,11 +57,10 @@ def build_optimizer(models: list[DistributedDataParallel], config: PretrainConfi
         models,
     )
     _make_checkpoints_keep_bucket_offsets()
-    if not HAVE_APEX_OR_TE:
-        _make_checkpoints_loadable()
-        for group in optimizer.param_groups:
-            group["fused"] = True
-            group["foreach"] = False
+    _make_checkpoints_loadable()
+    for group in optimizer.param_groups:
+        group["fused"] = True
+        group["foreach"] = False
     return optimizer
 
 
@@ -69,12 +71,27 @@ def clip_gradients(optimizer: Any, grad_norm: float) -> None:
             clip_grad_by_total_norm_fp32(part.get_parameters(), part.config.clip_grad, grad_norm)
 
 
+def _use_torch_adamw() -> None:
+    """Have megatron-core take torch's AdamW also where Transformer Engine or Apex is installed.
+
+    It would take their FusedAdam, which keeps the number of steps with each group of parameters, not with each
+    parameter, and hands it to its kernel as a whole number. Read in the source, not tried: the repairs below are for
+    torch's `step` tensors and would fail there, and a checkpoint of torch's AdamW, whose `step` is a float, would not
+    go on under FusedAdam. torch's fused AdamW takes many tensors in one kernel as well, so one optimizer is enough, and
+    runs go on between machines with and without these packages. Gradient norms and clipping are still computed by
+    the package's kernels where it is there.
+    """
+    megatron_optimizer.USING_PYTORCH_OPTIMIZER = True
+    megatron_distrib_optimizer.HAVE_APEX_OR_TE = False
+    megatron_distrib_optimizer.USING_TE_OPTIMIZER = megatron_distrib_optimizer.USING_APEX_OPTIMIZER = False
+
+
 def _make_checkpoints_loadable() -> None:
     """Repairs three faults of megatron-core 0.16.1's distributed optimizer over torch's own AdamW.
 
-    Without Transformer Engine or Apex, torch's AdamW keeps a `step` tensor a parameter, which the loading code does
-    not expect: a fresh optimizer cannot be loaded at all, and after loading all parameters share one `step` tensor,
-    so that the bias correction runs ahead and parameters drift without an error.
+    torch's AdamW keeps a `step` tensor a parameter, which the loading code does not expect: a fresh optimizer cannot be
+    loaded at all, and after loading all parameters share one `step` tensor, so that the bias correction runs ahead and
+    parameters drift without an error.
     """
     if getattr(DistributedOptimizer, "_notemill_loadable", False):
         return

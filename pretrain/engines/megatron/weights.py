@@ -14,6 +14,8 @@ from pretrain.checkpoint.pickles import require_harmless_index, weights_only
 from pretrain.engines.megatron.shards import WritingShards
 from pretrain.model.bert import MegatronBert
 
+_EXTRA_STATE = "._extra_state"
+
 
 def begin_saving_state(
     folder: Path, models: list[DistributedDataParallel], optimizer: MegatronOptimizer
@@ -32,7 +34,7 @@ def load_state(folder: Path, models: list[DistributedDataParallel], optimizer: M
     state = _sharded_state(models, optimizer, _sharding_metadata(), is_loading=True)
     loaded = _load_shards(state, folder)
     for key, model in zip(_model_keys(models), models, strict=True):
-        _unwrap(model).load_state_dict(loaded[key])
+        _fill(_unwrap(model), loaded[key])
     optimizer.load_state_dict(loaded["optimizer"])
 
 
@@ -43,13 +45,13 @@ def load_weights(folder: Path, models: list[DistributedDataParallel], optimizer:
     """
     state: dict[str, Any] = {}
     for key, model in zip(_model_keys(models), models, strict=True):
-        state[key] = _unwrap(model).sharded_state_dict(metadata=_sharding_metadata())
+        state[key] = _sharded_weights(_unwrap(model), _sharding_metadata())
         for entry in state[key].values():
             if isinstance(entry, ShardedTensor):
                 entry.data, entry.dtype = entry.data.float(), torch.float32
     loaded = _load_shards(state, folder)
     for key, model in zip(_model_keys(models), models, strict=True):
-        _unwrap(model).load_state_dict(loaded[key])
+        _fill(_unwrap(model), loaded[key])
     optimizer.reload_model_params(loaded)
     for part in optimizer.chained_optimizers:
         part.optimizer.state.clear()
@@ -58,15 +60,15 @@ def load_weights(folder: Path, models: list[DistributedDataParallel], optimizer:
 def save_model(folder: Path, chunk: MegatronBert) -> None:
     """Write a bare model, without an optimizer, from the one process there is."""
     metadata = _sharding_metadata()
-    state = {"model": chunk.sharded_state_dict(metadata=metadata)}
+    state = {"model": _sharded_weights(chunk, metadata)}
     del metadata["dp_cp_group"]
     dist_checkpointing.save(state, str(folder), content_metadata=metadata)
 
 
 def load_model(folder: Path, chunk: MegatronBert) -> None:
     """Fill a bare model from a save of any layout, without an optimizer."""
-    state = {"model": chunk.sharded_state_dict(metadata=_sharding_metadata())}
-    chunk.load_state_dict(_load_shards(state, folder)["model"])
+    state = {"model": _sharded_weights(chunk, _sharding_metadata())}
+    _fill(chunk, _load_shards(state, folder)["model"])
 
 
 def _unwrap(model: torch.nn.Module) -> MegatronBert:
@@ -74,6 +76,22 @@ def _unwrap(model: torch.nn.Module) -> MegatronBert:
     while not isinstance(model, MegatronBert):
         model = model.module  # type: ignore[assignment]
     return model
+
+
+def _sharded_weights(chunk: MegatronBert, metadata: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint has of a chunk: its tensors, without the "extra state" of its matrices.
+
+    That of megatron-core's own is empty. Transformer Engine's is a pickle, which it would load and thereby run whatever
+    a checkpoint has in its place; with current scaling it holds nothing that training goes on from.
+    """
+    state = chunk.sharded_state_dict(metadata=metadata)
+    return {key: entry for key, entry in state.items() if not key.endswith(_EXTRA_STATE)}
+
+
+def _fill(chunk: MegatronBert, weights: dict[str, Any]) -> None:
+    """Take over what was loaded for `_sharded_weights`; modules keep their extra state."""
+    missing, unexpected = chunk.load_state_dict(weights, strict=False)
+    assert not unexpected and all(key.endswith(_EXTRA_STATE) for key in missing)
 
 
 def _load_shards(state: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -97,8 +115,7 @@ def _sharded_state(
     models: list[DistributedDataParallel], optimizer: MegatronOptimizer, metadata: dict[str, Any], *, is_loading: bool
 ) -> dict[str, Any]:
     state: dict[str, Any] = {
-        key: _unwrap(model).sharded_state_dict(metadata=metadata)
-        for key, model in zip(_model_keys(models), models, strict=True)
+        key: _sharded_weights(_unwrap(model), metadata) for key, model in zip(_model_keys(models), models, strict=True)
     }
     state["optimizer"] = optimizer.sharded_state_dict(state, is_loading=is_loading, metadata=metadata)
     return state

@@ -1,12 +1,14 @@
 """Memory arithmetic: within a tenth of what real runs took, and the rules of the papers where these say one."""
 
+from dataclasses import replace
+
 import pytest
 
 from benchmarks.memory import MODEL, RESULTS
 from data_pipeline.files import read_json
 from launch.planner.activations import Activations
 from launch.planner.memory import chunks_in_flight, rank_memory
-from launch.planner.parameters import Shape, whole_model
+from launch.planner.parameters import Shape, layer, whole_model
 from launch.planner.rows import Rows
 from pretrain.config import load_pretrain_config
 
@@ -101,3 +103,15 @@ def test_the_first_stage_of_a_full_pipeline_keeps_about_as_much_as_a_single_stag
     first = rank_memory(staged, shape, world_size=4, stage=0)
     assert first.activations == pytest.approx(alone.activations, rel=0.1)
     assert first.weights < alone.weights / 2
+
+
+def test_fp8_adds_two_copies_of_the_layers_in_a_byte_each() -> None:
+    settings = ["model.layers=transformer_engine", "parallel.tensor=2", "parallel.pipeline=2"]
+    bf16, fp8 = (
+        load_pretrain_config("configs/gatortron-base.yaml", [*settings, f"train.precision={precision}"])
+        for precision in ("bf16", "fp8")
+    )
+    shape = Shape.of(bf16, 50176)
+    plain, copied = (rank_memory(config, shape, world_size=4, stage=0) for config in (bf16, fp8))
+    assert copied.weights - plain.weights == 2 * shape.num_layers / 2 * layer(shape, 2)
+    assert replace(copied, weights=plain.weights) == plain

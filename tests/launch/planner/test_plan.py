@@ -21,6 +21,12 @@ def test_prints_what_a_run_takes_and_writes_the_fastest_layout(tmp_path: Path) -
     assert "exists; choose another name" in again.stderr
 
 
+def test_fp8_is_counted_as_bf16_and_says_so() -> None:
+    done = notemill(*BASE, "train.precision=fp8", "model.layers=transformer_engine")
+    assert "fp8            counted as bf16 in speed, MFU and activations" in done.stdout
+    assert "as configured: fits" in done.stdout
+
+
 def test_takes_the_vocabulary_of_the_tokens(tokens_dir: Path) -> None:
     done = notemill(*BASE, f"data.path={tokens_dir}")
     assert "1,024 (of " in done.stdout

@@ -1,20 +1,10 @@
 """Published models: random ones that stock transformers saves, with biases that are not zero."""
 
-import os
 import shutil
 
 import pytest
 
 from tests.pretrain.huggingface.published import publish
-
-
-@pytest.fixture
-def own_process_groups():
-    """Leaves no trace in the environment of the process groups that a test starts in its own process."""
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")
