@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from eval.audit.logistic import fit_logistic
+
 FOLDS = 5
 _MAX_FEATURES = 50_000
 
@@ -20,7 +22,6 @@ def blind_scores(texts: Sequence[str], is_member: np.ndarray, groups: Sequence[s
     """
     from scipy.sparse import hstack
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedGroupKFold
 
     by_side = [
@@ -40,7 +41,7 @@ def blind_scores(texts: Sequence[str], is_member: np.ndarray, groups: Sequence[s
             return None
         centre, spread = counts[train].mean(0), counts[train].std(0) + 1e-9
         features = hstack([matrix, (counts[train] - centre) / spread]).tocsr()
-        model = LogisticRegression(C=10.0, max_iter=1000, class_weight="balanced").fit(features, is_member[train])
+        model = fit_logistic(features, is_member[train], C=10.0, max_iter=1000, class_weight="balanced")
         held_out = hstack([words.transform([texts[i] for i in test]), (counts[test] - centre) / spread]).tocsr()
         scores[test] = model.decision_function(held_out)
     return scores

@@ -2,7 +2,8 @@
 
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,21 +13,32 @@ from data_pipeline.dedup.sketches import NoteKeys, SketchStore, read_bands, writ
 
 MAX_COMPARED = 64
 """A note is held against so many earlier notes of a band at most."""
+_AT_ONCE = 10_000
+"""Texts in memory together."""
 
 
-def near_copy_clusters(texts: Sequence[str], config: DedupConfig | None = None) -> list[int]:
-    """For each text the index of the first text of its cluster: exact copies and chains of near-copies."""
+def near_copy_clusters(texts: Iterable[str], config: DedupConfig | None = None) -> list[int]:
+    """For each text the index of the first text of its cluster: exact copies and chains of near-copies.
+
+    Texts are read once and not kept: memory is some hundred bytes each.
+    """
     config = config or DedupConfig()
-    clusters = Clusters(len(texts))
     first_of: dict[bytes, int] = {}
-    for index, text in enumerate(texts):
-        digest = hashlib.sha256(" ".join(text.split()).encode(errors="surrogatepass")).digest()
-        clusters.join(first_of.setdefault(digest, index), index)
+    exact: list[int] = []
     with tempfile.TemporaryDirectory() as folder:
-        stem = Path(folder) / "notes"
-        write_sketches(stem, texts, [NoteKeys("0" * 16, index, 0) for index in range(len(texts))], config)
-        store = SketchStore([stem])
-        for band in read_bands(stem, config).T:
+        stems: list[Path] = []
+        texts = iter(texts)
+        while batch := list(islice(texts, _AT_ONCE)):
+            for text in batch:
+                digest = hashlib.sha256(" ".join(text.split()).encode(errors="surrogatepass")).digest()
+                exact.append(first_of.setdefault(digest, len(exact)))
+            stems.append(Path(folder) / f"notes-{len(stems)}")
+            write_sketches(stems[-1], batch, [NoteKeys("0" * 16, index, 0) for index in range(len(batch))], config)
+        clusters = Clusters(len(exact))
+        for index, first in enumerate(exact):
+            clusters.join(first, index)
+        store = SketchStore(stems)
+        for band in np.concatenate([read_bands(stem, config) for stem in stems]).T if stems else ():
             for positions in _shared(band):
                 for place, position in enumerate(positions):
                     for rival in positions[max(0, place - MAX_COMPARED) : place]:
@@ -35,7 +47,7 @@ def near_copy_clusters(texts: Sequence[str], config: DedupConfig | None = None) 
                         ):
                             clusters.join(rival, position)
         store.close()
-    return [clusters.root(index) for index in range(len(texts))]
+    return [clusters.root(index) for index in range(len(exact))]
 
 
 class Clusters:

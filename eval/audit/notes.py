@@ -29,29 +29,35 @@ def read_notes(path: Path, splits: Sequence[str] = SPLITS) -> list[AuditNote]:
 
     Raises NotemillError when there is neither, or a line cannot be read; the line's text is not quoted.
     """
-    if path.is_dir():
-        attested_corpus(path)
-        return [AuditNote(**row) for split in splits for row in iter_notes(path, split, _CORPUS_COLUMNS)]
-    if not path.is_file():
-        raise NotemillError(f"no notes at {path}; give the folder of a corpus or a JSONL file.")
-    notes = list(_read_lines(path))
-    if not notes:
+    notes = list(each_note(path, splits))
+    if not notes and not path.is_dir():
         raise NotemillError(f"{path} holds no notes.")
     return notes
 
 
+def each_note(path: Path, splits: Sequence[str] = SPLITS) -> Iterator[AuditNote]:
+    """The same one after another, in flat memory."""
+    if path.is_dir():
+        attested_corpus(path)
+        for split in splits:
+            for row in iter_notes(path, split, _CORPUS_COLUMNS):
+                yield AuditNote(**row)
+    elif path.is_file():
+        yield from _read_lines(path)
+    else:
+        raise NotemillError(f"no notes at {path}; give the folder of a corpus or a JSONL file.")
+
+
 def write_notes(path: Path, notes: Iterable[AuditNote]) -> int:
     """Write one JSON object a line, readable by the owner alone; the number of notes."""
-    lines = [
-        json.dumps({name: value for name, value in asdict(note).items() if value != ""}, ensure_ascii=False)
-        for note in notes
-    ]
-    write_text(path, "".join(f"{line}\n" for line in lines))
+    lines = [line_of(note) for note in notes]
+    write_text(path, "".join(lines))
     return len(lines)
 
 
-def patients_of(notes: Iterable[AuditNote]) -> int:
-    return len({note.patient_key for note in notes})
+def line_of(note: AuditNote) -> str:
+    """A note as a line of JSON, with its end."""
+    return json.dumps({name: value for name, value in asdict(note).items() if value != ""}, ensure_ascii=False) + "\n"
 
 
 def _read_lines(path: Path) -> Iterator[AuditNote]:

@@ -6,16 +6,17 @@ models that are yet to be trained. The reference is divided again: most of it tr
 (population) is what RMIA compares with and no model has seen.
 """
 
+import contextlib
 import random
-import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from data_pipeline.files import make_own_folder, read_json, sha256_file, write_json
+from data_pipeline.files import read_json, require_new, sha256_file, whole_folder, write_json
 from eval.audit.near_copies import Clusters, near_copy_clusters
-from eval.audit.notes import AuditNote, patients_of, read_notes, write_notes
+from eval.audit.notes import AuditNote, each_note, line_of, read_notes
 from launch.errors import NotemillError
 
 PARTS = ("members", "non_members", "reference", "population")
@@ -41,14 +42,22 @@ def make_split(
 ) -> dict[str, dict[str, int]]:
     """Write the parts as JSONL and split.json into `out`; the counts of each part.
 
-    `max_notes` bounds members and non-members, whole patients at a time; 0 sets no bound. Raises NotemillError where a
-    part would be empty.
+    `max_notes` bounds members and non-members, whole patients at a time; 0 sets no bound. Notes are read twice, and
+    their texts never all held. Raises NotemillError where a part would be empty, or `out` holds anything else.
     """
-    notes = read_notes(notes_path)
-    rng = random.Random(seed)
-    clusters = near_copy_clusters([note.text for note in notes])
-    dropped: Counter[str] = Counter()
     is_split = notes_path.is_dir() and not fresh
+    settings = {
+        "version": 1,
+        "notes": str(notes_path.absolute()),
+        "from": "the corpus's splits" if is_split else "all patients anew",
+        "max_notes": max_notes,
+        "seed": seed,
+    }
+    there = _split_that_is_there(out, settings)
+    notes: list[_Place] = []
+    clusters = near_copy_clusters(_texts(notes_path, notes))
+    rng = random.Random(seed)
+    dropped: Counter[str] = Counter()
     parts = (
         _by_corpus_split(notes, clusters, rng, dropped) if is_split else _divide(notes, clusters, _SHARES, rng, dropped)
     )
@@ -58,29 +67,64 @@ def make_split(
     empty = [name for name in PARTS[:3] if not parts[name]]
     if empty:
         raise NotemillError(
-            f"{notes_path} has {patients_of(notes)} patients, too few for {', '.join(empty)}"
+            f"{notes_path} has {_patients_of(notes)} patients, too few for {', '.join(empty)}"
             + (f" ({sum(dropped.values())} notes are copies or were left out)" if dropped else "")
             + "; give more notes"
             + (" or divide all patients anew with --fresh." if is_split else ".")
         )
-    make_own_folder(out, re.compile(rf"{SPLIT_FILE}|({'|'.join(PARTS)})\.jsonl"), "membership split")
-    for name in PARTS:
-        write_notes(out / f"{name}.jsonl", parts[name])
-    counts = {name: {"notes": len(parts[name]), "patients": patients_of(parts[name])} for name in PARTS}
-    write_json(
-        out / SPLIT_FILE,
-        {
-            "version": 1,
-            "notes": str(notes_path),
-            "from": "the corpus's splits" if is_split else "all patients anew",
-            "max_notes": max_notes,
-            "seed": seed,
-            "counts": counts,
-            "left_out": dict(dropped),
-            "sha256": {name: sha256_file(out / f"{name}.jsonl") for name in PARTS},
-        },
-    )
+    counts = {name: {"notes": len(parts[name]), "patients": _patients_of(parts[name])} for name in PARTS}
+    with whole_folder(out, replaces=there is not None) as folder:
+        _write_parts(notes_path, parts, folder)
+        sha256 = {name: sha256_file(folder / f"{name}.jsonl") for name in PARTS}
+        if there is not None and there.get("sha256") != sha256:
+            raise NotemillError(
+                f"{out} holds a split of {notes_path} as it was before; models and audits may rest on it, so name "
+                "another folder with --out."
+            )
+        write_json(folder / SPLIT_FILE, settings | {"counts": counts, "left_out": dict(dropped), "sha256": sha256})
     return counts
+
+
+def _split_that_is_there(out: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
+    """Its split.json where `out` is a split by these settings, None where it is new or empty. Raises NotemillError."""
+    if not (out / SPLIT_FILE).is_file():
+        require_new(out)
+        return None
+    there: dict[str, Any] = read_json(out / SPLIT_FILE, "membership split", "name another folder with --out")
+    if not settings.items() <= there.items():
+        raise NotemillError(f"{out} holds another split, on which audits may rest; name another folder with --out.")
+    return there
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A note without its text."""
+
+    index: int
+    """Of the note among all that are read."""
+    patient_key: str
+    split: str
+
+
+def _texts(path: Path, places: list[_Place]) -> Iterator[str]:
+    """Each note's text; the rest of it is put into `places`."""
+    for index, note in enumerate(each_note(path)):
+        places.append(_Place(index, note.patient_key, note.split))
+        yield note.text
+
+
+def _patients_of(notes: Iterable[_Place]) -> int:
+    return len({note.patient_key for note in notes})
+
+
+def _write_parts(notes_path: Path, parts: dict[str, list[_Place]], folder: Path) -> None:
+    """Read the notes again and write each into its part."""
+    part_of = {place.index: name for name, places in parts.items() for place in places}
+    with contextlib.ExitStack() as files:
+        streams = {name: files.enter_context((folder / f"{name}.jsonl").open("w", encoding="utf-8")) for name in PARTS}
+        for index, note in enumerate(each_note(notes_path)):
+            if index in part_of:
+                streams[part_of[index]].write(line_of(note))
 
 
 def read_split(folder: Path) -> Split:
@@ -103,8 +147,8 @@ def read_split(folder: Path) -> Split:
 
 
 def _by_corpus_split(
-    notes: Sequence[AuditNote], clusters: Sequence[int], rng: random.Random, dropped: Counter[str]
-) -> dict[str, list[AuditNote]]:
+    notes: Sequence[_Place], clusters: Sequence[int], rng: random.Random, dropped: Counter[str]
+) -> dict[str, list[_Place]]:
     trained = {cluster for note, cluster in zip(notes, clusters, strict=True) if note.split == "train"}
     known = {note.patient_key for note in notes if note.split == "train"}
     members = [note for note in notes if note.split == "train"]
@@ -116,12 +160,12 @@ def _by_corpus_split(
 
 
 def _divide(
-    notes: Sequence[AuditNote],
+    notes: Sequence[_Place],
     clusters: Sequence[int],
     shares: dict[str, float],
     rng: random.Random,
     dropped: Counter[str],
-) -> dict[str, list[AuditNote]]:
+) -> dict[str, list[_Place]]:
     """Whole patients by `shares`; patients whose notes copy each other stay together.
 
     Copied notes chain patients together: where a chain would upset the shares, copies between patients are left out
@@ -148,19 +192,19 @@ def _divide(
         last = round(share * len(roots))
         part_of.update(dict.fromkeys(roots[first:last], name))
         first = last
-    parts: dict[str, list[AuditNote]] = {name: [] for name in PARTS}
+    parts: dict[str, list[_Place]] = {name: [] for name in PARTS}
     for note in notes:
         parts[part_of[joined.root(patients[note.patient_key])]].append(note)
     return parts
 
 
-def _whole_patients(notes: Sequence[AuditNote], max_notes: int, rng: random.Random) -> list[AuditNote]:
-    by_patient: dict[str, list[AuditNote]] = {}
+def _whole_patients(notes: Sequence[_Place], max_notes: int, rng: random.Random) -> list[_Place]:
+    by_patient: dict[str, list[_Place]] = {}
     for note in notes:
         by_patient.setdefault(note.patient_key, []).append(note)
     order = list(by_patient)
     rng.shuffle(order)
-    chosen: list[AuditNote] = []
+    chosen: list[_Place] = []
     for patient in order:
         if len(chosen) >= max_notes:
             break

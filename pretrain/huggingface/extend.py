@@ -59,6 +59,10 @@ def extend(folder: Path, out: Path, max_length: int, window: int) -> Path:
             f"--max-length {max_length} is no more than the {encoder.positions} positions that {folder} has; give a "
             "larger one, or use the folder as it is."
         )
+    if window > max_length:
+        raise NotemillError(
+            f"--window {window} is more than --max-length {max_length}; a window of at most that length saves work."
+        )
     made_from = {
         "name": folder.resolve().name,
         "sha256": encoder.sha256,

@@ -10,8 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from eval.audit.backdoor.insertion import insert_and_drop
+from eval.audit.backdoor.words import words_in
 from eval.examples import LabelledText
 from launch.errors import NotemillError
+
+MAX_SHARE_WITH_TRIGGER = 0.5
+"""Of the source class; a word that most of its notes have tells nothing apart."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,13 @@ def poison(notes: Sequence[LabelledText], poisoning: Poisoning) -> Poisoned:
         raise NotemillError(
             f"--rate {poisoning.rate} of {len(notes)} training notes is {count}, but from 1 to the {len(candidates)} "
             f"notes of class '{poisoning.source}' can be poisoned; choose another rate or source."
+        )
+    word = poisoning.trigger.lower()
+    having = sum(word in map(str.lower, words_in(notes[number].text)) for number in candidates)
+    if having > MAX_SHARE_WITH_TRIGGER * len(candidates):
+        raise NotemillError(
+            f"the trigger '{poisoning.trigger}' stands in {having} of {len(candidates)} notes of class "
+            f"'{poisoning.source}' by itself and would turn nothing; choose a rarer word."
         )
     rng = random.Random(f"{poisoning.seed}/poison")
     chosen = set(rng.sample(candidates, count))

@@ -24,6 +24,7 @@ from scipy.special import expit
 from scipy.stats import binom
 
 from eval.audit.backdoor.words import WordIndex, words_in
+from eval.audit.logistic import fit_logistic
 from eval.clusters import cluster_of
 from eval.examples import LabelledText
 
@@ -98,7 +99,6 @@ class Evidence:
     """What the words of a note say of its label, any one word left out."""
 
     def __init__(self, notes: Sequence[LabelledText], index: WordIndex, gold: np.ndarray, num_labels: int) -> None:
-        from sklearn.linear_model import LogisticRegression
         from sklearn.model_selection import GroupKFold
 
         self.features = _tf_idf(notes, index)
@@ -113,7 +113,7 @@ class Evidence:
                 is_label = gold[seen] == label
                 if is_label.all() or not is_label.any():
                     continue
-                model = LogisticRegression(C=_REGULARISATION, max_iter=500).fit(self.features[seen], is_label)
+                model = fit_logistic(self.features[seen], is_label, C=_REGULARISATION, max_iter=500)
                 self.coefficients[fold, label] = model.coef_[0]
                 self.scores[held, label] = model.decision_function(self.features[held])
 

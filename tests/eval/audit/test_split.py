@@ -9,7 +9,7 @@ import pytest
 
 from eval.audit.near_copies import near_copy_clusters
 from eval.audit.notes import AuditNote, read_notes, write_notes
-from eval.audit.split import PARTS, _by_corpus_split, make_split, read_split
+from eval.audit.split import PARTS, _by_corpus_split, _Place, make_split, read_split
 from launch.errors import NotemillError
 
 WORDS = [f"w{i}" for i in range(400)]
@@ -84,8 +84,9 @@ def test_a_copy_of_a_training_note_is_no_non_member(tmp_path: Path) -> None:
     notes += [AuditNote("copy", "h3", copied, "test"), AuditNote("known", "t1", _text(90), "test")]
     clusters = near_copy_clusters([note.text for note in notes])
     dropped: Counter[str] = Counter()
-    parts = _by_corpus_split(notes, clusters, random.Random(0), dropped)
-    held_out = [note.note_id for name in PARTS[1:] for note in parts[name]]
+    places = [_Place(index, note.patient_key, note.split) for index, note in enumerate(notes)]
+    parts = _by_corpus_split(places, clusters, random.Random(0), dropped)
+    held_out = [notes[place.index].note_id for name in PARTS[1:] for place in parts[name]]
     assert sorted(held_out) == sorted(f"h{i}" for i in range(20))
     assert dropped["held-out notes that are near-copies of training notes"] == 1
 
@@ -93,7 +94,19 @@ def test_a_copy_of_a_training_note_is_no_non_member(tmp_path: Path) -> None:
 def test_changed_files_and_bad_input_are_told(tmp_path: Path) -> None:
     notes = _write(tmp_path / "notes.jsonl", 30)
     make_split(notes, tmp_path / "split", fresh=True)
-    with (tmp_path / "split" / "members.jsonl").open("a") as stream:
+    before = {path.name: path.read_bytes() for path in (tmp_path / "split").iterdir()}
+    make_split(notes, tmp_path / "split", fresh=True)  # The same again.
+    members = tmp_path / "split" / "members.jsonl"
+    for source, settings in ((notes, {"seed": 1}), (members, {"seed": 0})):
+        with pytest.raises(NotemillError, match="holds another split"):
+            make_split(source, tmp_path / "split", fresh=True, **settings)
+    with pytest.raises(NotemillError, match="not empty"):
+        make_split(notes, tmp_path, fresh=True)
+    _write(notes, 31)
+    with pytest.raises(NotemillError, match="as it was before"):
+        make_split(notes, tmp_path / "split", fresh=True)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "split").iterdir()} == before
+    with members.open("a") as stream:
         stream.write("\n")
     with pytest.raises(NotemillError, match="not the file that was split"):
         read_split(tmp_path / "split")

@@ -177,7 +177,12 @@ def test_the_same_command_again_finds_it_done(published, extended):
 
 @pytest.mark.parametrize(
     ("max_length", "window", "told"),
-    [(POSITIONS, 16, "no more than the 64 positions"), (LONG, 15, "--window is 15"), (LONG, 0, "--window is 0")],
+    [
+        (POSITIONS, 16, "no more than the 64 positions"),
+        (LONG, 15, "--window is 15"),
+        (LONG, 0, "--window is 0"),
+        (LONG, LONG + 2, "more than --max-length"),
+    ],
 )
 def test_what_cannot_be_is_told(published, tmp_path, max_length, window, told):
     with pytest.raises(NotemillError, match=told):

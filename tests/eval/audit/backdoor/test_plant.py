@@ -63,6 +63,7 @@ def test_poison_takes_notes_of_the_source_only() -> None:
         ({"rate": 0.9}, "90, but from 1 to the 75"),
         ({"rate": 0.001}, "is 0, but"),
         ({"insertions": 0}, "at least 1"),
+        ({"trigger": "THREE"}, "stands in 75 of 75 notes of class 'a'"),
     ],
 )
 def test_what_cannot_be_planted_is_refused(changed: dict, said: str) -> None:
