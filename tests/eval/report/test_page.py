@@ -38,7 +38,9 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
     folder = tmp_path_factory.mktemp("report")
     model = toys.write_model(folder / "model")
     data = toys.write_ner(folder / "data", (10, 5, 5))
-    recipe = load_recipe("ner", None, ["max_length=32", "stride=20", "max_steps=1", "baseline=untrained"])
+    recipe = load_recipe(
+        "ner", None, ["max_length=32", "stride=20", "max_steps=1", "baseline=untrained", "search.lr=[1e-5,3e-4]"]
+    )
     return evaluate(model, "ner", f"conll:{data}", folder / "out", recipe)
 
 
@@ -73,6 +75,16 @@ def test_page_is_balanced_offline_and_complete(result: Result, tmp_path: Path) -
 def test_page_holds_no_note_text(result: Result, tmp_path: Path) -> None:
     page = write_report([result], tmp_path / "report.html").read_text()
     assert not [noun for noun in toys.NOUNS if noun in page]
+
+
+def test_trials_of_a_search_are_shown_the_best_first(result: Result, tmp_path: Path) -> None:
+    page = write_report([result], tmp_path / "report.html").read_text()
+    for searched in (result["search"], result["untrained"]["search"]):
+        scores = sorted((trial["dev_score"] for trial in searched["trials"]), reverse=True)
+        best = next(trial for trial in searched["trials"] if trial["dev_score"] == scores[0])
+        assert best["settings"] == searched["chosen"]
+    tables = re.findall(r"<summary>Search on dev.*?</details>", page, re.DOTALL)
+    assert len(tables) == 2 and all("1e-05" in table and "0.0003" in table for table in tables)
 
 
 def test_every_score_of_the_result_is_shown(result: Result, tmp_path: Path) -> None:
