@@ -19,3 +19,10 @@ def keep_freed_memory() -> None:
     mallopt(_M_MMAP_MAX, 0)
     mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
     mallopt(_M_TOP_PAD, _TOP_PAD_BYTES)
+
+
+def give_freed_memory_back() -> None:
+    """Hand what is freed now to the kernel, as between two models of which only one is to be in memory."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -4,6 +4,7 @@ The folder is written under a temporary name and renamed only when its parity wi
 measured and is within tolerance.
 """
 
+import gc
 import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -113,11 +114,14 @@ def _write_folder(
 ) -> dict[str, Any]:
     """Everything but the card, with one model in memory at a time; gives what goes into parity.json."""
     import torch
+    from transformers.utils.logging import disable_progress_bar
 
     from pretrain.engines.build import load_model
     from pretrain.huggingface.parity import TOLERANCE, exported_model, measure_parity, training_logits
+    from pretrain.memory import give_freed_memory_back
     from pretrain.model.build import build_model
 
+    disable_progress_bar()
     tokenizer, config = checkpoint / "tokenizer", _on_one_process(trained)
     rows = _rows(form, vocab_size, tokenizer)
     text, pieces = _pieces(trained, tokenizer, vocab_size)
@@ -127,11 +131,14 @@ def _write_folder(
     if form.dtype == "bf16":
         # Rounding is no fault of the conversion, so it is done before, and told by itself.
         for parameter in chunk.parameters():
-            parameter.data = parameter.data.bfloat16().float()
+            parameter.data.copy_(parameter.data.bfloat16())
         logits = training_logits(chunk, pieces)
     weights = {name: parameter.data for name, parameter in chunk.named_parameters()}
     del chunk
     _save(weights, trained, rows, form, tokenizer, folder)
+    # The exported model is loaded next, and the one that was trained would still take up its memory.
+    gc.collect()
+    give_freed_memory_back()
     shutil.copytree(tokenizer, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json", "report.*"))
     parity = measure_parity(logits, pieces, exported_model(folder))
     if parity["max_abs_logit_difference"] > TOLERANCE:
