@@ -90,8 +90,20 @@ class Ledger:
         self.entries.append(entry)
 
     def inherit(self, entries: Iterable[Entry]) -> None:
-        """Take entries of other folders in, before our own and each once."""
-        new = [replace(entry, inherited=True) for entry in entries if self.find(entry.id) is None]
+        """Take entries of other folders in, before our own and each once, at the most that any ledger has for them.
+
+        A run that goes on elsewhere is charged all of its steps: its ledger is not read again when it has taken them.
+        """
+        new = []
+        for entry in entries:
+            is_going_on = entry.status == "running"
+            charged = max(entry.charged_steps, entry.planned_steps) if is_going_on else entry.charged_steps
+            known = self.find(entry.id)
+            if known is None:
+                new.append(replace(entry, charged_steps=charged, inherited=True))
+            else:
+                status = entry.status if known.inherited and known.status == "running" else known.status
+                self.put(replace(known, status=status, charged_steps=charged))
         self.entries = [*new, *self.entries]
 
     def mechanisms(self, without: str = "") -> list[Mechanism]:
