@@ -17,7 +17,7 @@ from data_pipeline.files import sha256_json
 from eval.audit.findings import Finding
 from eval.baselines import baseline_predictions
 from eval.clusters import cluster_of
-from eval.examples import Example, LabelledText
+from eval.examples import Dataset, Example, LabelledText
 from eval.finetune.batches import Batch, Item, collate
 from eval.finetune.cls import ClsHead
 from eval.finetune.encoder import TextEncoder, load_config_of, load_encoder, require_positions
@@ -77,6 +77,7 @@ class ClsTask(PrivateTask):
         require_positions(folder, settings, config.data.max_length, "data.max_length")
         self._windows, self._max_length = config.data.windows, config.data.max_length
         self._dataset = complete_splits(load_dataset("cls", config.data.path))
+        _require_other_patients(self._dataset)
         recipe = ClsRecipe(
             max_length=config.data.max_length,
             hidden_dropout=0.0,
@@ -173,3 +174,18 @@ class ClsTask(PrivateTask):
 
     def _scores(self, name: str, predictions: Any) -> Any:
         return score("cls", cast(Sequence[Example], self._dataset.splits[name]), predictions)
+
+
+def _require_other_patients(dataset: Dataset) -> None:
+    """Raise NotemillError where a patient that is trained on is scored as well."""
+    patients = {
+        name: {note.document_id for note in cast(Sequence[LabelledText], notes)} - {""}
+        for name, notes in dataset.splits.items()
+    }
+    for name in ("dev", "test"):
+        both = patients["train"] & patients[name]
+        if both:
+            raise NotemillError(
+                f"{len(both)} patients of {dataset.path} have examples in both train and {name}; a score on patients "
+                "that were trained on says nothing. Divide the examples by patient."
+            )
