@@ -49,6 +49,7 @@ def write_masked_model(folder: Path, *, tied: bool) -> Path:
     write_model(folder)
     config = MegatronBertConfig.from_pretrained(folder)
     config.tie_word_embeddings = tied
+    config.hidden_dropout_prob, config.attention_probs_dropout_prob = 0.3, 0.2
     torch.manual_seed(5)
     model = MegatronBertForMaskedLM(config)
     with torch.no_grad():
