@@ -7,7 +7,7 @@ from pathlib import Path
 
 from eval.private.accountant import Cost, cost_of, default_delta, noise_for
 from eval.private.config import PrivateConfig
-from eval.private.ledger import Entry, Ledger
+from eval.private.ledger import SEEDED, Entry, Ledger, unit_name
 from eval.private.task import PrivateTask
 from launch.errors import NotemillError
 
@@ -15,14 +15,17 @@ NOT_COVERED = (
     "The tokenizer: its vocabulary is as private as the way it was made.",
     "The weights that training began from, where they are not random and no ledger lies beside them.",
     "The choice of settings, where several were tried on these patients and their runs are not in the ledger.",
-    "The number of patients, and the held-out patients: their scores are printed as they are.",
+    "The number of patients or documents: the sampling rate and delta give it away.",
+    "The held-out patients: their scores are printed as they are.",
+    "A classifier's set of labels, and which class is the commonest, whose score stands beside the model's: both are "
+    "read off the training notes as they are.",
 )
 _GENERATORS = {
     "secure": "AES-256 in counter mode, keyed with 256 bits by the operating system: cryptographic",
     "torch": "torch.Generator ({kind}): NOT cryptographic; whoever finds its state can take the noise out. "
     "Opacus's secure mode needs torchcsprng, which is not installed",
 }
-_SEEDED = "; seeded by privacy.seed, so the guarantee holds only against those who do not know the seed"
+_SEEDED = f"; {SEEDED}, so the guarantee holds only against those who do not know the seed"
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,11 @@ class Budget:
     """When the run is done, with all runs before it."""
     entry: Entry
     """Of this run, with nothing charged yet."""
+
+    @property
+    def is_seeded(self) -> bool:
+        """Whether this run or one before it has noise that can be drawn again, so that `cost` promises nothing."""
+        return self.entry.is_seeded or self.ledger.is_seeded
 
 
 def make_budget(
@@ -47,8 +55,8 @@ def make_budget(
 ) -> Budget:
     """The run's entry, with the noise multiplier that keeps to the budget or that the ledger has for `identity`.
 
-    Raises NotemillError where the settings do not fit the number of patients, the budget does not suffice, or the two
-    accountants disagree.
+    Raises NotemillError where the settings do not fit the number of patients, earlier runs protect another unit, the
+    budget does not suffice, or the two accountants disagree.
     """
     privacy, patients, out = config.privacy, task.num_patients, Path(config.run.dir)
     if config.train.patients > patients:
@@ -62,6 +70,7 @@ def make_budget(
             f"{patients} patients; leave privacy.delta out for {default_delta(patients):.2g}."
         )
     ledger = _with_earlier(Ledger.of(out), config, identity)
+    _require_one_unit(ledger, task.unit)
     rate = config.train.patients / patients
     known = ledger.find(identity)
     noise = known.noise_multiplier if known else privacy.noise_multiplier
@@ -130,6 +139,18 @@ def _with_earlier(ledger: Ledger, config: PrivateConfig, identity: str) -> Ledge
         if entry.id != identity and entry.status == "running" and not entry.inherited:
             ledger.put(replace(entry, status="lost"))
     return ledger
+
+
+def _require_one_unit(ledger: Ledger, unit: str) -> None:
+    """Raise NotemillError where runs would be added up whose epsilon is about different things."""
+    ours = unit_name(unit)
+    for entry in ledger.entries:
+        theirs = unit_name(entry.unit)
+        if entry.charged_steps and theirs != ours:
+            raise NotemillError(
+                f"this run protects each {ours} and a run of {entry.folder} in the ledger each {theirs}, so no epsilon "
+                "holds for both. Name the patients in both data sets, or begin from weights without that run."
+            )
 
 
 def steps_ahead(config: PrivateConfig, step: int) -> int:

@@ -17,7 +17,7 @@ from data_pipeline.files import sha256_json
 from eval.audit.findings import Finding
 from eval.baselines import baseline_predictions
 from eval.clusters import cluster_of
-from eval.examples import Example, LabelledText
+from eval.examples import Dataset, Example, LabelledText
 from eval.finetune.batches import Batch, Item, collate
 from eval.finetune.cls import ClsHead
 from eval.finetune.encoder import TextEncoder, load_config_of, load_encoder, require_positions
@@ -26,7 +26,7 @@ from eval.finetune.recipe import ClsRecipe
 from eval.formats import load_dataset
 from eval.private.config import PrivateConfig
 from eval.private.hidden import hidden_states
-from eval.private.task import PrivateTask, Utility
+from eval.private.task import PrivateTask, Utility, dropout_of
 from eval.scorers import score
 from eval.splits import complete_splits
 from launch.errors import NotemillError
@@ -75,8 +75,10 @@ class ClsTask(PrivateTask):
                 f"{', '.join(_PLACES)}."
             )
         require_positions(folder, settings, config.data.max_length, "data.max_length")
+        self._dropout = dropout_of(settings)
         self._windows, self._max_length = config.data.windows, config.data.max_length
         self._dataset = complete_splits(load_dataset("cls", config.data.path))
+        _require_other_patients(self._dataset)
         recipe = ClsRecipe(
             max_length=config.data.max_length,
             hidden_dropout=0.0,
@@ -103,8 +105,8 @@ class ClsTask(PrivateTask):
             else "document: the data set names no patients, so each distinct text counts as one sample, and a patient "
             "with several is protected less"
         )
-        digest = sha256_json([[cluster_of(note), note.text, note.label] for note in train])
-        self.data = {"path": config.data.path, "sha256": digest, "patients": len(self._patients)}
+        self.data = {"path": config.data.path}
+        self.sha256 = sha256_json([[cluster_of(note), note.text, note.label] for note in train])
         self.counts = {name: len(examples) for name, examples in self._dataset.splits.items()}
 
     @property
@@ -155,6 +157,7 @@ class ClsTask(PrivateTask):
 
         encoder: Any = self._classifier.encoder.model
         settings = encoder.config
+        settings.update(self._dropout)
         settings.num_labels = len(self._head.labels)
         settings.id2label = dict(enumerate(self._head.labels))
         settings.label2id = {label: index for index, label in enumerate(self._head.labels)}
@@ -173,3 +176,18 @@ class ClsTask(PrivateTask):
 
     def _scores(self, name: str, predictions: Any) -> Any:
         return score("cls", cast(Sequence[Example], self._dataset.splits[name]), predictions)
+
+
+def _require_other_patients(dataset: Dataset) -> None:
+    """Raise NotemillError where a patient that is trained on is scored as well."""
+    patients = {
+        name: {note.document_id for note in cast(Sequence[LabelledText], notes)} - {""}
+        for name, notes in dataset.splits.items()
+    }
+    for name in ("dev", "test"):
+        both = patients["train"] & patients[name]
+        if both:
+            raise NotemillError(
+                f"{len(both)} patients of {dataset.path} have examples in both train and {name}; a score on patients "
+                "that were trained on says nothing. Divide the examples by patient."
+            )

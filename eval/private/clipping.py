@@ -88,13 +88,18 @@ class PrivateUpdate:
     def step(self, batches: Iterable[PatientBatch]) -> None:
         """Clip, add up, add noise, update. Without a patient the update is of noise alone: not to have drawn anybody is
         as secret as to have drawn someone."""
-        waiting = list(batches)
+        coming = iter(batches)
+        batch = next(coming, None)
+        is_last = False
         with warnings.catch_warnings():
             # Of embeddings, whose inputs are ids and have no gradient.
             warnings.filterwarnings("ignore", "Full backward hook is firing")
-            for batch in waiting[:-1]:
-                self._take(batch, is_last=False)
-            self._take(waiting[-1] if waiting else None, is_last=True)
+            while not is_last:
+                # Only the last one ends the step, so the next is looked at, and no further.
+                following = next(coming, None)
+                is_last = following is None
+                self._take(batch, is_last)
+                batch = following
 
     def close(self) -> None:
         """Take Opacus's hooks off the model."""

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import nn
 
-_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert")
-"""Model types whose table of positions starts after the padding index."""
+from eval.finetune.encoder import max_positions
 
 
 def hidden_states(model: nn.Module, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
     """[rows, length] → [rows, length, width]; padding stands on the right."""
     config: Any = model.config
-    first = int(config.pad_token_id) + 1 if config.model_type in _AFTER_PADDING else 0
+    # RoBERTa's table of positions is longer than what it reads, by those up to the padding index.
+    first = int(config.max_position_embeddings) - max_positions(config)
     rows, length = input_ids.shape
     positions = torch.arange(first, first + length, device=input_ids.device).repeat(rows, 1)
     return model(

@@ -4,6 +4,9 @@
               as earlier, those started in this folder
     total     ε of all of them together, by both libraries
 
+It is released beside the weights, so nothing in it is read off the notes without noise, but for their patients' number
+in the sampling rate and delta.
+
 The ledger is ahead of the training: before steps are taken they are in it, so a run that is killed, and never goes on,
 has been charged for at least what it did.
 """
@@ -19,6 +22,12 @@ from launch.errors import NotemillError
 
 LEDGER_FILE = "ledger.json"
 LEDGER_VERSION = 1
+SEEDED = "seeded by privacy.seed"
+"""What an entry's noise_generator says where the noise can be drawn again."""
+VOID = (
+    "No epsilon: privacy.seed was set in a run, and whoever knows the seed can draw its noise again and take it out of "
+    "the weights. Train without a seed."
+)
 
 
 @dataclass(frozen=True)
@@ -28,14 +37,14 @@ class Entry:
     id: str
     """Drawn when the run began."""
     fingerprint: str
-    """Of the configuration, the data and the model that decide the run."""
+    """Of the settings and the model that decide the run, without the notes and privacy.seed."""
     status: Literal["running", "finished", "lost"]
     """`lost` runs were killed and their checkpoint is gone; what they were charged stays charged."""
     folder: str
     unit: str
     """What one sample is: what is added or removed between two neighbouring data sets."""
     data: dict[str, Any]
-    """Path and SHA-256 of what was trained on, and the number of patients."""
+    """Path of what was trained on. No hash: whoever knows all notes but a patient's could try that patient's on it."""
     sampling: str
     sampling_rate: float
     noise_multiplier: float
@@ -53,6 +62,15 @@ class Entry:
     @property
     def mechanism(self) -> Mechanism:
         return Mechanism(self.noise_multiplier, self.sampling_rate, self.charged_steps)
+
+    @property
+    def is_seeded(self) -> bool:
+        return SEEDED in self.noise_generator
+
+
+def unit_name(unit: str) -> str:
+    """`patient` or `document`, from a unit in words."""
+    return unit.partition(":")[0]
 
 
 class Ledger:
@@ -89,9 +107,26 @@ class Ledger:
                 return
         self.entries.append(entry)
 
+    @property
+    def is_seeded(self) -> bool:
+        """Whether the noise of any run can be drawn again by whoever knows its seed, which voids epsilon."""
+        return any(entry.is_seeded for entry in self.entries)
+
     def inherit(self, entries: Iterable[Entry]) -> None:
-        """Take entries of other folders in, before our own and each once."""
-        new = [replace(entry, inherited=True) for entry in entries if self.find(entry.id) is None]
+        """Take entries of other folders in, before our own and each once, at the most that any ledger has for them.
+
+        A run that goes on elsewhere is charged all of its steps: its ledger is not read again when it has taken them.
+        """
+        new = []
+        for entry in entries:
+            is_going_on = entry.status == "running"
+            charged = max(entry.charged_steps, entry.planned_steps) if is_going_on else entry.charged_steps
+            known = self.find(entry.id)
+            if known is None:
+                new.append(replace(entry, charged_steps=charged, inherited=True))
+            else:
+                status = entry.status if known.inherited and known.status == "running" else known.status
+                self.put(replace(known, status=status, charged_steps=charged))
         self.entries = [*new, *self.entries]
 
     def mechanisms(self, without: str = "") -> list[Mechanism]:
@@ -99,18 +134,20 @@ class Ledger:
 
     def write(self, cost: Cost, accountant: str, not_covered: Sequence[str]) -> None:
         """Write the folder's ledger.json; `cost` is of all entries."""
+        given = None if self.is_seeded else cost
         write_json(
             self.folder / LEDGER_FILE,
             {
                 "version": LEDGER_VERSION,
                 "total": {
-                    "epsilon": cost.epsilon,
+                    "epsilon": given and given.epsilon,
                     "delta": cost.delta,
                     "accountant": accountant,
-                    "opacus": cost.opacus,
-                    "dp_accounting": cost.dp_accounting,
-                    "difference": cost.difference,
+                    "opacus": given and given.opacus,
+                    "dp_accounting": given and given.dp_accounting,
+                    "difference": given and given.difference,
                     "neighbours": "data sets that differ by one unit, added or removed",
+                    **({} if given else {"note": VOID}),
                 },
                 "entries": [asdict(entry) for entry in self.entries],
                 "not_covered": list(not_covered),

@@ -26,7 +26,7 @@ from eval.private.config import PrivateConfig
 from eval.private.hidden import hidden_states
 from eval.private.masking import MaskedWindow, Masking
 from eval.private.patients import Patient, training_and_held_out
-from eval.private.task import PrivateTask, Utility
+from eval.private.task import PrivateTask, Utility, without_dropout
 from eval.scorers.bootstrap import bounds, resample
 from launch.errors import NotemillError
 
@@ -84,7 +84,7 @@ class MlmTask(PrivateTask):
         folder = Path(config.model.path)
         self._windows = config.data.windows
         self._max_length = config.data.max_length
-        self._full_model = load_masked_lm(config)
+        self._full_model, self._dropout = load_masked_lm(config)
         self.model = private_mlm(self._full_model)
         self._text = TextEncoder(folder)
         self._masking = Masking(
@@ -100,7 +100,7 @@ class MlmTask(PrivateTask):
         self._held_out = _drawn_windows(held_out.patients, capacity, config.data.held_out_windows, config.run.seed)
         self._unigram = _log_frequencies(held_out.patients, self._full_model.config.vocab_size)
         self._seed = config.run.seed
-        self.data = {"path": config.data.path, "sha256": training.sha256, "patients": len(training.patients)}
+        self.data, self.sha256 = {"path": config.data.path}, training.sha256
         self.counts = {
             "notes": training.count,
             "windows": sum(map(len, self._patients)),
@@ -144,6 +144,7 @@ class MlmTask(PrivateTask):
         return _utility(sums)
 
     def save(self, folder: Path) -> None:
+        self._full_model.config.update(self._dropout)
         self._full_model.save_pretrained(folder)
         self._text.tokenizer.model_max_length = max_positions(self._full_model.config)
         self._text.tokenizer.save_pretrained(folder)
@@ -163,8 +164,8 @@ class MlmTask(PrivateTask):
         return found
 
 
-def load_masked_lm(config: PrivateConfig) -> Any:
-    """The folder's masked language model without dropout, in fp32. Raises NotemillError."""
+def load_masked_lm(config: PrivateConfig) -> tuple[Any, dict[str, float]]:
+    """The folder's masked language model without dropout, in fp32, and the dropout it had. Raises NotemillError."""
     from transformers import AutoModelForMaskedLM
 
     folder = Path(config.model.path)
@@ -175,15 +176,14 @@ def load_masked_lm(config: PrivateConfig) -> Any:
             f"{', '.join(_HEADS)}."
         )
     require_positions(folder, settings, config.data.max_length, "data.max_length")
-    # What noise does to the gradients is regularisation enough, and a dropped unit would be one more chance to draw.
-    settings.hidden_dropout_prob = settings.attention_probs_dropout_prob = 0.0
+    dropout = without_dropout(settings)
     if config.model.initial == "random":
         torch.manual_seed(config.run.seed)
         model = AutoModelForMaskedLM.from_config(settings, attn_implementation=attention_of(settings))
     else:
         remedy = "give a folder with its head, or model.initial=random"
         model = read_model(AutoModelForMaskedLM, folder, settings, "a masked language model", remedy)
-    return model
+    return model, dropout
 
 
 def private_mlm(model: Any) -> PrivateMlm:

@@ -11,6 +11,8 @@ from torch import nn
 
 from eval.audit.findings import Finding
 
+_DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+
 
 @dataclass(frozen=True)
 class Utility:
@@ -26,13 +28,16 @@ class PrivateTask(ABC):
     unit: str
     """What one sample is, in words for the ledger."""
     data: dict[str, Any]
-    """What the ledger says of the training data."""
+    """What the ledger says of the training data; it is released."""
+    sha256: str
+    """Of the training notes and whose they are. It is not released: whoever knows all notes but a patient's could try
+    that patient's on it."""
     model: nn.Module
     """Maps what `collate` gives to losses [patients]."""
     measured: str
     """The finding of `measure` by which the model is judged, without `utility.`."""
     counts: dict[str, int]
-    """Plain-word counts for the audit's details."""
+    """Plain-word counts for the log; they are of the notes as they are and not released."""
 
     @property
     @abstractmethod
@@ -53,3 +58,18 @@ class PrivateTask(ABC):
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write the model and its tokenizer as transformers loads them."""
+
+
+def without_dropout(settings: Any) -> dict[str, float]:
+    """Set a configuration's dropout to zero; what it was.
+
+    What noise does to the gradients is regularisation enough, and a dropped unit would be one more chance to draw.
+    """
+    before = dropout_of(settings)
+    settings.update(dict.fromkeys(before, 0.0))
+    return before
+
+
+def dropout_of(settings: Any) -> dict[str, float]:
+    """What is put back into the configuration that is saved, so that who trains the model on has its own dropout."""
+    return {name: getattr(settings, name) for name in _DROPOUT if hasattr(settings, name)}

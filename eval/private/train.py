@@ -13,7 +13,7 @@ Neither the training loss nor a gradient's norm is ever written: both are functi
 import contextlib
 import secrets
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +66,15 @@ def _require_own(out: Path) -> None:
 
 def _train(config: PrivateConfig, out: Path, device: torch.device, processes: Processes) -> Path:
     task = _task(config)
-    fingerprint = _fingerprint(config, task)
-    checkpoint = Checkpoint(out / CHECKPOINT_FILE, fingerprint, processes)
+    fingerprint = _fingerprint(config)
+    checkpoint = Checkpoint(out / CHECKPOINT_FILE, _secret_fingerprint(config, task), processes)
     state = checkpoint.load()
     if state is None and _is_finished(out, fingerprint):
-        _say(processes, f"{out} is finished; nothing was trained and nothing spent.")
+        _say(
+            processes,
+            f"{out} is finished; nothing was trained and nothing spent. What the notes at {config.data.path} were is "
+            "not kept, so name another run.dir if they have changed.",
+        )
         return out
     identity, secret = _identity(config, state, processes)
     clipping = choose_clipping(task.model, config.privacy.clipping)
@@ -83,6 +87,7 @@ def _train(config: PrivateConfig, out: Path, device: torch.device, processes: Pr
         is_cuda=device.type == "cuda",
         versions=versions(),
     )
+    _require_same_noise(state, budget, checkpoint.path)
     # All of them have read the ledger before the first one writes it.
     processes.wait()
     _tell(config, task, budget, processes)
@@ -93,7 +98,7 @@ def _train(config: PrivateConfig, out: Path, device: torch.device, processes: Pr
         utility = task.measure(device)
         cost = charge(budget, config, config.train.steps, is_finished=True)
         write_release(out, config, task, budget, cost, utility, run.curve)
-        say(f"{_told(cost)}; {utility.line}.")
+        say(f"{_told(cost, budget)}; {utility.line}.")
         say(f"wrote {out}")
     checkpoint.remove()
     processes.wait()
@@ -193,8 +198,10 @@ class _Run:
         if not self.processes.is_main:
             return
         utility = self.task.measure(self.device, is_quick=step > 0)
-        self.curve.append({"step": step, "epsilon": self._epsilon, "utility": _values(utility)})
-        spent = f"epsilon at most {self._epsilon:.3g}" if step else "nothing spent by this run"
+        epsilon = None if self.budget.is_seeded else self._epsilon
+        self.curve.append({"step": step, "epsilon": epsilon, "utility": _values(utility)})
+        spent = "no epsilon" if epsilon is None else f"epsilon at most {epsilon:.3g}"
+        spent = spent if step else "nothing spent by this run"
         say(f"step {step}/{self.config.train.steps}: {spent}; {utility.line}")
 
     def _save(self, step: int) -> None:
@@ -231,15 +238,29 @@ def _task(config: PrivateConfig) -> PrivateTask:
     return MlmTask(config)
 
 
-def _fingerprint(config: PrivateConfig, task: PrivateTask) -> str:
+def _fingerprint(config: PrivateConfig) -> str:
+    """For the ledger, which is released: of no note, and not of the seed, which could be tried out on it."""
     content = asdict(config)
     run = {key: value for key, value in content["run"].items() if key not in _NOT_DECISIVE}
     train = {key: value for key, value in content["train"].items() if key != "report_every"}
-    # Where the same notes lie does not matter; what they are does.
-    data = {key: value for key, value in content["data"].items() if key not in ("path", "held_out")}
+    privacy = content["privacy"] | {"seed": config.privacy.seed is not None}
     model = {"initial": config.model.initial, "files": model_hashes(Path(config.model.path))}
-    decisive = content | {"run": run, "train": train, "data": data, "model": model, "sha256": task.data["sha256"]}
-    return sha256_json(decisive)
+    return sha256_json(content | {"run": run, "train": train, "privacy": privacy, "model": model})
+
+
+def _secret_fingerprint(config: PrivateConfig, task: PrivateTask) -> str:
+    """For the checkpoint, which goes nowhere: where the same notes lie does not matter, what they are does."""
+    moved = replace(config, data=replace(config.data, path="", held_out=""))
+    return sha256_json([_fingerprint(moved), config.privacy.seed, task.sha256])
+
+
+def _require_same_noise(state: dict[str, Any] | None, budget: Budget, checkpoint: Path) -> None:
+    """Raise NotemillError where the steps of the checkpoint had other noise than is accounted for."""
+    if state is not None and state["noise_multiplier"] != budget.entry.noise_multiplier:
+        raise NotemillError(
+            f"the steps in {checkpoint} were taken with noise multiplier {state['noise_multiplier']:g} and the ledger "
+            f"counts {budget.entry.noise_multiplier:g}; restore {LEDGER_FILE} from a backup."
+        )
 
 
 def _identity(config: PrivateConfig, state: dict[str, Any] | None, processes: Processes) -> tuple[str, bytes]:
@@ -267,18 +288,20 @@ def _tell(config: PrivateConfig, task: PrivateTask, budget: Budget, processes: P
     entry, train = budget.entry, config.train
     default = "" if config.privacy.delta is not None else ", 1 / patients ** 1.1"
     _say(processes, f"unit of privacy: {task.unit}; {task.num_patients} of them.")
+    _say(processes, f"not to be released: {', '.join(f'{count} {what}' for what, count in task.counts.items())}.")
     _say(
         processes,
         f"{train.steps} steps of {train.patients} on average (Poisson, rate {entry.sampling_rate:.4g}), noise "
         f"multiplier {entry.noise_multiplier:g}, delta {budget.delta:.3g}{default}, clipping by {entry.clipping} at "
-        f"norm {entry.max_grad_norm:g}; this will come to {_told(budget.cost)}.",
+        f"norm {entry.max_grad_norm:g}; this will come to {_told(budget.cost, budget)}.",
     )
     _say(processes, f"noise: {entry.noise_generator}.")
 
 
-def _told(cost: Cost) -> str:
+def _told(cost: Cost, budget: Budget) -> str:
+    void = "no epsilon, since privacy.seed is set; unseeded it would be " if budget.is_seeded else ""
     return (
-        f"epsilon {cost.epsilon:.3f} at delta {cost.delta:.3g} (Opacus {cost.opacus:.3f}, dp-accounting "
+        f"{void}epsilon {cost.epsilon:.3f} at delta {cost.delta:.3g} (Opacus {cost.opacus:.3f}, dp-accounting "
         f"{cost.dp_accounting:.3f})"
     )
 

@@ -38,7 +38,8 @@ _UNDECIDED = (
 def write_card(folders: Sequence[Path], out: Path, policy_file: Path | None = None) -> str:
     """Write `out` (HTML) and the same facts beside it as JSON; the verdict.
 
-    Raises NotemillError when a folder holds no audit or the audits speak of different models.
+    Raises NotemillError when a folder holds no audit, the audits speak of different models, or private training names
+    no weights.
     """
     _require_free(out)
     audits = [read_audit(folder) for folder in folders]
@@ -110,6 +111,10 @@ def _require_one_model(audits: Sequence[Audit], folders: Sequence[Path]) -> None
     known: tuple[dict[str, str], Path] | None = None
     for audit, folder in zip(audits, folders, strict=True):
         weights = _weights(audit)
+        if audit.kind == "private" and not weights:
+            raise NotemillError(
+                f"{folder} names no weights, so nothing says that its epsilon is this model's; train it again."
+            )
         if not weights or audit.kind in ("plant", "mitigate"):
             continue
         if known is not None and weights != known[0]:

@@ -41,6 +41,21 @@ def test_a_card_speaks_of_one_model(folders: list[Path], tmp_path: Path) -> None
         write_card(folders, tmp_path)
 
 
+def test_private_training_must_be_of_the_cards_model(folders: list[Path], tmp_path: Path) -> None:
+    epsilon = {"epsilon": Finding(3.0, "ledger")}
+    Audit("private", {"model": "p", "files": {"model.safetensors": "cd"}}, {}, epsilon, {}).write(tmp_path / "other")
+    with pytest.raises(NotemillError, match="different weights"):
+        write_card([*folders, tmp_path / "other"], tmp_path / "report.html")
+    Audit("private", {"model": {"name": "p"}}, {}, epsilon, {}).write(tmp_path / "none")
+    with pytest.raises(NotemillError, match="names no weights"):
+        write_card([*folders, tmp_path / "none"], tmp_path / "report.html")
+    Audit("private", {"model": "hf", "files": {"model.safetensors": "ab"}}, {}, epsilon, {}).write(tmp_path / "same")
+    assert write_card([*folders, tmp_path / "same"], tmp_path / "report.html") == "FAIL"
+    # Of private training alone, too.
+    with pytest.raises(NotemillError, match="names no weights"):
+        write_card([tmp_path / "none"], tmp_path / "report.html")
+
+
 def test_a_card_is_written_over_nothing_but_a_card(folders: list[Path], tmp_path: Path) -> None:
     (tmp_path / "notes.json").write_text("[]")
     for out, words in (

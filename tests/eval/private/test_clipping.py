@@ -1,6 +1,8 @@
 """Clipped gradients against a loop that computes each patient's gradient by itself."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import torch
 from eval.finetune.processes import ALONE
 from eval.private.clipping import PrivateUpdate, choose_clipping
 from eval.private.config import load_private_config
+from eval.private.hidden import hidden_states
 from eval.private.mlm import MlmTask
 from eval.private.task import PrivateTask
 from launch.errors import NotemillError
@@ -157,8 +160,62 @@ def test_a_step_that_draws_nobody_still_adds_its_noise(
         torch.testing.assert_close(old - new, torch.full_like(old, 0.25))
 
 
+def test_a_step_holds_one_micro_batch_ahead(
+    untied_model: Path, notes: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = MlmTask(load_private_config(None, [f"model.path={untied_model}", *notes, *SMALL]))
+    made: list[int] = []
+    taken: list[tuple[int, int, bool]] = []
+    update = PrivateUpdate(
+        task.model.train(),
+        torch.optim.SGD(task.model.parameters(), lr=1.0),
+        clipping="hooks",
+        noise_multiplier=1.0,
+        max_grad_norm=1.0,
+        expected_patients=1,
+        processes=ALONE,
+        noise=lambda _, weight: torch.zeros_like(weight),
+        generator=None,
+    )
+    real = PrivateUpdate._take
+
+    def take(self: PrivateUpdate, batch: Any, is_last: bool) -> None:
+        taken.append((len(taken), len(made), is_last))
+        real(self, batch, is_last)
+
+    def batches() -> Iterator[Any]:
+        for index in range(4):
+            made.append(index)
+            yield task.collate([task.draw(index, np.random.default_rng(index))], torch.device("cpu"))
+
+    monkeypatch.setattr(PrivateUpdate, "_take", take)
+    update.step(batches())
+    assert taken == [(0, 2, False), (1, 3, False), (2, 4, False), (3, 4, True)]
+
+
 def test_ghost_clipping_refuses_tied_weights(tied_model: Path, notes: tuple[str, str]) -> None:
     task = MlmTask(load_private_config(None, [f"model.path={tied_model}", *notes, *SMALL]))
     assert choose_clipping(task.model, "auto") == "hooks"
     with pytest.raises(NotemillError, match=r"word_embeddings and decoder share"):
         choose_clipping(task.model, "ghost")
+
+
+@pytest.mark.parametrize("kind, first", [("roberta", 2), ("bert", 0)])
+def test_positions_are_those_that_transformers_fills_in(kind: str, first: int) -> None:
+    from transformers import AutoConfig, AutoModel
+
+    config = AutoConfig.for_model(
+        kind,
+        vocab_size=20,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        max_position_embeddings=12 + first,
+        pad_token_id=1,
+    )
+    model = AutoModel.from_config(config).eval()
+    ids = torch.tensor([[3, 4, 5, 6]])
+    mask = torch.ones_like(ids)
+    wanted = model(input_ids=ids, attention_mask=mask).last_hidden_state
+    torch.testing.assert_close(hidden_states(model, ids, mask), wanted)

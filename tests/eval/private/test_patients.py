@@ -1,15 +1,17 @@
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from eval.finetune.encoder import TextEncoder
+from eval.private.classification import ClsTask
 from eval.private.config import load_private_config
 from eval.private.masking import Masking
 from eval.private.mlm import MlmTask
 from eval.private.patients import Patient, training_and_held_out
 from launch.errors import NotemillError
-from tests.eval.private.toys import SMALL, write_notes
+from tests.eval.private.toys import SMALL, write_labelled, write_notes
 
 
 def test_windows_hold_every_piece_and_are_full() -> None:
@@ -43,6 +45,20 @@ def test_held_out_patients_must_be_others(tied_model: Path, tmp_path: Path, note
         MlmTask(load_private_config(None, settings))
     with pytest.raises(NotemillError, match=r"add data\.held_out=FILE"):
         MlmTask(load_private_config(None, [f"model.path={tied_model}", notes[0], *SMALL]))
+
+
+def test_labelled_patients_that_are_scored_must_be_others(untied_model: Path, tmp_path: Path) -> None:
+    data = write_labelled(tmp_path / "set", 12)
+    settings = ["task=cls", f"model.path={untied_model}", f"data.path=jsonl:{data}", *SMALL]
+    ClsTask(load_private_config(None, settings))
+    for split in ("test", "dev"):
+        path = data / f"{split}.jsonl"
+        whole = path.read_text()
+        row = json.loads((data / "train.jsonl").read_text().splitlines()[0]) | {"text": "the patient was seen again"}
+        path.write_text(whole + json.dumps(row) + "\n")
+        with pytest.raises(NotemillError, match=f"1 patients of .* have examples in both train and {split}"):
+            ClsTask(load_private_config(None, settings))
+        path.write_text(whole)
 
 
 def test_masking_predicts_a_share_and_keeps_special_pieces() -> None:

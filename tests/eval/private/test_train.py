@@ -2,23 +2,32 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from data_pipeline.files import read_json
+from data_pipeline.files import read_json, sha256_file
 from eval.audit.findings import read_audit
+from eval.finetune.encoder import load_config_of
+from eval.private.accountant import Cost, Mechanism
+from eval.private.classification import ClsTask
 from eval.private.config import load_private_config
 from eval.private.ledger import Ledger
-from eval.private.train import train_private
+from eval.private.mlm import MlmTask
+from eval.private.task import PrivateTask, dropout_of
+from eval.private.train import _fingerprint, train_private
 from launch.errors import NotemillError
-from tests.eval.private.toys import SMALL, weights_of, write_labelled
+from tests.eval.private.toys import ENTRY, SMALL, weights_of, write_labelled
 from tests.pretrain.launching import environment, notemill, torchrun
+
+DROPOUT = {"hidden_dropout_prob": 0.3, "attention_probs_dropout_prob": 0.2}
 
 
 def run(model: Path, notes: tuple[str, str], out: Path, *settings: str) -> Path:
@@ -29,6 +38,25 @@ def run(model: Path, notes: tuple[str, str], out: Path, *settings: str) -> Path:
 
 def total(out: Path) -> float:
     return float(read_json(out / "ledger.json", "ledger")["total"]["epsilon"])
+
+
+def task_of(model: Path, notes: tuple[str, str]) -> MlmTask:
+    return MlmTask(load_private_config(None, [f"model.path={model}", *notes, *SMALL]))
+
+
+def _require_no_trace_of_notes(out: Path, task: PrivateTask) -> None:
+    """Neither their hash nor how many there are; a ledger's fingerprint is of the settings."""
+    texts = {path.name: path.read_text() for path in out.iterdir() if path.suffix in (".json", ".md", ".yaml")}
+    assert {"ledger.json", "audit.json", "README.md", "config.yaml"} <= set(texts)
+    for name in ("ledger.json", "audit.json", "README.md", "config.yaml"):
+        assert task.sha256 not in texts[name]
+    audit = read_audit(out)
+    assert "counts" not in audit.details and "patients" not in audit.findings
+    assert set(audit.subject["data"]) == set(Ledger.of(out).entries[0].data) == {"path"}
+
+
+def spent(out: Path) -> list[Mechanism]:
+    return Ledger.of(out).mechanisms()
 
 
 def test_a_run_leaves_a_model_its_account_and_its_use(
@@ -57,13 +85,18 @@ def test_a_run_leaves_a_model_its_account_and_its_use(
     assert loss.low is not None and loss.high is not None and loss.value is not None
     assert loss.low < loss.value < loss.high
     assert audit.findings["utility.gain_over_unigram"].value == pytest.approx(unigram.value - loss.value)
+    assert audit.subject["files"]["model.safetensors"] == sha256_file(out / "model.safetensors")
+    assert audit.findings["unit.is_patient"].value == 1.0
     card = (out / "README.md").read_text()
+    assert "of any one patient: whether or not\na patient's notes were among" in card
     assert "epsilon 8" in card and "unit of privacy | patient" in card and "held-out loss" in card.lower()
     assert not (out / "checkpoint.pt").exists()
     assert all(path.stat().st_mode & 0o077 == 0 for path in out.iterdir())
     # Privacy and usefulness stand in one line.
     last = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epsilon")][-1]
     assert "held-out loss" in last and "unigram" in last
+    assert dropout_of(model.config) == DROPOUT
+    _require_no_trace_of_notes(out, task_of(tied_model, notes))
     before = weights_of(out)
     run(tied_model, notes, out, "privacy.noise_multiplier=null")
     assert "nothing was trained and nothing spent" in capsys.readouterr().err
@@ -97,7 +130,7 @@ def test_two_processes_take_the_steps_of_one(
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert total(alone) == total(both)
+    assert spent(alone) == spent(both)
     start, first, second = weights_of(model), weights_of(alone), weights_of(both)
     for name, value in first.items():
         np.testing.assert_allclose(second[name], value, rtol=0, atol=2e-5, err_msg=name)
@@ -131,7 +164,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(tied_model: Path, notes: tuple
     assert all(np.array_equal(value, weights_of(out)[name]) for name, value in weights_of(whole).items())
     (entry,) = Ledger.of(out).entries
     assert (entry.status, entry.charged_steps) == ("finished", 40)
-    assert total(out) == total(whole)
+    assert spent(out) == spent(whole)
 
 
 class _StoppedError(Exception):
@@ -198,7 +231,31 @@ def test_a_checkpoint_of_another_run_is_refused(tied_model: Path, notes: tuple[s
             run(tied_model, notes, out)
     with pytest.raises(NotemillError, match="another recipe"):
         run(tied_model, notes, out, "train.lr=1e-2")
+    # Other notes under the same path are another run; the same notes elsewhere are not.
+    training = Path(notes[0].removeprefix("data.path="))
+    other = tmp_path / "train.jsonl"
+    other.write_text(training.read_text().replace("the", "a"))
+    with pytest.raises(NotemillError, match="another recipe"):
+        run(tied_model, (f"data.path={other}", notes[1]), out)
     assert Ledger.of(out).entries[0].charged_steps == 4
+    shutil.copy(training, other)
+    run(tied_model, (f"data.path={other}", notes[1]), out)
+    assert [entry.status for entry in Ledger.of(out).entries] == ["finished"]
+
+
+def test_steps_taken_with_other_noise_than_the_ledger_counts_are_refused(
+    tied_model: Path, notes: tuple[str, str], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        _stop_after(patch, 1)
+        with pytest.raises(_StoppedError):
+            run(tied_model, notes, out)
+    ledger = read_json(out / "ledger.json", "ledger")
+    ledger["entries"][0]["noise_multiplier"] = 2.0
+    (out / "ledger.json").write_text(json.dumps(ledger))
+    with pytest.raises(NotemillError, match="with noise multiplier 1 and the ledger counts 2"):
+        run(tied_model, notes, out)
 
 
 def test_spending_is_inherited_from_the_model_and_from_earlier_runs(
@@ -234,28 +291,68 @@ def test_classification_has_patients_and_a_baseline(untied_model: Path, tmp_path
         *SMALL,
         f"run.dir={tmp_path / 'o'}",
     ]
-    out = train_private(load_private_config(None, settings))
+    config = load_private_config(None, settings)
+    out = train_private(config)
     model = AutoModelForSequenceClassification.from_pretrained(out)
     assert model.config.id2label == {0: "surgery", 1: "xray"}
     (entry,) = Ledger.of(out).entries
-    assert entry.data["patients"] == 30
+    assert ClsTask(config).num_patients == 30
     assert entry.unit.startswith("patient")
     findings = read_audit(out).findings
     assert {"utility.test_macro_f1", "utility.test_macro_f1.majority", "utility.test_accuracy"} <= set(findings)
+    assert any("set of labels" in line for line in read_json(out / "ledger.json", "ledger")["not_covered"])
+    assert dropout_of(load_config_of(out)) == dropout_of(load_config_of(untied_model)) == DROPOUT
 
 
 def test_a_set_without_patients_says_that_its_unit_is_the_text(untied_model: Path, tmp_path: Path) -> None:
-    from eval.private.classification import ClsTask
-
     data = write_labelled(tmp_path / "set", 12)
     for path in data.iterdir():
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         path.write_text("".join(json.dumps({"text": row["text"], "label": row["label"]}) + "\n" for row in rows))
-    task = ClsTask(
-        load_private_config(None, ["task=cls", f"model.path={untied_model}", f"data.path=jsonl:{data}", *SMALL])
-    )
+    settings = ["task=cls", f"model.path={untied_model}", f"data.path=jsonl:{data}", *SMALL, "train.steps=1"]
+    config = load_private_config(None, [*settings, f"run.dir={tmp_path / 'out'}"])
+    task = ClsTask(config)
     assert task.unit.startswith("document")
     assert task.num_patients == task.counts["train"] > 12
+    out = train_private(config)
+    card = (out / "README.md").read_text()
+    assert "of any one document: whether or not\na document was among" in card and "any one patient" not in card
+    assert read_audit(out).findings["unit.is_patient"].value == 0.0
+
+
+def test_a_seeded_run_has_no_epsilon_and_keeps_its_seed_to_itself(
+    tied_model: Path, notes: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = run(tied_model, notes, tmp_path / "out", "privacy.seed=918273645", "train.report_every=2")
+    # What is trained from it has no epsilon either.
+    second = run(out, notes, tmp_path / "second", "privacy.epsilon=null")
+    for folder in (out, second):
+        assert not any(b"918273645" in path.read_bytes() for path in folder.iterdir())
+        audit = read_audit(folder)
+        for name in ("epsilon", "epsilon.opacus", "epsilon.dp_accounting"):
+            assert audit.findings[name].value is None and "privacy.seed" in audit.findings[name].note
+        assert all(point["epsilon"] is None for point in audit.details["curve"])
+        assert read_json(folder / "ledger.json", "ledger")["total"]["epsilon"] is None
+        assert "No epsilon: privacy.seed was set" in (folder / "README.md").read_text()
+        assert "to within epsilon" not in (folder / "README.md").read_text()
+    assert "no epsilon, since privacy.seed is set" in capsys.readouterr().err
+    # Nor can the seed be found by trying: two seeds leave one fingerprint.
+    one, two = (
+        load_private_config(None, ["privacy.seed=" + seed, f"model.path={tied_model}", *notes]) for seed in "12"
+    )
+    assert _fingerprint(one) == _fingerprint(two)
+
+
+def test_runs_that_protect_different_units_have_no_epsilon_together(
+    tied_model: Path, notes: tuple[str, str], tmp_path: Path
+) -> None:
+    earlier = Ledger(tmp_path / "earlier")
+    earlier.folder.mkdir()
+    earlier.put(replace(ENTRY, unit="document: the data set names no patients"))
+    earlier.write(Cost(1.0, 1.0, 1e-3), "rdp", ())
+    with pytest.raises(NotemillError, match="protects each patient and a run of other in the ledger each document"):
+        run(tied_model, notes, tmp_path / "out", f"privacy.earlier=[{earlier.folder}]")
+    assert not (tmp_path / "out" / "ledger.json").exists()
 
 
 @pytest.mark.parametrize(

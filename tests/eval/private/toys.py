@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from eval.private.ledger import Entry
 from tests.eval.finetune.toys import CUES, FILLER, NOUNS, write_model
 
 SMALL = (
@@ -22,6 +23,23 @@ SMALL = (
     "privacy.noise_multiplier=1.0",
 )
 """Settings of a run that takes a second or two."""
+ENTRY = Entry(
+    id="one",
+    fingerprint="f",
+    status="finished",
+    folder="other",
+    unit="patient: all notes",
+    data={"path": "notes"},
+    sampling="poisson",
+    sampling_rate=0.1,
+    noise_multiplier=1.0,
+    max_grad_norm=1.0,
+    clipping="hooks",
+    planned_steps=10,
+    charged_steps=4,
+    noise_generator="AES",
+)
+"""Of a run in another folder."""
 
 
 def write_masked_model(folder: Path, *, tied: bool) -> Path:
@@ -31,6 +49,7 @@ def write_masked_model(folder: Path, *, tied: bool) -> Path:
     write_model(folder)
     config = MegatronBertConfig.from_pretrained(folder)
     config.tie_word_embeddings = tied
+    config.hidden_dropout_prob, config.attention_probs_dropout_prob = 0.3, 0.2
     torch.manual_seed(5)
     model = MegatronBertForMaskedLM(config)
     with torch.no_grad():
