@@ -18,7 +18,7 @@ from eval.audit.blind import blind_scores
 from eval.audit.findings import Audit, Finding
 from eval.audit.folder import audit_folder
 from eval.audit.mlm_scores import MaskedLM, some_at_random
-from eval.audit.notes import AuditNote
+from eval.audit.notes import AuditNote, count_patients
 from eval.audit.split import Split, read_split
 from eval.finetune.encoder import model_hashes
 from launch.console import say
@@ -77,7 +77,7 @@ def audit_membership(
     )
     subject = {"model": str(model_dir), "files": files}
     reference_files = model_hashes(reference) if reference is not None else {}
-    settings = asdict(config) | {"split": split.sha256, "reference": reference_files}
+    settings = asdict(config) | {"split": split.sha256, "split_from": split.divided_by, "reference": reference_files}
     store = _Scores(out, sha256_json({**settings, "attacks": [], "model": subject["files"], "resamples": 0}))
     compared = _Compared(notes, is_member, config)
     findings: dict[str, Finding] = {}
@@ -93,8 +93,8 @@ def audit_membership(
     findings |= _blind(compared)
     findings |= _utility(battery, split)
     details = {
-        "members": {"notes": len(split.members), "patients": _patients(split.members)},
-        "non_members": {"notes": len(split.non_members), "patients": _patients(split.non_members)},
+        "members": {"notes": len(split.members), "patients": count_patients(split.members)},
+        "non_members": {"notes": len(split.non_members), "patients": count_patients(split.non_members)},
         "attacks_left_out": left_out,
         "strongest": strongest(findings),
     }
@@ -210,7 +210,3 @@ def _finding(measured: Measured, method: str, note: str) -> Finding:
     return Finding(
         measured.value, method, measured.low, measured.high, "; ".join(part for part in (measured.note, note) if part)
     )
-
-
-def _patients(notes: Sequence[AuditNote]) -> int:
-    return len({note.patient_key for note in notes})
