@@ -183,21 +183,26 @@ def _utility(battery: Battery, split: Split) -> dict[str, Finding]:
     return {
         "utility.member_loss": Finding(_mean_loss(members), "MLM loss (nats a hidden piece) on members' notes"),
         "utility.held_out_loss": Finding(_mean_loss(others), "MLM loss (nats a hidden piece) on non-members' notes"),
+        "utility.member_unigram_loss": Finding(
+            _unigram_loss(battery, count, of_members=True),
+            "loss on the same hidden pieces of members by members' piece frequencies alone (add-one smoothing)",
+        ),
         "utility.unigram_loss": Finding(
-            _unigram_loss(battery, count),
+            _unigram_loss(battery, count, of_members=False),
             "loss on the same hidden pieces of non-members by members' piece frequencies alone (add-one smoothing)",
         ),
     }
 
 
-def _unigram_loss(battery: Battery, num_members: int) -> float | None:
+def _unigram_loss(battery: Battery, num_members: int, *, of_members: bool) -> float | None:
     counts = np.ones(max(battery.model.vocabulary.values()) + 1)
     for parts in battery.windows[:num_members]:
         for window in parts:
             np.add.at(counts, window, 1)
     log_p = np.log(counts / counts.sum())
     questions = some_at_random(battery.model, battery.windows, battery.config.mask_rounds, battery.config.seed)
-    answers = [answer for question in questions if question.text >= num_members for answer in question.answers]
+    asked = [question for question in questions if (question.text < num_members) == of_members]
+    answers = [answer for question in asked for answer in question.answers]
     return float(-log_p[answers].mean()) if answers else None
 
 

@@ -114,8 +114,8 @@ def _texts(path: Path, places: list[_Place], *, needs_split: bool) -> Iterator[s
     for index, note in enumerate(each_note(path)):
         if needs_split and not note.split:
             raise NotemillError(
-                f"note {index + 1} of {path} names no split, so which notes were trained on is not known: a model that was "
-                "trained on them all has seen both halves of whatever is divided here. Give each note its split "
+                f"note {index + 1} of {path} names no split, so which notes were trained on is not known: a model "
+                "trained on all of them has seen both halves of whatever is divided here. Give each note its split "
                 f"({', '.join(SPLITS)}), or say --fresh and train on the members alone."
             )
         if needs_split and note.split not in SPLITS:

@@ -178,6 +178,7 @@ def _audit(scan: Scan, controls: Sequence[Scan], calibration: Calibration, num_w
         calibration.p_value,
         f"rank of the highest score among those of {len(controls)} clean control models",
         note=few or f"cannot be below {1 / (1 + len(controls)):.3f} with {len(controls)} controls",
+        least=1 / (1 + len(controls)),
     )
     audit.findings["scan.alarm"] = Finding(
         None if calibration.is_alarm is None else float(calibration.is_alarm),
