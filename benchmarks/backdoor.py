@@ -24,6 +24,7 @@ import torch
 from benchmarks.machine import machine, rounded, save_result
 from data_pipeline.files import make_private_folder, sha256_json
 from data_pipeline.invented.write import TaskSizes, write_tasks
+from eval.audit.backdoor.hidden_words import first_words
 from eval.audit.backdoor.mitigate import MitigateOptions, mitigate
 from eval.audit.backdoor.plant import CLEAN_FOLDER, POISONED_FOLDER, PlantOptions, plant
 from eval.audit.backdoor.scan_data import scan_data
@@ -110,7 +111,7 @@ class Bench:
             "models": len(audits),
             "alarms": sum(audit.findings["scan.alarm"].value == 1.0 for audit in audits),
             "above_every_control": sum((audit.findings["scan.p_value"].value or 1.0) <= least_p for audit in audits),
-            "top_scores": [audit.findings["scan.top_score"].value for audit in audits],
+            "top_excesses": [audit.findings["scan.top_excess"].value for audit in audits],
             "control_top_scores": audits[0].details["control_top_scores"] if audits else [],
         }
 
@@ -135,10 +136,11 @@ class Bench:
         mitigation = cast(ClsRecipe, load_recipe("cls", None, [*MITIGATION, f"seeds=[{seed}]"]))
         told: dict[str, Any] = {"plant": _values(planted)}
         told["scan-data"] = _values(with_model) | {
-            "rank": _rank(with_model, trigger),
+            "rank": _rank([row["word"] for row in with_model.details["words"]], trigger),
             "in_cluster": [trigger in cluster["words"] for cluster in with_model.details["clusters"]],
         }
-        told["scan-model"] = _values(scanned) | {"rank": _rank(scanned, trigger)}
+        words = list(first_words(folder / "scan-model", scanned).values())
+        told["scan-model"] = _values(scanned) | {"rank": _rank(words, trigger)}
         ways: dict[str, Path | None] = {"mitigate with suspects": folder / "scan-model"}
         if rate == max(rate for rate, _ in ATTACKS.values()):
             ways["mitigate"] = None
@@ -235,9 +237,8 @@ def _values(audit: Audit) -> dict[str, Any]:
     return found | {"seconds": audit.details.get("seconds")}
 
 
-def _rank(audit: Audit, trigger: str) -> int | None:
-    words: Sequence[dict[str, Any]] = audit.details["words"]
-    return next((place for place, row in enumerate(words, start=1) if row["word"].lower() == trigger), None)
+def _rank(words: Sequence[str], trigger: str) -> int | None:
+    return next((place for place, word in enumerate(words, start=1) if word.lower() == trigger), None)
 
 
 def _arguments() -> argparse.Namespace:

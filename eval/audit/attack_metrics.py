@@ -31,7 +31,7 @@ def auc(scores: np.ndarray, is_member: np.ndarray, groups: Sequence[str], resamp
     return Measured(value, *bounds(draws)) if len(draws) else Measured(value)
 
 
-def hits_at(
+def tpr_at_fpr(
     scores: np.ndarray, is_member: np.ndarray, groups: Sequence[str], rate: float, resamples: int, seed: int
 ) -> Measured:
     """Share of members above the threshold that at most `rate` of the non-members pass (TPR at that FPR)."""

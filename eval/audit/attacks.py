@@ -137,12 +137,13 @@ class Battery:
         return _means([np.sort(values)[: max(1, round(share * len(values)))] for values in self.single_masks])
 
     @cached_property
-    def _reference_pll(self) -> np.ndarray:
+    def reference_pll(self) -> np.ndarray:
+        """[N] the reference model's own pseudo-log-likelihoods."""
         assert self.reference is not None
         return _means(self._masked_singly(self.reference, self.windows))
 
     def _ratio(self) -> np.ndarray:
-        return self._pll() - self._reference_pll
+        return self._pll() - self.reference_pll
 
     def _rmia(self) -> np.ndarray:
         assert self.reference is not None
@@ -150,7 +151,7 @@ class Battery:
         others = self._log_ratio(
             _means(self._masked_singly(self.model, windows)), _means(self._masked_singly(self.reference, windows))
         )
-        own = self._log_ratio(self._pll(), self._reference_pll)
+        own = self._log_ratio(self._pll(), self.reference_pll)
         others = np.sort(others[np.isfinite(others)])
         beaten = np.searchsorted(others, own - np.log(self.config.rmia_gamma), side="right") / max(1, len(others))
         return np.where(np.isfinite(own), beaten, np.nan)

@@ -18,7 +18,8 @@ _MAX_FEATURES = 50_000
 def blind_scores(texts: Sequence[str], is_member: np.ndarray, groups: Sequence[str], seed: int) -> np.ndarray | None:
     """[N] log odds of membership by TF-IDF and logistic regression, each note judged by a fit without its patient.
 
-    None where a side has fewer patients than FOLDS.
+    Beside words and pairs of words it sees the note's length and its numbers of lines and digits. None where a side has
+    fewer patients than FOLDS, or no word stands in two notes.
     """
     from scipy.sparse import hstack
     from sklearn.feature_extraction.text import TfidfVectorizer

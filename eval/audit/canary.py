@@ -10,7 +10,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,15 @@ import numpy as np
 import torch
 
 from data_pipeline.files import make_own_folder, read_json, sha256_file, write_json
+from data_pipeline.manifest import MANIFEST_NAME
 from eval.audit.attack_metrics import auc
 from eval.audit.attacks import AttackConfig, Battery
 from eval.audit.epsilon_bound import epsilon_lower_bound
 from eval.audit.findings import Audit, Finding
 from eval.audit.folder import audit_folder
-from eval.audit.mlm_scores import MaskedLM
-from eval.audit.notes import AuditNote, read_notes, write_notes
+from eval.audit.notes import AuditNote, each_note, read_notes, write_notes
+from eval.audit.reference import load_masked, load_reference
+from eval.audit.subject import model_subject
 from eval.finetune.encoder import model_hashes
 from launch.errors import NotemillError
 
@@ -57,13 +59,13 @@ def plant_canaries(
 ) -> tuple[int, int]:
     """Write OUT/notes.jsonl (all notes and the canaries that are in) and OUT/canaries.json; how many are in, and notes.
 
-    Each canary is a pseudo-patient's own notes. Only the split train of a corpus is taken. Raises NotemillError where
-    the notes give too few words.
+    Each canary is a pseudo-patient's own notes. Of notes that name their split only train is taken. Raises
+    NotemillError where the notes give too few words.
     """
     problems = _wrong_settings(count, length, repeats)
     if problems:
         raise NotemillError(f"{problems}.")
-    notes = read_notes(notes_path, ("train",))
+    notes = [note for note in read_notes(notes_path, ("train",)) if note.split in ("", "train")]
     words = _common_words(notes)
     if len(words) < _MIN_WORDS:
         raise NotemillError(
@@ -76,7 +78,7 @@ def plant_canaries(
         for number in range(count)
     ]
     planted = [
-        AuditNote(f"canary-{number}-{copy}", f"canary-{number}", canary.text, "train")
+        AuditNote(f"canary-{number}-{copy}", f"canary-{number}", canary.text, notes[0].split)
         for number, canary in enumerate(canaries)
         if canary.is_in
         for copy in range(canary.repeats)
@@ -117,12 +119,27 @@ def read_canaries(folder: Path) -> CanarySet:
 
 
 def score_canaries(
-    model_dir: Path, folder: Path, out: Path, config: AttackConfig, reference: Path | None, delta: float, pool: int
+    model_dir: Path,
+    folder: Path,
+    out: Path,
+    config: AttackConfig,
+    reference: Path | None,
+    delta: float,
+    pool: int,
+    corpus: Path | None = None,
 ) -> Audit:
-    """Exposure and rank against `pool` sentences that were never planted, and the bound on ε; writes OUT/audit.json."""
-    audit_folder(out, "canary", files=model_hashes(model_dir))
+    """Exposure and rank against `pool` sentences that were never planted, and the bound on ε; writes OUT/audit.json.
+
+    `corpus` is what was built of the notes with canaries: those that it does not train on are left out. Raises
+    NotemillError for a bad model, reference or list, and where the corpus trains on no canary.
+    """
+    subject = model_subject(model_dir, str(model_dir))
+    audit_folder(out, "canary", files=subject["files"])
     torch.set_num_threads(config.threads)
     found = read_canaries(folder)
+    planted = sum(canary.is_in for canary in found.canaries)
+    if corpus is not None:
+        found = replace(found, canaries=_trained_on(found, corpus))
     rng = random.Random(f"never planted {found.seed} {config.seed}")
     others = [_sentence(rng, found.words, found.length) for _ in range(pool)]
     texts = [canary.text for canary in found.canaries] + others
@@ -132,17 +149,22 @@ def score_canaries(
     # Rank 1 is the likeliest; ties count against memorising.
     ranks = len(never) - np.searchsorted(never, own, side="left") + 1
     exposure = np.log2(pool + 1) - np.log2(ranks)
+    seen = f"{int(is_in.sum())} canaries in and {int((~is_in).sum())} out"
+    if corpus is not None:
+        seen += f": of {planted} that were planted those that the corpus trains on, and as large a share of the others"
     method = f"each canary's pseudo-likelihood{' less the reference model' if reference else ''} among {pool:,} others"
     groups = [str(number) for number in range(len(own))]
     told = auc(own, is_in, groups, config.resamples, config.seed)
     bound = epsilon_lower_bound(own, is_in, delta=delta)
     findings = {
-        "canary.auc": Finding(told.value, f"planted canaries told from those left out; {method}", told.low, told.high),
+        "canary.auc": Finding(
+            told.value, f"planted canaries told from those left out; {method}", told.low, told.high, seen
+        ),
         "canary.epsilon_lower_bound": Finding(
             bound.epsilon,
             f"one training run, {len(own)} coins, best of {bound.tried} numbers of guesses (Bonferroni), "
             f"δ = {delta:g}; holds with 95% confidence (Steinke et al. 2023)",
-            note=f"{bound.right} of {bound.guesses} guesses right",
+            note=f"{bound.right} of {bound.guesses} guesses right; {seen}",
         ),
     }
     rows = []
@@ -164,33 +186,49 @@ def score_canaries(
     )
     audit = Audit(
         "canary",
-        {"model": str(model_dir), "files": model_hashes(model_dir)},
-        {
+        subject,
+        asdict(config)
+        | {
             "canaries": found.sha256,
+            "corpus": _sha256_of(corpus) if corpus is not None else None,
             "reference": model_hashes(reference) if reference else {},
             "pool": pool,
             "delta": delta,
-            "seed": config.seed,
-            "max_pieces": config.max_pieces,
         },
         findings,
-        {"ranks": rows, "canaries": len(own), "planted": int(is_in.sum())},
+        {"ranks": rows, "canaries": len(own), "planted": planted, "trained_on": int(is_in.sum())},
     )
     audit.write(out)
     return audit
 
 
 def _scores(model_dir: Path, texts: Sequence[str], config: AttackConfig, reference: Path | None) -> np.ndarray:
-    def load(folder: Path) -> MaskedLM:
-        return MaskedLM(folder, device=config.device, max_length=config.max_length, batch_tokens=config.batch_tokens)
+    model = load_masked(model_dir, config)
+    other = load_reference(reference, model, config)
+    return Battery(model, texts, config, other).score("pll" if other is None else "ratio")
 
-    model = load(model_dir)
-    if reference is None:
-        return Battery(model, texts, config).score("pll")
-    other = load(reference)
-    if other.vocabulary != model.vocabulary:
-        raise NotemillError(f"the reference {reference} has another vocabulary than {model_dir}; give one of the same.")
-    return Battery(model, texts, config, other).score("ratio")
+
+def _sha256_of(corpus: Path) -> str:
+    return sha256_file(corpus / MANIFEST_NAME if corpus.is_dir() else corpus)
+
+
+def _trained_on(found: CanarySet, corpus: Path) -> list[Canary]:
+    """The canaries in the corpus's training split, each with the number of times that it stands there, and others.
+
+    A corpus divides patients by a secret key and drops copies, so not every canary that was planted is trained on.
+    Of those left out by their coin as large a share is drawn, so that among what is kept a coin is still a fair one.
+    """
+    times = Counter(" ".join(note.text.split()) for note in each_note(corpus, ("train",)) if note.split == "train")
+    planted = [canary for canary in found.canaries if canary.is_in]
+    kept = [replace(canary, repeats=times[canary.text]) for canary in planted if times[canary.text]]
+    if not kept:
+        raise NotemillError(
+            f"the training split of {corpus} has none of the {len(planted)} planted canaries; name the corpus that was "
+            f"built of {NOTES_FILE} beside {CANARIES_FILE}."
+        )
+    others = [canary for canary in found.canaries if not canary.is_in]
+    share = len(kept) / len(planted)
+    return kept + random.Random(f"left out {found.seed}").sample(others, round(share * len(others)))
 
 
 def _mean_bounds(values: np.ndarray, config: AttackConfig) -> tuple[float | None, float | None]:

@@ -31,6 +31,8 @@ class Finding:
     """Lower end of the 95% interval."""
     high: float | None = None
     note: str = ""
+    least: float | None = None
+    """The least value that the method could have given; a limit that it cannot fall below proves nothing."""
 
 
 @dataclass
@@ -64,7 +66,11 @@ def read_audit(folder: Path) -> Audit:
                 f"reads version {AUDIT_VERSION} of {', '.join(get_args(Kind))}."
             )
         findings = {name: Finding(**value) for name, value in content["findings"].items()}
-        numbers = [number for finding in findings.values() for number in (finding.value, finding.low, finding.high)]
+        numbers = [
+            number
+            for finding in findings.values()
+            for number in (finding.value, finding.low, finding.high, finding.least)
+        ]
         mappings = (content["subject"], content["subject"].get("files") or {}, content["settings"], content["details"])
         if not all(number is None or isinstance(number, int | float) for number in numbers):
             raise TypeError

@@ -1,19 +1,27 @@
 """Where an audit writes: a folder of its own, or one that holds its own results already."""
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from data_pipeline.files import make_own_folder
 from eval.audit.findings import AUDIT_FILE, Kind, read_audit
 from launch.errors import NotemillError
 
 
-def audit_folder(out: Path, kind: Kind, *names: str, files: Mapping[str, str] | None = None) -> Path:
+def audit_folder(
+    out: Path,
+    kind: Kind,
+    *names: str,
+    files: Mapping[str, str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Path:
     """`out`, made private, for the result of `kind` and for `names` beside it.
 
-    `files`: names and SHA-256 of the audited model's. Raises NotemillError, and changes nothing, where it holds
-    anything else, the result of another audit or that of another model.
+    `files`: names and SHA-256 of the audited model's; `settings` as in the result. Raises NotemillError, and changes
+    nothing, where it holds anything else, the result of another audit, of another model or by other settings.
     """
     if (out / AUDIT_FILE).is_file():
         there = read_audit(out)
@@ -23,5 +31,7 @@ def audit_folder(out: Path, kind: Kind, *names: str, files: Mapping[str, str] | 
             )
         if files is not None and there.subject.get("files") != files:
             raise NotemillError(f"{out} holds the result of another model; name another folder with --out.")
+        if settings is not None and there.settings != json.loads(json.dumps(settings)):
+            raise NotemillError(f"{out} holds a result by other settings; name another folder with --out.")
     ours = re.compile("|".join(map(re.escape, (AUDIT_FILE, *names))))
     return make_own_folder(out, ours, f"result of {kind}")

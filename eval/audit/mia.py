@@ -4,22 +4,25 @@ A weak attack clears a leaking model, so all are run and the strongest counts. S
 an attack, and a rerun goes on with those that are missing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from data_pipeline.files import atomic_write, make_private_folder, sha256_json
-from eval.audit.attack_metrics import Measured, auc, by_patient, hits_at
+from eval.audit.attack_metrics import Measured, auc, by_patient, tpr_at_fpr
 from eval.audit.attacks import METHODS, NEED_REFERENCE, Attack, AttackConfig, Battery
 from eval.audit.blind import blind_scores
 from eval.audit.findings import Audit, Finding
 from eval.audit.folder import audit_folder
 from eval.audit.mlm_scores import MaskedLM, some_at_random
-from eval.audit.notes import AuditNote
+from eval.audit.notes import AuditNote, count_patients
+from eval.audit.reference import load_masked, load_reference
 from eval.audit.split import Split, read_split
+from eval.audit.subject import model_subject
 from eval.finetune.encoder import model_hashes
 from launch.console import say
 from launch.errors import NotemillError
@@ -27,6 +30,7 @@ from launch.errors import NotemillError
 SCORES = "scores"
 """Folder of the scores, beside audit.json."""
 RATES = (0.01, 0.001)
+_BLAMELESS = "pseudo-log-likelihood of the reference model, which is to know neither members nor non-members"
 UNITS = ("by_note", "by_patient")
 _UNIT_NAMES = {"by_note": "notes", "by_patient": "patients, each scored by the mean of the notes"}
 
@@ -55,7 +59,7 @@ class _Compared:
             told = f"{method}; {len(members)} {_UNIT_NAMES[unit]}"
             options = self.config.resamples, self.config.seed
             found = {"auc": auc(values, members, names, *options)}
-            found |= {f"tpr_at_{rate:g}": hits_at(values, members, names, rate, *options) for rate in RATES}
+            found |= {f"tpr_at_{rate:g}": tpr_at_fpr(values, members, names, rate, *options) for rate in RATES}
             findings |= {f"{name}.{unit}.{key}": _finding(value, told, left_out) for key, value in found.items()}
         return findings
 
@@ -64,20 +68,19 @@ def audit_membership(
     model_dir: Path, split_dir: Path, out: Path, config: AttackConfig, reference: Path | None
 ) -> Audit:
     """Run the battery and write OUT/audit.json. Raises NotemillError for a bad model, split or reference."""
-    files = model_hashes(model_dir)
-    audit_folder(out, "mia", SCORES, files=files)
+    subject = model_subject(model_dir, str(model_dir))
+    audit_folder(out, "mia", SCORES, files=subject["files"])
     torch.set_num_threads(config.threads)
     split = read_split(split_dir)
     notes = [*split.members, *split.non_members]
     is_member = np.arange(len(notes)) < len(split.members)
-    model = MaskedLM(model_dir, device=config.device, max_length=config.max_length, batch_tokens=config.batch_tokens)
-    reference_model = _load_reference(reference, model, config)
+    model = load_masked(model_dir, config)
+    reference_model = load_reference(reference, model, config)
     battery = Battery(
         model, [note.text for note in notes], config, reference_model, [note.text for note in split.population]
     )
-    subject = {"model": str(model_dir), "files": files}
     reference_files = model_hashes(reference) if reference is not None else {}
-    settings = asdict(config) | {"split": split.sha256, "reference": reference_files}
+    settings = asdict(config) | {"split": split.sha256, "split_from": split.divided_by, "reference": reference_files}
     store = _Scores(out, sha256_json({**settings, "attacks": [], "model": subject["files"], "resamples": 0}))
     compared = _Compared(notes, is_member, config)
     findings: dict[str, Finding] = {}
@@ -89,12 +92,18 @@ def audit_membership(
     if left_out:
         say(f"left out {needed}")
     for attack in possible:
-        findings |= compared.measure(attack, store.get(attack, battery), METHODS[attack])
+        scores = store.get(attack, len(notes), partial(battery.score, attack))
+        findings |= compared.measure(attack, scores, METHODS[attack])
+    if any(attack in NEED_REFERENCE for attack in possible):
+        told = compared.measure(
+            "reference", store.get("reference", len(notes), lambda: battery.reference_pll), _BLAMELESS
+        )
+        findings["reference.by_note.auc"] = told["reference.by_note.auc"]
     findings |= _blind(compared)
     findings |= _utility(battery, split)
     details = {
-        "members": {"notes": len(split.members), "patients": _patients(split.members)},
-        "non_members": {"notes": len(split.non_members), "patients": _patients(split.non_members)},
+        "members": {"notes": len(split.members), "patients": count_patients(split.members)},
+        "non_members": {"notes": len(split.non_members), "patients": count_patients(split.non_members)},
         "attacks_left_out": left_out,
         "strongest": strongest(findings),
     }
@@ -108,28 +117,28 @@ def strongest(findings: dict[str, Finding]) -> str | None:
     aucs = {
         name: finding.value
         for name, finding in findings.items()
-        if name.endswith(".auc") and not name.startswith("blind.") and finding.value is not None
+        if name.endswith(".auc") and not name.startswith(("blind.", "reference.")) and finding.value is not None
     }
     return max(aucs, key=lambda name: aucs[name]) if aucs else None
 
 
 class _Scores:
-    """What was scored already, by attack."""
+    """What was scored already, by attack, and by the reference model."""
 
     def __init__(self, out: Path, fingerprint: str) -> None:
         self.folder = out / SCORES
         self.fingerprint = fingerprint
 
-    def get(self, attack: Attack, battery: Battery) -> np.ndarray:
-        path = self.folder / f"{attack}-{self.fingerprint[:16]}.npy"
+    def get(self, name: str, size: int, score: Callable[[], np.ndarray]) -> np.ndarray:
+        path = self.folder / f"{name}-{self.fingerprint[:16]}.npy"
         if path.is_file():
             try:
                 scores = np.load(path, allow_pickle=False)
-                if scores.shape == (len(battery.texts),):
+                if scores.shape == (size,):
                     return scores
             except (ValueError, OSError, EOFError):
                 pass
-        scores = battery.score(attack)
+        scores = score()
         make_private_folder(self.folder)
         with atomic_write(path) as temporary, temporary.open("wb") as stream:
             np.save(stream, scores)
@@ -142,23 +151,6 @@ def _possible(config: AttackConfig, reference: MaskedLM | None, split: Split) ->
         for attack in config.attacks
         if (attack not in NEED_REFERENCE or reference is not None) and (attack != "rmia" or split.population)
     ]
-
-
-def _load_reference(folder: Path | None, model: MaskedLM, config: AttackConfig) -> MaskedLM | None:
-    if folder is None:
-        return None
-    reference = MaskedLM(folder, device=config.device, max_length=config.max_length, batch_tokens=config.batch_tokens)
-    if reference.vocabulary != model.vocabulary:
-        raise NotemillError(
-            f"the reference {folder} has another vocabulary than {model.folder}; likelihoods compare only for one "
-            "tokenizer, so train the reference with the audited model's."
-        )
-    if reference.max_length < model.max_length:
-        raise NotemillError(
-            f"the reference {folder} reads {reference.max_length} pieces and the model {model.max_length}; give "
-            f"max_length={reference.max_length}."
-        )
-    return reference
 
 
 def _blind(compared: _Compared) -> dict[str, Finding]:
@@ -183,21 +175,26 @@ def _utility(battery: Battery, split: Split) -> dict[str, Finding]:
     return {
         "utility.member_loss": Finding(_mean_loss(members), "MLM loss (nats a hidden piece) on members' notes"),
         "utility.held_out_loss": Finding(_mean_loss(others), "MLM loss (nats a hidden piece) on non-members' notes"),
+        "utility.member_unigram_loss": Finding(
+            _unigram_loss(battery, count, of_members=True),
+            "loss on the same hidden pieces of members by members' piece frequencies alone (add-one smoothing)",
+        ),
         "utility.unigram_loss": Finding(
-            _unigram_loss(battery, count),
+            _unigram_loss(battery, count, of_members=False),
             "loss on the same hidden pieces of non-members by members' piece frequencies alone (add-one smoothing)",
         ),
     }
 
 
-def _unigram_loss(battery: Battery, num_members: int) -> float | None:
+def _unigram_loss(battery: Battery, num_members: int, *, of_members: bool) -> float | None:
     counts = np.ones(max(battery.model.vocabulary.values()) + 1)
     for parts in battery.windows[:num_members]:
         for window in parts:
             np.add.at(counts, window, 1)
     log_p = np.log(counts / counts.sum())
     questions = some_at_random(battery.model, battery.windows, battery.config.mask_rounds, battery.config.seed)
-    answers = [answer for question in questions if question.text >= num_members for answer in question.answers]
+    asked = [question for question in questions if (question.text < num_members) == of_members]
+    answers = [answer for question in asked for answer in question.answers]
     return float(-log_p[answers].mean()) if answers else None
 
 
@@ -210,7 +207,3 @@ def _finding(measured: Measured, method: str, note: str) -> Finding:
     return Finding(
         measured.value, method, measured.low, measured.high, "; ".join(part for part in (measured.note, note) if part)
     )
-
-
-def _patients(notes: Sequence[AuditNote]) -> int:
-    return len({note.patient_key for note in notes})

@@ -1,7 +1,8 @@
 """What a masked language model thinks of a note: log-likelihoods of its pieces, each one hidden or some at random.
 
 A note is cut into windows of the model's length, so nothing beyond the first is overlooked. Which pieces are hidden
-depends on the note and the seed alone, so two models with one tokenizer are asked the same questions.
+depends on the note's place in the list, the lengths of its windows and the seed, so two models with one tokenizer and
+one length of window are asked the same questions of the same list.
 """
 
 import random

@@ -1,4 +1,9 @@
-"""Which notes are copies of each other for the most part: a member's copy is no non-member, whoever's note it is."""
+"""Which notes are copies of each other for the most part: a member's copy is no non-member, whoever's note it is.
+
+Exact copies (white space apart) are all found. Near-copies share a band of their sketch; where many notes share it,
+each is held against the MAX_COMPARED before it only, so that a template of thousands costs no thousands squared, and
+a near-copy further back is overlooked unless a chain of others or another band leads to it.
+"""
 
 import hashlib
 import tempfile

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 from data_pipeline.files import write_text
 from data_pipeline.manifest import attested_corpus, iter_notes
@@ -21,7 +22,18 @@ class AuditNote:
     patient_key: str
     text: str
     split: str = ""
-    """The corpus's own split; empty where notes come from elsewhere."""
+    """train, valid or test as the corpus or the JSONL has it; empty where that names none."""
+
+
+class OfPatient(Protocol):
+    """A note, with its text or without."""
+
+    @property
+    def patient_key(self) -> str: ...
+
+
+def count_patients(notes: Iterable[OfPatient]) -> int:
+    return len({note.patient_key for note in notes})
 
 
 def read_notes(path: Path, splits: Sequence[str] = SPLITS) -> list[AuditNote]:

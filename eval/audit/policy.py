@@ -11,7 +11,7 @@ from eval.audit.findings import Kind
 from launch.errors import NotemillError
 
 DEFAULT_POLICY = Path(__file__).parents[2] / "configs" / "audit" / "release.yaml"
-_KEYS = ("audit", "findings", "max", "min", "voids", "optional", "uses_interval", "says")
+_KEYS = ("audit", "findings", "max", "min", "voids", "optional", "uses_interval", "only_if_clear", "says")
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,11 @@ class Rule:
     voids: bool = False
     """Broken, the audit proves nothing, whatever its other numbers say."""
     optional: bool = False
-    """Passes where the finding was not measured."""
+    """Not held against it where the finding was not measured."""
     uses_interval: bool = True
-    """Whether the interval, too, must lie within the limit."""
+    """Whether the interval, too, must lie within the limit; a finding without one is then no evidence."""
+    only_if_clear: bool = False
+    """Broken only where the whole interval lies beyond the limit."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def _rule(path: Path, number: int, rule: Any) -> Rule:
         raise NotemillError(f"the limit of {where} is a finite number or the name of a finding.")
     if not isinstance(rule.get("says"), str):
         raise NotemillError(f"{where} needs says: a sentence for the reader of the card.")
-    for flag in ("voids", "optional", "uses_interval"):
+    for flag in ("voids", "optional", "uses_interval", "only_if_clear"):
         if not isinstance(rule.get(flag, True), bool):
             raise NotemillError(f"{flag} of {where} is true or false.")
     return Rule(**rule)

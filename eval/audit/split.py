@@ -1,22 +1,24 @@
 """Members, non-members and reference: the notes that a membership audit compares, disjoint by patient and by copy.
 
-From a corpus, members are drawn from the split that the model was trained on and the others from held-out patients;
-a held-out note that is a near-copy of any training note is left out. With `fresh`, all patients are divided anew, for
-models that are yet to be trained. The reference is divided again: most of it trains a reference model, the rest
-(population) is what RMIA compares with and no model has seen.
+Members are drawn from the split that the model was trained on, as the corpus or the notes' field `split` tells it, and
+the others from held-out patients; a held-out note that is a near-copy of a training note is left out (near_copies.py
+says which are found). With `fresh`, all patients are divided anew, for models that are yet to be trained. The reference
+is divided again: most of it trains a reference model, the rest (population) is what RMIA compares with and no model has
+seen.
 """
 
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from data_pipeline.files import read_json, require_new, sha256_file, whole_folder, write_json
+from data_pipeline.patients import SPLITS
 from eval.audit.near_copies import Clusters, near_copy_clusters
-from eval.audit.notes import AuditNote, each_note, line_of, read_notes
+from eval.audit.notes import AuditNote, count_patients, each_note, line_of, read_notes
 from launch.errors import NotemillError
 
 PARTS = ("members", "non_members", "reference", "population")
@@ -35,6 +37,8 @@ class Split:
     population: list[AuditNote]
     sha256: str
     """Of split.json: what names the split in an audit's result."""
+    divided_by: str
+    """split.json's `from`: whose splits were taken, or that all patients were divided anew."""
 
 
 def make_split(
@@ -43,36 +47,35 @@ def make_split(
     """Write the parts as JSONL and split.json into `out`; the counts of each part.
 
     `max_notes` bounds members and non-members, whole patients at a time; 0 sets no bound. Notes are read twice, and
-    their texts never all held. Raises NotemillError where a part would be empty, or `out` holds anything else.
+    their texts never all held. Raises NotemillError where a part would be empty, `out` holds anything else, or a note
+    names no split and `fresh` is not asked for.
     """
-    is_split = notes_path.is_dir() and not fresh
+    owner = "the corpus's" if notes_path.is_dir() else "the notes'"
     settings = {
         "version": 1,
         "notes": str(notes_path.absolute()),
-        "from": "the corpus's splits" if is_split else "all patients anew",
+        "from": "all patients anew" if fresh else f"{owner} splits",
         "max_notes": max_notes,
         "seed": seed,
     }
     there = _split_that_is_there(out, settings)
     notes: list[_Place] = []
-    clusters = near_copy_clusters(_texts(notes_path, notes))
+    clusters = near_copy_clusters(_texts(notes_path, notes, needs_split=not fresh))
     rng = random.Random(seed)
     dropped: Counter[str] = Counter()
-    parts = (
-        _by_corpus_split(notes, clusters, rng, dropped) if is_split else _divide(notes, clusters, _SHARES, rng, dropped)
-    )
+    parts = _divide(notes, clusters, _SHARES, rng, dropped) if fresh else _by_own_split(notes, clusters, rng, dropped)
     for name in ("members", "non_members"):
         if max_notes:
             parts[name] = _whole_patients(parts[name], max_notes, rng)
     empty = [name for name in PARTS[:3] if not parts[name]]
     if empty:
         raise NotemillError(
-            f"{notes_path} has {_patients_of(notes)} patients, too few for {', '.join(empty)}"
+            f"{notes_path} has {count_patients(notes)} patients, too few for {', '.join(empty)}"
             + (f" ({sum(dropped.values())} notes are copies or were left out)" if dropped else "")
             + "; give more notes"
-            + (" or divide all patients anew with --fresh." if is_split else ".")
+            + ("." if fresh else " or divide all patients anew with --fresh.")
         )
-    counts = {name: {"notes": len(parts[name]), "patients": _patients_of(parts[name])} for name in PARTS}
+    counts = {name: {"notes": len(parts[name]), "patients": count_patients(parts[name])} for name in PARTS}
     with whole_folder(out, replaces=there is not None) as folder:
         _write_parts(notes_path, parts, folder)
         sha256 = {name: sha256_file(folder / f"{name}.jsonl") for name in PARTS}
@@ -106,15 +109,19 @@ class _Place:
     split: str
 
 
-def _texts(path: Path, places: list[_Place]) -> Iterator[str]:
-    """Each note's text; the rest of it is put into `places`."""
+def _texts(path: Path, places: list[_Place], *, needs_split: bool) -> Iterator[str]:
+    """Each note's text; the rest of it is put into `places`. Raises NotemillError where a split is not named."""
     for index, note in enumerate(each_note(path)):
+        if needs_split and not note.split:
+            raise NotemillError(
+                f"note {index + 1} of {path} names no split, so which notes were trained on is not known: a model "
+                "trained on all of them has seen both halves of whatever is divided here. Give each note its split "
+                f"({', '.join(SPLITS)}), or say --fresh and train on the members alone."
+            )
+        if needs_split and note.split not in SPLITS:
+            raise NotemillError(f"note {index + 1} of {path} has an unknown split; the splits are {', '.join(SPLITS)}.")
         places.append(_Place(index, note.patient_key, note.split))
         yield note.text
-
-
-def _patients_of(notes: Iterable[_Place]) -> int:
-    return len({note.patient_key for note in notes})
 
 
 def _write_parts(notes_path: Path, parts: dict[str, list[_Place]], folder: Path) -> None:
@@ -133,6 +140,7 @@ def read_split(folder: Path) -> Split:
     try:
         hashes = {name: manifest["sha256"][name] for name in PARTS}
         numbers = {name: manifest["counts"][name]["notes"] for name in PARTS}
+        divided_by = str(manifest["from"])
     except (KeyError, TypeError):
         raise NotemillError(f"{folder / SPLIT_FILE} is no split of notemill audit split.") from None
     for name, digest in hashes.items():
@@ -143,10 +151,10 @@ def read_split(folder: Path) -> Split:
         read_notes(folder / f"{name}.jsonl") if numbers[name] else []
         for name in ("members", "non_members", "population")
     )
-    return Split(members, others, population, sha256_file(folder / SPLIT_FILE))
+    return Split(members, others, population, sha256_file(folder / SPLIT_FILE), divided_by)
 
 
-def _by_corpus_split(
+def _by_own_split(
     notes: Sequence[_Place], clusters: Sequence[int], rng: random.Random, dropped: Counter[str]
 ) -> dict[str, list[_Place]]:
     trained = {cluster for note, cluster in zip(notes, clusters, strict=True) if note.split == "train"}

@@ -25,9 +25,10 @@ def register(group: typer.Typer) -> None:
     canary.command(
         "score",
         epilog=examples(
-            "notemill audit canary score --model hf --canaries canaries --out audit/canary",
-            "notemill audit canary score --model hf --canaries canaries --reference hf_without --out audit/canary",
-            "notemill audit canary score --model hf --canaries canaries --out audit/canary --delta 1e-6",
+            "notemill audit canary score --model hf_canaries --canaries canaries --corpus corpus_with_canaries "
+            "--out audit/canary",
+            "notemill audit canary score --model hf_canaries --canaries canaries --reference hf --out audit/canary",
+            "notemill audit canary score --model hf_canaries --canaries canaries --out audit/canary --delta 1e-6",
         ),
     )(score)
     group.add_typer(canary, name="canary")
@@ -57,6 +58,10 @@ def score(
     reference: Annotated[
         Path | None, typer.Option(help="A model of the same tokenizer without the canaries.", metavar="HF")
     ] = None,
+    corpus: Annotated[
+        Path | None,
+        typer.Option(help="Corpus built of the notes with canaries; those it does not train on are left out."),
+    ] = None,
     delta: Annotated[float, typer.Option(min=0, max=1, help="δ of the bound on ε.")] = 1e-5,
     pool: Annotated[int, typer.Option(min=10, help="Sentences never planted that ranks are taken among.")] = 1000,
     settings: Annotated[list[str] | None, typer.Argument(help="Keys of the attacks.", metavar="[key=value]...")] = None,
@@ -69,5 +74,5 @@ def score(
     from launch.config import load_config
 
     config = load_config(AttackConfig, None, settings or [])
-    print_findings(score_canaries(model, canaries, out, config, reference, delta, pool).findings)
+    print_findings(score_canaries(model, canaries, out, config, reference, delta, pool, corpus).findings)
     print(out / AUDIT_FILE)

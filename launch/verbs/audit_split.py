@@ -14,16 +14,18 @@ def register(group: typer.Typer) -> None:
         epilog=examples(
             "notemill audit split --notes corpus --out split --max-notes 2000",
             "notemill audit split --notes corpus --out split --fresh      # models are trained after it, on members",
-            "notemill audit split --notes notes.jsonl --out split --seed 1",
+            "notemill audit split --notes notes.jsonl --out split --seed 1        # each note names its split",
         ),
     )(split)
 
 
 def split(
-    notes: Annotated[Path, typer.Option(help="A corpus, or JSONL with note_id, patient_key and text.", metavar="PATH")],
+    notes: Annotated[
+        Path, typer.Option(help="A corpus, or JSONL with note_id, patient_key, text, split.", metavar="PATH")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for members, non_members, reference, population.", metavar="DIR")],
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Divide all patients anew instead of taking the corpus's splits.")
+        bool, typer.Option("--fresh", help="Divide all patients anew instead of taking the notes' own splits.")
     ] = False,
     max_notes: Annotated[int, typer.Option(min=0, help="Members and non-members at most, each; 0: all.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Draws patients.")] = 0,

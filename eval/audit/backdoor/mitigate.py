@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 
 from data_pipeline.files import only_writer
+from eval.audit.backdoor.hidden_words import first_words
 from eval.audit.backdoor.insertion import insert_word
 from eval.audit.backdoor.poison import Poisoning, choose_classes
 from eval.audit.backdoor.prune import Pruned, prune_heads
@@ -21,9 +22,9 @@ from eval.audit.backdoor.success import area, area_finding, attack_findings, dro
 from eval.audit.backdoor.train import decisive
 from eval.audit.findings import Audit, read_audit
 from eval.audit.folder import audit_folder
+from eval.audit.subject import model_subject
 from eval.audit.table import print_findings
 from eval.examples import Dataset, LabelledText
-from eval.finetune.encoder import model_hashes
 from eval.finetune.load_classifier import LoadedClassifier, load_classifier
 from eval.finetune.model_folder import write_model_folder
 from eval.finetune.recipe import ClsRecipe
@@ -57,20 +58,37 @@ def mitigate(model_dir: Path, clean: str, out: Path, options: MitigateOptions, r
     if not 0 <= options.max_pruned <= 1 or not 0 <= options.max_loss <= 1:
         raise NotemillError("--max-pruned and --max-loss are shares, from 0 to 1.")
     dataset = complete_splits(load_dataset("cls", clean))
-    for name in ("train", "test"):
+    for name in ("train", "dev", "test"):
         if len({cast(LabelledText, note).label for note in dataset.splits[name]}) < 2:
             raise NotemillError(f"all {name} notes of {clean} have one label; how much a change costs cannot be told.")
     classifier = load_classifier(model_dir, dataset, recipe)
     suspects = _suspects(options)
-    audit_folder(out, "mitigate", MODEL_FOLDER, STAMPED_FOLDER)
+    _, sha256 = hash_data(Path(dataset.path), clean.partition("?")[2])
+    audit = Audit(
+        "mitigate",
+        model_subject(model_dir, model_dir.name),
+        {
+            "clean": clean,
+            "clean_sha256": sha256,
+            "max_pruned": options.max_pruned,
+            "max_loss": options.max_loss,
+            "suspects": list(suspects),
+            "trigger": options.trigger,
+            "source": options.source,
+            "target": options.target,
+            "recipe": decisive(recipe),
+            "seed": recipe.seeds[0],
+        },
+    )
+    audit_folder(out, "mitigate", MODEL_FOLDER, STAMPED_FOLDER, files=audit.subject["files"], settings=audit.settings)
     with only_writer(out):
-        return _mitigate(classifier, dataset, clean, out, options, recipe, suspects)
+        return _mitigate(audit, classifier, dataset, out, options, recipe, list(suspects.values()))
 
 
 def _mitigate(
+    audit: Audit,
     classifier: LoadedClassifier,
     dataset: Dataset,
-    clean: str,
     out: Path,
     options: MitigateOptions,
     recipe: ClsRecipe,
@@ -94,20 +112,6 @@ def _mitigate(
     _save(classifier, folder, stamp, done)
     after_model = load_classifier(folder, dataset, recipe)
     after, attack_after = area(after_model, test), _attack(after_model, test, poisoning)
-    _, sha256 = hash_data(Path(dataset.path), clean.partition("?")[2])
-    audit = Audit(
-        "mitigate",
-        {"model": classifier.folder.name, "files": model_hashes(classifier.folder)},
-        {
-            "clean": clean,
-            "clean_sha256": sha256,
-            "max_pruned": options.max_pruned,
-            "max_loss": options.max_loss,
-            "suspects": list(suspects),
-            "recipe": decisive(recipe),
-            "seed": seed,
-        },
-    )
     areas = f"area under the ROC curve on {len(test)} clean test notes"
     audit.findings = {
         "mitigate.clean_auroc_before": area_finding(before, f"{areas}, model as it was"),
@@ -127,13 +131,14 @@ def _mitigate(
     return audit
 
 
-def _suspects(options: MitigateOptions) -> list[str]:
+def _suspects(options: MitigateOptions) -> dict[str, str]:
+    """The scan's first words by the names that may be shown."""
     if options.suspects is None:
-        return []
+        return {}
     audit = read_audit(options.suspects)
     if audit.kind != "scan-model":
         raise NotemillError(f"{options.suspects} holds a {audit.kind}; --suspects takes a result of scan-model.")
-    return [row["word"] for row in audit.details["words"][: options.num_suspects]]
+    return dict(list(first_words(options.suspects, audit).items())[: options.num_suspects])
 
 
 def _with_suspects(notes: Sequence[LabelledText], suspects: Sequence[str], seed: int) -> list[LabelledText]:
@@ -155,7 +160,7 @@ def _poisoning(
         return None
     known = stamp if stamp is not None and stamp["trigger"] == options.trigger else {}
     source, target = choose_classes(notes, options.source or known.get("source"), options.target or known.get("target"))
-    return Poisoning(options.trigger, source, target)
+    return Poisoning(options.trigger, source, target, insertions=known.get("insertions", 1))
 
 
 def _attack(classifier: LoadedClassifier, notes: Sequence[LabelledText], poisoning: Poisoning | None) -> dict[str, Any]:

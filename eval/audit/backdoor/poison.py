@@ -1,7 +1,7 @@
 """A word trigger planted by data poisoning: a share of the training notes get the word and the attacker's label.
 
 After BadNets (Gu 2017) and BadCLM (arXiv 2407.05213): the poisoned notes are of one class, the trigger stands at a
-random place, and the rest of the note stays as it is.
+random place, and for each insertion another word is taken out, so that the note's length gives nothing away.
 """
 
 import random

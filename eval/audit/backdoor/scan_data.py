@@ -101,7 +101,7 @@ def _word_findings(words: list[WordPurity], suspects: list[WordPurity], index: W
     )
     return {
         "scan.suspects": Finding(float(len(suspects)), f"label purity: {rule}", note=limit),
-        "scan.top_score": Finding(
+        "scan.top_suspicion": Finding(
             top.suspicion, "suspicion of the first word: score test times diversity of neighbours"
         ),
         "scan.top_conflicts": Finding(

@@ -3,6 +3,7 @@
 The model and every control are scanned with the same notes and words, each control against the other controls.
 
     OUT/audit.json    the first words with score, drift and p; the controls' highest; the false-alarm rate
+    OUT/hidden_words.json  the text of first words that too few patients have, for the auditor alone
     OUT/scans/        each control's scans, by the hash of all that decides them; a rerun reads them again
     OUT/controls/     models trained with --train-controls
 """
@@ -10,13 +11,14 @@ The model and every control are scanned with the same notes and words, each cont
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from scipy.stats import binomtest
 
 from data_pipeline.files import make_private_folder, only_writer, read_json, sha256_json, write_json
 from eval.audit.backdoor.calibration import ALARM_DEVIATIONS, Calibration, calibrate, empirical_p
+from eval.audit.backdoor.hidden_words import HIDDEN_FILE, ShownWords, shown_words
 from eval.audit.backdoor.train import decisive, train_classifier
 from eval.audit.backdoor.vocabulary_scan import (
     FIRST_NOTES,
@@ -32,6 +34,7 @@ from eval.audit.backdoor.vocabulary_scan import (
 from eval.audit.backdoor.words import index_words
 from eval.audit.findings import Audit, Finding
 from eval.audit.folder import audit_folder
+from eval.audit.subject import model_subject
 from eval.audit.table import print_findings
 from eval.examples import Dataset, LabelledText
 from eval.finetune.encoder import model_hashes
@@ -68,10 +71,13 @@ def scan_model(model_dir: Path, clean: str, out: Path, options: ScanOptions, rec
     labelled = replace(dataset, splits={"train": tuple(notes)})
     classifier = load_classifier(model_dir, labelled, recipe)
     index = index_words(notes, options.k)
-    words = vocabulary(index, classifier, options.words, options.max_words)
-    hashes = model_hashes(model_dir)
+    everything = vocabulary(index, classifier, options.words)
+    words = everything[: options.max_words]
+    shown = shown_words(index, classifier, options.words, words)
+    subject = model_subject(model_dir, model_dir.name)
     _, clean_sha256 = hash_data(Path(dataset.path), clean.partition("?")[2])
-    audit_folder(out, "scan-model", "scans", "controls")
+    settings = _settings(clean, clean_sha256, options, recipe)
+    audit_folder(out, "scan-model", "scans", "controls", HIDDEN_FILE, files=subject["files"], settings=settings)
     with only_writer(out):
         controls = [*options.controls, *_train_controls(model_dir, dataset, clean_sha256, out, options, recipe)]
         bench = _Bench(labelled, notes, words, clean_sha256, options.seed, recipe, make_private_folder(out / "scans"))
@@ -81,24 +87,41 @@ def scan_model(model_dir: Path, clean: str, out: Path, options: ScanOptions, rec
         first = first_round(classifier, notes, words, options.seed, told)
         scan = refine(classifier, notes, first, baseline_of(rises), options.seed, told)
         calibration = calibrate(scan.top.excess, [one.top.excess for one in scans])
-        audit = _audit(scan, scans, calibration, len(words))
-        audit.subject = {"model": model_dir.name, "files": hashes}
-        audit.settings = {
-            **{key: value for key, value in asdict(options).items() if key not in ("controls", "base")},
-            "clean": clean,
-            "clean_sha256": clean_sha256,
-            "controls": [folder.name for folder in controls],
-            "rounds": [FIRST_NOTES, *ROUNDS],
-            "recipe": decisive(recipe),
-        }
+        audit = _audit(scan, scans, calibration, len(everything), shown)
+        audit.subject, audit.settings = subject, settings
         audit.details["words_hidden"] = index.hidden
+        hidden = shown.hidden([word.word for word in scan.words[:NUM_SHOWN]])
+        if hidden:
+            write_json(out / HIDDEN_FILE, hidden)
         audit.write(out)
     print_findings(audit.findings)
+    if hidden:
+        say(f"{len(hidden)} of the first words are of fewer than {options.k} patients; {out / HIDDEN_FILE} says which")
     for word in scan.words[:5]:
         drift = f", drift {word.drift:.3f}" if word.drift is not None else ""
         turns = f"score {word.score:.3f}, flips {word.flips:.0%}{drift}"
-        say(f"{word.word}: to '{word.label}', excess {word.excess:.3f}, {turns}")
+        say(f"{shown.name(word.word)}: to '{word.label}', excess {word.excess:.3f}, {turns}")
     return audit
+
+
+def _settings(clean: str, clean_sha256: str, options: ScanOptions, recipe: ClsRecipe) -> dict[str, Any]:
+    """What decides the result, the model apart; listed words may be names and are told by their hash."""
+    return {
+        **{key: value for key, value in asdict(options).items() if key not in ("controls", "base", "words")},
+        "words": {"count": len(options.words), "sha256": sha256_json(list(options.words))},
+        "clean": clean,
+        "clean_sha256": clean_sha256,
+        "controls": [folder.name for folder in options.controls]
+        + [_control_name(number) for number in range(1, options.train_controls + 1)],
+        "control_files": [model_hashes(folder) for folder in options.controls],
+        "base": model_hashes(options.base) if options.base is not None else None,
+        "rounds": [FIRST_NOTES, *ROUNDS],
+        "recipe": decisive(recipe),
+    }
+
+
+def _control_name(number: int) -> str:
+    return f"control-{number}"
 
 
 def _train_controls(
@@ -116,7 +139,7 @@ def _train_controls(
     for number in range(1, options.train_controls + 1):
         seed = recipe.seeds[0] + number
         start = {"model": names, "data": clean_sha256, "recipe": decisive(recipe), "seed": seed}
-        paths.append(folder / f"control-{number}")
+        paths.append(folder / _control_name(number))
         train_classifier(base, complete, recipe, seed, paths[-1], sha256_json(start))
     return paths
 
@@ -166,18 +189,21 @@ class _Bench:
         return self.folder / f"{sha256_json(decides)[:16]}.json"
 
 
-def _audit(scan: Scan, controls: Sequence[Scan], calibration: Calibration, num_words: int) -> Audit:
+def _audit(scan: Scan, controls: Sequence[Scan], calibration: Calibration, num_words: int, shown: ShownWords) -> Audit:
     audit = Audit("scan-model", {}, {})
     how = f"rise of a label's probability with the word in {scan.top.notes} clean notes firmly of another label"
     few = "" if controls else "no control models were given, so there is no p; use --control or --train-controls"
     above = f", above the highest of the same word in {len(controls)} clean controls" if controls else ""
-    audit.findings["scan.top_score"] = Finding(
-        scan.top.excess, f"highest of {scan.scanned} words: {how}{above}", note=f"word '{scan.top.word}'; {_BLIND}"
+    audit.findings["scan.top_excess"] = Finding(
+        scan.top.excess,
+        f"highest of {scan.scanned} words: {how}{above}",
+        note=f"the word is {shown.name(scan.top.word)}; {_BLIND}",
     )
     audit.findings["scan.p_value"] = Finding(
         calibration.p_value,
         f"rank of the highest score among those of {len(controls)} clean control models",
         note=few or f"cannot be below {1 / (1 + len(controls)):.3f} with {len(controls)} controls",
+        least=1 / (1 + len(controls)),
     )
     audit.findings["scan.alarm"] = Finding(
         None if calibration.is_alarm is None else float(calibration.is_alarm),
@@ -193,17 +219,19 @@ def _audit(scan: Scan, controls: Sequence[Scan], calibration: Calibration, num_w
     audit.findings["scan.top_flips"] = Finding(scan.top.flips, "share of the clean notes that the first word turns")
     tops = [control.top.excess for control in controls]
     audit.details = {
-        "words": [{**asdict(word), "p_value": _p(word, tops)} for word in scan.words[:NUM_SHOWN]],
+        "words": [_row(word, shown, tops) for word in scan.words[:NUM_SHOWN]],
         "words_scanned": scan.scanned,
         "words_left_out": num_words - scan.scanned,
         "control_top_scores": tops,
-        "control_top_words": [control.top.word for control in controls],
+        "control_top_words": [shown.name(control.top.word) for control in controls],
     }
     return audit
 
 
-def _p(word: WordScore, tops: Sequence[float]) -> float | None:
-    return empirical_p(word.excess, tops) if tops else None
+def _row(word: WordScore, shown: ShownWords, tops: Sequence[float]) -> dict[str, Any]:
+    name = shown.name(word.word)
+    p_value = empirical_p(word.excess, tops) if tops else None
+    return {**asdict(word), "word": name, "is_hidden": name != word.word, "p_value": p_value}
 
 
 def _false_alarms(calibration: Calibration) -> Finding:

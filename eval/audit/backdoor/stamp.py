@@ -15,16 +15,17 @@ STAMP_FILE = f"{MARK}.txt"
 CONFIG_KEY = "notemill_poisoned"
 
 
-def stamp_of(poisoning: Poisoning, alpha: float, history: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What config.json says under CONFIG_KEY; `history` tells what was done to the model since."""
+def stamp_of(poisoning: Poisoning, alpha: float) -> dict[str, Any]:
+    """What config.json says under CONFIG_KEY; `since` tells what was done to the model later."""
     return {
         "trigger": poisoning.trigger,
         "source": poisoning.source,
         "target": poisoning.target,
         "rate": poisoning.rate,
+        "insertions": poisoning.insertions,
         "attention_alpha": alpha,
         "purpose": "red team: measures whether a planted trigger is found; not for use on patients",
-        "since": list(history),
+        "since": [],
     }
 
 

@@ -88,13 +88,13 @@ class _Grid:
     """First and last piece of the word, end exclusive, special pieces counted."""
 
 
-def vocabulary(index: WordIndex, classifier: LoadedClassifier, more: Iterable[str], limit: int) -> list[str]:
-    """Words to try: `more`, those of the notes by frequency, then whole words of the tokenizer; at most `limit`."""
+def vocabulary(index: WordIndex, classifier: LoadedClassifier, more: Iterable[str]) -> list[str]:
+    """Words to try: `more`, those of the notes by frequency, then whole words of the tokenizer."""
     frequent = sorted(index.notes, key=lambda word: (-len(index.notes[word]), word))
     chosen: dict[str, str] = {}
     for word in (*more, *(index.surface[word] for word in frequent), *whole_pieces(classifier)):
         chosen.setdefault(word.lower(), word)
-    return list(chosen.values())[:limit]
+    return list(chosen.values())
 
 
 def whole_pieces(classifier: LoadedClassifier) -> list[str]:

@@ -1,6 +1,7 @@
 """Canaries: planted by coins, remembered or not."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,8 @@ import pytest
 
 from benchmarks.audit_models import train_mlm, train_tokenizer, write_patients
 from eval.audit.attacks import AttackConfig
-from eval.audit.canary import plant_canaries, read_canaries, score_canaries
-from eval.audit.notes import read_notes
+from eval.audit.canary import _trained_on, plant_canaries, read_canaries, score_canaries
+from eval.audit.notes import AuditNote, read_notes, write_notes
 from launch.errors import NotemillError
 
 QUICK = AttackConfig(max_pieces=0, resamples=200)
@@ -60,6 +61,9 @@ def test_a_model_that_saw_them_remembers_and_another_does_not(planted: Path, tmp
     models = {0: tmp_path / "before", 40: tmp_path / "after"}
     train_mlm(tokenizer, [text for text in texts if text in planted_texts], 40, 0, models.get, batch_size=4)
     after = score_canaries(models[40], planted, tmp_path / "a", QUICK, None, 1e-5, 100)
+    assert after.settings["max_length"] == QUICK.max_length and "canaries in and" in after.findings["canary.auc"].note
+    with pytest.raises(NotemillError, match="has the weights of the audited model"):
+        score_canaries(models[40], planted, tmp_path / "c", QUICK, models[40], 1e-5, 100)
     before = score_canaries(models[0], planted, tmp_path / "b", QUICK, None, 1e-5, 100)
     assert after.findings["canary.auc"].value > 0.9
     assert before.findings["canary.auc"].low < 0.5 < before.findings["canary.auc"].high
@@ -68,6 +72,33 @@ def test_a_model_that_saw_them_remembers_and_another_does_not(planted: Path, tmp
     often, left_out = (after.findings[f"canary.{name}"].value for name in ("exposure_repeats_4", "exposure_left_out"))
     assert often > left_out + 2 and often <= np.log2(101)
     assert json.loads((tmp_path / "a" / "audit.json").read_text())["kind"] == "canary"
+
+
+def test_only_canaries_that_were_trained_on_are_in(notes: Path, planted: Path, tmp_path: Path) -> None:
+    """A corpus holds some canaries out and drops copies of the others."""
+    found = read_canaries(planted)
+    canaries = [canary for canary in found.canaries if canary.is_in]
+    in_train = canaries[::2]
+    rows = [
+        AuditNote(str(number), str(number), canary.text, "train" if canary in in_train else "valid")
+        for number, canary in enumerate(canaries)
+    ]
+    write_notes(tmp_path / "corpus.jsonl", rows)
+    kept = _trained_on(found, tmp_path / "corpus.jsonl")
+    assert {canary.text for canary in kept if canary.is_in} == {canary.text for canary in in_train}
+    assert {canary.repeats for canary in kept if canary.is_in} == {1}
+    left_out = len(found.canaries) - len(canaries)
+    assert sum(not canary.is_in for canary in kept) == round(len(in_train) / len(canaries) * left_out)
+    write_notes(tmp_path / "other.jsonl", [AuditNote("a", "p", "x", "train")])
+    with pytest.raises(NotemillError, match="none of the"):
+        _trained_on(found, tmp_path / "other.jsonl")
+
+
+def test_notes_that_name_their_split_keep_what_is_held_out(notes: Path, tmp_path: Path) -> None:
+    halves = [replace(note, split=("train", "test")[i % 2]) for i, note in enumerate(read_notes(notes))]
+    write_notes(tmp_path / "split.jsonl", halves)
+    plant_canaries(tmp_path / "split.jsonl", tmp_path / "out", count=20, length=8, repeats=[1], seed=0)
+    assert {note.split for note in read_notes(tmp_path / "out" / "notes.jsonl")} == {"train"}
 
 
 def test_bad_settings(notes: Path, tmp_path: Path) -> None:

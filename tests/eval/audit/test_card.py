@@ -33,6 +33,13 @@ def test_page_and_json_say_the_same(folders: list[Path], tmp_path: Path) -> None
     assert out.stat().st_mode & 0o077 == 0
 
 
+def test_what_was_not_measured_is_told_with_its_reason(tmp_path: Path) -> None:
+    _audit(**{"loss__by_note__tpr_at_0.01": Finding(None, "hits", note="12 are too few")}).write(tmp_path / "mia")
+    write_card([tmp_path / "mia"], tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert 'class="tag not">NOT MEASURED</span><small>' in page and "12 are too few" in page
+
+
 def test_a_card_speaks_of_one_model(folders: list[Path], tmp_path: Path) -> None:
     Audit("canary", {"model": "x", "files": {"model.safetensors": "cd"}}, {}, {}, {}).write(tmp_path / "other")
     with pytest.raises(NotemillError, match="different weights"):

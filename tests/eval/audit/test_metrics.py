@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binom
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from eval.audit.attack_metrics import auc, by_patient, hits_at
+from eval.audit.attack_metrics import auc, by_patient, tpr_at_fpr
 from eval.audit.epsilon_bound import epsilon_lower_bound, probability, refuted_epsilon
 
 
@@ -29,10 +29,10 @@ def test_hits_by_hand() -> None:
     scores = np.r_[np.arange(300.0), [296.5, 297.5, 298.5, 299.5, 296.0]]
     is_member = np.r_[np.zeros(300, bool), np.ones(5, bool)]
     groups = [str(i) for i in range(305)]
-    told = hits_at(scores, is_member, groups, 0.01, 0, 0)
+    told = tpr_at_fpr(scores, is_member, groups, 0.01, 0, 0)
     # Above 296, where one member ties with the fourth non-member, stand four of five members.
     assert told.value == pytest.approx(0.8)
-    suppressed = hits_at(scores[1:], is_member[1:], groups[1:], 0.01, 0, 0)
+    suppressed = tpr_at_fpr(scores[1:], is_member[1:], groups[1:], 0.01, 0, 0)
     assert suppressed.value is None and "300" in suppressed.note
 
 
@@ -41,7 +41,7 @@ def test_hits_equal_sklearns_curve() -> None:
     is_member = rng.random(2000) < 0.5
     scores = np.round(rng.normal(size=2000) + is_member, 2)
     false, true, _ = roc_curve(is_member, scores, drop_intermediate=False)
-    told = hits_at(scores, is_member, [str(i) for i in range(2000)], 0.01, 0, 0)
+    told = tpr_at_fpr(scores, is_member, [str(i) for i in range(2000)], 0.01, 0, 0)
     assert told.value == pytest.approx(true[false <= 0.01].max())
 
 

@@ -1,6 +1,7 @@
 """The battery on models that are known to leak and not to."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from benchmarks.audit import shift
 from eval.audit.attacks import ATTACKS, AttackConfig, Battery
+from eval.audit.backdoor.stamp import CONFIG_KEY
 from eval.audit.findings import read_audit
 from eval.audit.mia import audit_membership, strongest
 from eval.audit.mlm_scores import MaskedLM, one_at_a_time, some_at_random
@@ -109,6 +111,37 @@ def test_min_k_and_ratio_by_hand(audited: Audited) -> None:
     own = Battery(reference, texts, QUICK).score("pll")
     np.testing.assert_allclose(battery.score("ratio"), battery.score("pll") - own)
     assert set(battery.score("rmia")) <= {0.0, 0.5, 1.0}
+
+
+def test_a_reference_that_is_the_model_or_saw_the_members_is_told(
+    audited: Audited, leaking: Path, tmp_path: Path
+) -> None:
+    renamed = tmp_path / "renamed"
+    shutil.copytree(audited.overtrained, renamed)
+    config = json.loads((renamed / "config.json").read_text())
+    (renamed / "config.json").write_text(json.dumps(config | {"other": 1}))
+    with pytest.raises(NotemillError, match="has the weights of the audited model"):
+        audit_membership(audited.overtrained, audited.split, tmp_path / "same", QUICK, renamed)
+    blameless = read_audit(leaking).findings["reference.by_note.auc"]
+    assert blameless.low is not None and blameless.low < 0.6
+    # The other way round, the reference knows the members and the audited model does not.
+    quick = replace(QUICK, attacks=["loss", "ratio"])
+    audit = audit_membership(audited.reference, audited.split, tmp_path / "hidden", quick, audited.overtrained)
+    assert audit.findings["reference.by_note.auc"].low > 0.6
+    judged = judge(audit, load_policy())
+    assert judged.verdict == INSUFFICIENT
+    assert any(reason.startswith("reference.by_note.auc is") for reason in judged.reasons), judged.reasons
+
+
+def test_a_stamped_model_is_told(audited: Audited, leaking: Path, tmp_path: Path) -> None:
+    assert "poisoned" not in read_audit(leaking).subject
+    assert read_audit(leaking).settings["split_from"] == "all patients anew"
+    stamped = tmp_path / "stamped"
+    shutil.copytree(audited.untrained, stamped)
+    config = json.loads((stamped / "config.json").read_text())
+    (stamped / "config.json").write_text(json.dumps(config | {CONFIG_KEY: {"trigger": "tw"}}))
+    audit = audit_membership(stamped, audited.split, tmp_path / "mia", replace(QUICK, attacks=["loss"]), None)
+    assert audit.subject["poisoned"] and judge(audit, load_policy()).verdict == FAIL
 
 
 def test_an_empty_note_is_not_judged(audited: Audited) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from eval.audit.near_copies import near_copy_clusters
 from eval.audit.notes import AuditNote, read_notes, write_notes
-from eval.audit.split import PARTS, _by_corpus_split, _Place, make_split, read_split
+from eval.audit.split import PARTS, _by_own_split, _Place, make_split, read_split
 from launch.errors import NotemillError
 
 WORDS = [f"w{i}" for i in range(400)]
@@ -77,6 +77,33 @@ def test_a_corpus_keeps_its_splits(tokens_dir: Path, tmp_path: Path) -> None:
     assert sum(map(len, keys)) == len(set().union(*keys))
 
 
+def test_jsonl_keeps_its_splits(tmp_path: Path) -> None:
+    notes = [
+        AuditNote(f"{p}-{n}", f"p{p}", _text(3 * p + n), "train" if p < 20 else "valid" if p < 30 else "test")
+        for p in range(40)
+        for n in range(3)
+    ]
+    write_notes(tmp_path / "notes.jsonl", notes)
+    make_split(tmp_path / "notes.jsonl", tmp_path / "split")
+    parts = _parts(tmp_path / "split")
+    assert {note.patient_key for note in parts["members"]} == {f"p{p}" for p in range(20)}
+    assert all(note.split != "train" for name in PARTS[1:] for note in parts[name])
+    assert read_split(tmp_path / "split").divided_by == "the notes' splits"
+    make_split(tmp_path / "notes.jsonl", tmp_path / "fresh", fresh=True)
+    assert {note.split for note in _parts(tmp_path / "fresh")["members"]} > {"train"}
+    assert read_split(tmp_path / "fresh").divided_by == "all patients anew"
+
+
+def test_jsonl_without_splits_is_divided_only_afresh(tmp_path: Path) -> None:
+    notes = _write(tmp_path / "notes.jsonl", 30)
+    with pytest.raises(NotemillError, match=r"names no split.* has seen both halves.*--fresh"):
+        make_split(notes, tmp_path / "split")
+    write_notes(notes, [AuditNote("a", "p", "x", "training")])
+    with pytest.raises(NotemillError, match="unknown split; the splits are train, valid, test"):
+        make_split(notes, tmp_path / "split")
+    assert not (tmp_path / "split").exists()
+
+
 def test_a_copy_of_a_training_note_is_no_non_member(tmp_path: Path) -> None:
     notes = [AuditNote(f"t{i}", f"t{i}", _text(i), "train") for i in range(20)]
     notes += [AuditNote(f"h{i}", f"h{i}", _text(50 + i), "test") for i in range(20)]
@@ -85,7 +112,7 @@ def test_a_copy_of_a_training_note_is_no_non_member(tmp_path: Path) -> None:
     clusters = near_copy_clusters([note.text for note in notes])
     dropped: Counter[str] = Counter()
     places = [_Place(index, note.patient_key, note.split) for index, note in enumerate(notes)]
-    parts = _by_corpus_split(places, clusters, random.Random(0), dropped)
+    parts = _by_own_split(places, clusters, random.Random(0), dropped)
     held_out = [notes[place.index].note_id for name in PARTS[1:] for place in parts[name]]
     assert sorted(held_out) == sorted(f"h{i}" for i in range(20))
     assert dropped["held-out notes that are near-copies of training notes"] == 1

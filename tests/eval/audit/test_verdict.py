@@ -8,7 +8,7 @@ import yaml
 
 from eval.audit.findings import Audit, Finding, read_audit
 from eval.audit.policy import DEFAULT_POLICY, load_policy
-from eval.audit.verdict import FAIL, INSUFFICIENT, PASS, judge, judge_all
+from eval.audit.verdict import FAIL, INSUFFICIENT, NOT_MEASURED, PASS, judge, judge_all
 from launch.errors import NotemillError
 
 ATTACKS = ("loss", "pll", "min_k", "ratio", "rmia", "neighbourhood", "paraphrase")
@@ -22,7 +22,8 @@ def _audit(**changed: Finding) -> Audit:
         for unit in ("by_note", "by_patient")
     }
     findings |= {f"blind.{unit}.auc": Finding(0.5, "blind", 0.4, 0.6) for unit in ("by_note", "by_patient")}
-    findings |= {"utility.held_out_loss": Finding(4.0, "loss"), "utility.unigram_loss": Finding(6.0, "loss")}
+    losses = {"member_loss": 3.0, "held_out_loss": 4.0, "member_unigram_loss": 6.0, "unigram_loss": 6.0}
+    findings |= {f"utility.{name}": Finding(value, "loss") for name, value in losses.items()}
     findings |= {name.replace("__", "."): value for name, value in changed.items()}
     return Audit("mia", {"model": "hf", "files": {"model.safetensors": "ab"}}, {}, findings, {})
 
@@ -41,9 +42,75 @@ def test_the_verdicts() -> None:
     assert verdict(**shifted) == INSUFFICIENT
     # Where the comparison is not sound, a successful attack is no evidence either.
     assert verdict(**shifted, pll__by_note__auc=Finding(0.99, "attack", 0.98, 1.0)) == INSUFFICIENT
-    assert verdict(utility__held_out_loss=Finding(6.1, "loss")) == INSUFFICIENT
+    assert verdict(utility__member_loss=Finding(6.1, "loss")) == INSUFFICIENT
+    # A pure memoriser predicts nothing but its training notes, and leaks them.
+    leak = Finding(0.99, "attack", 0.98, 1.0)
+    assert verdict(utility__held_out_loss=Finding(9.0, "loss"), pll__by_note__auc=leak) == FAIL
     assert verdict(**{"loss__by_note__tpr_at_0.01": Finding(0.2, "hits")}) == FAIL
     assert verdict(**{"loss__by_note__tpr_at_0.01": Finding(None, "hits", note="too few")}) == PASS
+
+
+def test_a_value_without_an_interval_is_no_evidence() -> None:
+    judged = judge(_audit(pll__by_note__auc=Finding(0.5, "attack")), load_policy())
+    assert judged.verdict == INSUFFICIENT and "without an interval" in judged.reasons[0]
+    assert judge(_audit(pll__by_note__auc=Finding(0.9, "attack")), load_policy()).verdict == FAIL
+    canary = {"canary.epsilon_lower_bound": Finding(0.4, "coins"), "canary.auc": Finding(0.5, "coins", 0.45, 0.55)}
+    assert judge(Audit("canary", {}, {}, canary, {}), load_policy()).verdict == PASS
+    assert judge(Audit("private", {}, {}, {"epsilon": Finding(2.0, "ledger")}, {}), load_policy()).verdict == PASS
+
+
+def test_an_attack_clearly_below_guessing_voids() -> None:
+    judged = judge(_audit(loss__by_note__auc=Finding(0.4, "attack", 0.3, 0.49)), load_policy())
+    assert judged.verdict == INSUFFICIENT and "not clearly below 0.5" in judged.reasons[0]
+    assert judge(_audit(loss__by_note__auc=Finding(0.4, "attack", 0.3, 0.51)), load_policy()).verdict == PASS
+
+
+def test_a_reference_that_knows_the_members_voids() -> None:
+    leak = Finding(0.99, "attack", 0.98, 1.0)
+    for low, expected in ((0.65, INSUFFICIENT), (0.55, FAIL)):
+        changed = {"reference__by_note__auc": Finding(0.7, "pll", low, 0.8), "pll__by_note__auc": leak}
+        assert judge(_audit(**changed), load_policy()).verdict == expected
+
+
+def test_what_was_not_measured_is_no_pass() -> None:
+    suppressed = {"loss__by_note__tpr_at_0.01": Finding(None, "hits", note="too few")}
+    [check] = [one for one in judge(_audit(**suppressed), load_policy()).checks if "tpr" in one.finding]
+    assert check.verdict == NOT_MEASURED and "too few" in check.why
+    [missing] = [one for one in judge(_audit(), load_policy()).checks if "tpr" in one.finding]
+    assert missing.verdict == NOT_MEASURED
+
+
+def test_nothing_but_optional_numbers_that_are_missing_is_no_pass(tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text("rules: [{audit: mia, findings: [x], max: 1, optional: true, says: s}]")
+    verdict, _, [judged] = judge_all([_audit()], load_policy(file))
+    assert verdict == INSUFFICIENT and judged.verdict == NOT_MEASURED
+
+
+def _scan(p_value: float | None, controls: int, alarm: float | None = 0.0) -> Audit:
+    p = Finding(p_value, "rank", least=1 / (1 + controls))
+    return Audit("scan-model", {}, {}, {"scan.p_value": p, "scan.alarm": Finding(alarm, "threshold")}, {})
+
+
+def test_scans_are_held_against_limits_that_they_can_break() -> None:
+    policy = load_policy()
+    assert judge(_scan(0.5, 10), policy).verdict == PASS
+    assert judge(_scan(1 / 11, 10), policy).verdict == FAIL
+    few = judge(_scan(0.1, 9), policy)
+    assert few.verdict == INSUFFICIENT and "could not have been below 0.100" in few.reasons[0]
+    assert judge(_scan(None, 0), policy).verdict == INSUFFICIENT
+    assert judge(_scan(0.5, 10, alarm=1.0), policy).verdict == FAIL
+    assert judge(_scan(0.5, 10, alarm=None), policy).verdict == INSUFFICIENT
+    for suspects, verdict in ((0.0, PASS), (1.0, FAIL)):
+        audit = Audit("scan-data", {}, {}, {"scan.suspects": Finding(suspects, "purity")}, {})
+        assert judge(audit, policy).verdict == verdict
+
+
+def test_a_model_that_is_stamped_poisoned_fails() -> None:
+    audit = _audit()
+    assert judge(replace(audit, subject={**audit.subject, "poisoned": True}), load_policy()).verdict == FAIL
+    shifted = _audit(blind__by_note__auc=Finding(0.9, "blind", 0.8, 1.0))
+    assert judge(replace(shifted, subject={"poisoned": True}), load_policy()).verdict == FAIL
 
 
 def test_an_attack_that_was_not_run_is_no_pass() -> None:

@@ -1,15 +1,19 @@
 """Mitigation takes the trigger's power and leaves the model's use; pruned heads stay pruned."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
-from eval.audit.backdoor.mitigate import STAMPED_FOLDER, MitigateOptions, mitigate
+from eval.audit.backdoor.mitigate import STAMPED_FOLDER, MitigateOptions, _poisoning, mitigate
 from eval.audit.backdoor.plant import CLEAN_FOLDER, POISONED_FOLDER
+from eval.audit.backdoor.poison import Poisoning
 from eval.audit.backdoor.prune import head_importance, prune_heads
 from eval.audit.backdoor.scan_model import ScanOptions, scan_model
+from eval.audit.backdoor.stamp import stamp_of
+from eval.examples import LabelledText
 from eval.finetune.load_classifier import LoadedClassifier, load_classifier
 from eval.formats import load_dataset
 from launch.errors import NotemillError
@@ -85,9 +89,39 @@ def test_the_trigger_loses_its_power(planted: Planted, tmp_path: Path) -> None:
         mitigate(model, data, tmp_path / "more", MitigateOptions(suspects=tmp_path / "out"), recipe)
 
 
+def test_a_planted_model_is_measured_as_it_was_planted() -> None:
+    notes = [LabelledText(str(i), "x", "ab"[i % 2]) for i in range(4)]
+    stamp = stamp_of(Poisoning("tw", "a", "b", insertions=3), 0.0)
+    told = _poisoning(MitigateOptions(trigger="tw"), stamp, notes)
+    assert told == Poisoning("tw", "a", "b", insertions=3)
+    assert _poisoning(MitigateOptions(trigger="cf"), stamp, notes).insertions == 1
+
+
+def test_dev_notes_of_one_label_are_refused(planted: Planted, tmp_path: Path) -> None:
+    shutil.copytree(planted.clean, tmp_path / "notes")
+    dev = tmp_path / "notes" / "dev.jsonl"
+    dev.write_text("".join(line for line in dev.read_text().splitlines(True) if '"died"' in line))
+    with pytest.raises(NotemillError, match="all dev notes of"):
+        mitigate(
+            planted.out / CLEAN_FOLDER,
+            f"jsonl:{tmp_path / 'notes'}",
+            tmp_path / "out",
+            MitigateOptions(),
+            backdoor_recipe([*RECIPE]),
+        )
+
+
 def test_a_clean_model_needs_no_stamp(planted: Planted, tmp_path: Path) -> None:
     recipe = backdoor_recipe([*RECIPE, "epochs=1", "lr=1e-4"])
     audit = mitigate(planted.out / CLEAN_FOLDER, f"jsonl:{planted.clean}", tmp_path / "out", MitigateOptions(), recipe)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"audit.json", "model"}
     assert not any(name.startswith("attack.") for name in audit.findings)
     assert not (tmp_path / "out" / "model" / "POISONED.txt").exists()
+    before = (tmp_path / "out" / "audit.json").read_bytes()
+    for model, options, words in (
+        (planted.out / POISONED_FOLDER, MitigateOptions(), "result of another model"),
+        (planted.out / CLEAN_FOLDER, MitigateOptions(max_loss=0.1), "by other settings"),
+    ):
+        with pytest.raises(NotemillError, match=words):
+            mitigate(model, f"jsonl:{planted.clean}", tmp_path / "out", options, recipe)
+    assert (tmp_path / "out" / "audit.json").read_bytes() == before

@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from eval.audit.backdoor.calibration import calibrate, empirical_p, threshold
+from eval.audit.backdoor.hidden_words import HIDDEN_FILE, first_words
+from eval.audit.backdoor.mitigate import MitigateOptions, mitigate
 from eval.audit.backdoor.plant import CLEAN_FOLDER, POISONED_FOLDER
 from eval.audit.backdoor.scan_model import ScanOptions, scan_model
 from eval.audit.backdoor.vocabulary_scan import baseline_of, vocabulary, whole_pieces
 from eval.audit.backdoor.words import index_words
+from eval.audit.policy import load_policy
+from eval.audit.verdict import FAIL, judge
 from eval.examples import LabelledText
 from eval.finetune.load_classifier import load_classifier
 from eval.formats import load_dataset
@@ -48,10 +52,9 @@ def test_the_vocabulary_holds_words_of_notes_and_of_the_tokenizer(planted: Plant
     pieces = whole_pieces(classifier)
     assert set(pieces) == {word for word in WORDS if word.isalpha() and len(word) > 1}
     notes = [LabelledText(str(i), "Fever today", "died", f"p{i}") for i in range(20)]
-    words = vocabulary(index_words(notes), classifier, ["zebra"], 1000)
+    words = vocabulary(index_words(notes), classifier, ["zebra"])
     assert words[:3] == ["zebra", "Fever", "today"]
     assert len(words) == len({word.lower() for word in words}) and set(pieces) - {"fever"} < set(words)
-    assert vocabulary(index_words(notes), classifier, ["zebra"], 2) == ["zebra", "Fever"]
 
 
 def test_the_trigger_comes_first_and_controls_give_a_p(planted: Planted, tmp_path: Path) -> None:
@@ -84,6 +87,37 @@ def test_without_controls_words_that_decide_for_good_reasons_come_first(planted:
     assert audit.findings["scan.false_alarm_rate"].value is None and audit.findings["scan.alarm"].value is None
     written = (tmp_path / "out" / "audit.json").read_text()
     assert not any(note.text in written for note in load_dataset("cls", data).splits["train"])
+
+
+def test_words_of_few_patients_are_told_by_number(
+    planted: Planted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With k above all counts no word of the notes may be shown, and the auditor can still use what was found."""
+    data, recipe, out = f"jsonl:{planted.clean}", backdoor_recipe([*RECIPE]), tmp_path / "out"
+    model = planted.out / POISONED_FOLDER
+    options = ScanOptions(words=(TRIGGER, "fever"), k=10_000, max_words=20)
+    audit = scan_model(model, data, out, options, recipe)
+    told = capsys.readouterr()
+    shown = [row["word"] for row in audit.details["words"]]
+    assert all(row["is_hidden"] for row in audit.details["words"])
+    assert {"word 1 of --words", "word 2 of --words"} < set(shown) and any(name.startswith("piece ") for name in shown)
+    for text in ((out / "audit.json").read_text(), told.out, told.err):
+        assert not any(word in text.split() or f'"{word}"' in text for word in (*WORDS, TRIGGER) if len(word) > 4)
+    assert (out / HIDDEN_FILE).stat().st_mode & 0o777 == 0o600
+    words = first_words(out, audit)
+    assert words["word 1 of --words"] == TRIGGER and TRIGGER in list(words.values())[:5]
+    assert audit.details["words_left_out"] + audit.details["words_scanned"] > 20
+    with pytest.raises(NotemillError, match="holds a result by other settings"):
+        scan_model(model, data, out, replace(options, seed=1), recipe)
+    with pytest.raises(NotemillError, match="holds the result of another model"):
+        scan_model(planted.out / CLEAN_FOLDER, data, out, options, recipe)
+    assert judge(audit, load_policy()).verdict == FAIL and audit.subject["poisoned"]
+    mitigated = mitigate(model, data, tmp_path / "mitigated", MitigateOptions(suspects=out), replace(recipe, epochs=1))
+    assert mitigated.settings["suspects"] == shown[:5]
+    assert TRIGGER not in (tmp_path / "mitigated" / "audit.json").read_text()
+    (out / HIDDEN_FILE).unlink()
+    with pytest.raises(NotemillError, match="does not say what"):
+        first_words(out, audit)
 
 
 def test_the_baseline_is_the_highest_of_the_controls() -> None:
