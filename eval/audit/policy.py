@@ -31,7 +31,7 @@ class Rule:
     uses_interval: bool = True
     """Whether the interval, too, must lie within the limit; a finding without one is then no evidence."""
     only_if_clear: bool = False
-    """Broken only where the whole interval lies beyond the limit."""
+    """Broken only where the whole interval lies beyond the limit, and then INSUFFICIENT EVIDENCE and not FAIL."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from launch.errors import NotemillError
 
 ATTACKS = ("loss", "pll", "min_k", "ratio", "rmia", "neighbourhood", "paraphrase")
 
+LEAK = Finding(0.99, "attack", 0.98, 1.0)
+
 
 def _audit(**changed: Finding) -> Audit:
     """A membership audit that passes, but for `changed` (dots as double underscores)."""
@@ -59,17 +61,19 @@ def test_a_value_without_an_interval_is_no_evidence() -> None:
     assert judge(Audit("private", {}, {}, {"epsilon": Finding(2.0, "ledger")}, {}), load_policy()).verdict == PASS
 
 
-def test_an_attack_clearly_below_guessing_voids() -> None:
+def test_an_attack_clearly_below_guessing_is_no_pass_and_excuses_no_leak() -> None:
     judged = judge(_audit(loss__by_note__auc=Finding(0.4, "attack", 0.3, 0.49)), load_policy())
     assert judged.verdict == INSUFFICIENT and "not clearly below 0.5" in judged.reasons[0]
     assert judge(_audit(loss__by_note__auc=Finding(0.4, "attack", 0.3, 0.51)), load_policy()).verdict == PASS
+    leak = {"loss__by_note__auc": Finding(0.4, "attack", 0.3, 0.49), "pll__by_note__auc": LEAK}
+    assert judge(_audit(**leak), load_policy()).verdict == FAIL
 
 
-def test_a_reference_that_knows_the_members_voids() -> None:
-    leak = Finding(0.99, "attack", 0.98, 1.0)
-    for low, expected in ((0.65, INSUFFICIENT), (0.55, FAIL)):
-        changed = {"reference__by_note__auc": Finding(0.7, "pll", low, 0.8), "pll__by_note__auc": leak}
+def test_a_reference_that_knows_the_members_is_no_pass_and_excuses_no_leak() -> None:
+    for low, expected in ((0.65, INSUFFICIENT), (0.55, PASS)):
+        changed = {"reference__by_note__auc": Finding(0.7, "pll", low, 0.8)}
         assert judge(_audit(**changed), load_policy()).verdict == expected
+        assert judge(_audit(**changed, pll__by_note__auc=LEAK), load_policy()).verdict == FAIL
 
 
 def test_what_was_not_measured_is_no_pass() -> None:
