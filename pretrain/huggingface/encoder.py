@@ -1,10 +1,12 @@
 """A pretrained encoder on its way in, whatever it was read from."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from launch.errors import NotemillError
 from pretrain.config import ModelConfig
 
 HEADS = {
@@ -13,6 +15,12 @@ HEADS = {
     "the sentence-order head": ("binary_head.",),
 }
 """What an encoder may lack, in words, and how the names of its tensors begin."""
+
+
+def require_finite(name: str, tensor: torch.Tensor, folder: Path) -> None:
+    """Raise NotemillError where a weight holds infinities or NaN, which no comparison of logits would survive."""
+    if not tensor.isfinite().all():
+        raise NotemillError(f"{name} in {folder} holds values that are not finite; it is damaged.")
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,8 @@ class Encoder:
     """Heads that it lacks, in words."""
     sha256: str
     """Of the names and bytes of the files it was read from."""
+    assumed: tuple[str, ...] = ()
+    """What its files do not say, in words, with the value that was taken."""
 
     @property
     def positions(self) -> int:

@@ -117,7 +117,7 @@ def _write_folder(
     from transformers.utils.logging import disable_progress_bar
 
     from pretrain.engines.build import load_model
-    from pretrain.huggingface.parity import TOLERANCE, exported_model, measure_parity, training_logits
+    from pretrain.huggingface.parity import exported_model, measure_parity, require_parity, training_logits
     from pretrain.memory import give_freed_memory_back
     from pretrain.model.build import build_model
 
@@ -141,11 +141,7 @@ def _write_folder(
     give_freed_memory_back()
     shutil.copytree(tokenizer, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json", "report.*"))
     parity = measure_parity(logits, pieces, exported_model(folder))
-    if parity["max_abs_logit_difference"] > TOLERANCE:
-        raise NotemillError(
-            f"the exported logits differ from the training model's by {parity['max_abs_logit_difference']:.1e}, over "
-            f"the tolerance of {TOLERANCE}; nothing was written: please report this with the run's config.yaml."
-        )
+    require_parity(parity, "the exported logits differ from the training model's")
     return parity | {
         "text": text,
         "max_abs_logit_difference_of_rounding": (logits.words - unrounded.words).abs().max().item(),

@@ -23,7 +23,7 @@ from data_pipeline.files import sha256_file, sha256_json
 from launch.errors import NotemillError
 from pretrain.checkpoint.pickles import load_plain
 from pretrain.config import ModelConfig
-from pretrain.huggingface.encoder import HEADS, Encoder
+from pretrain.huggingface.encoder import HEADS, Encoder, require_finite
 
 _FILES = ("model_optim_rng.pt", "model_rng.pt", "model.pt")
 _RANK = re.compile(r"mp_rank_(\d+)(?:_(\d+))?")
@@ -77,10 +77,13 @@ def read_megatron_lm(folder: Path) -> Encoder:
     except RuntimeError as error:  # shapes that do not go together
         reason = " ".join(str(error).split())
         raise NotemillError(f"the parts of the checkpoint in {folder} do not fit together: {reason}.") from None
+    for name, tensor in weights.items():
+        require_finite(name, tensor, folder)
     missing = [words for words, prefixes in HEADS.items() if not any(name.startswith(prefixes) for name in weights)]
     names = [[path.parent.name, sha256_file(path)] for _, path in sorted(files.items())]
     vocab_size = weights["embedding.word_embeddings.weight"].shape[0]
-    return Encoder(_shape(weights, _settings(first)), vocab_size, weights, missing, sha256_json(names))
+    shape = _shape(weights, _settings(first))
+    return Encoder(shape, vocab_size, weights, missing, sha256_json(names), _assumed(shape, _settings(first)))
 
 
 # files
@@ -252,3 +255,13 @@ def _shape(weights: dict[str, torch.Tensor], settings: dict[str, Any]) -> ModelC
         attention_dropout=0.0,
         layernorm_epsilon=float(_EPSILON if epsilon is None else epsilon),
     )
+
+
+def _assumed(shape: ModelConfig, settings: dict[str, Any]) -> tuple[str, ...]:
+    """What the checkpoint's own settings do not say."""
+    said = {
+        f"{shape.num_attention_heads} attention heads": ("num_attention_heads",),
+        f"layer norm epsilon {shape.layernorm_epsilon:g}": ("layernorm_epsilon", "norm_epsilon"),
+        f"GELU as {shape.activation}": ("bias_gelu_fusion", "openai_gelu"),
+    }
+    return tuple(words for words, keys in said.items() if not any(key in settings for key in keys))

@@ -104,27 +104,39 @@ def measure_parity(ours: Logits, pieces: Sequence[Piece], reference: Any) -> dic
     `reference` is what `load_reference` gives; its vocabulary may have other padding.
     """
     reference.eval()
-    largest_lm = largest_order = 0.0
+    of_words, of_order = [], []
     offset = 0
     for index, (ids, types) in enumerate(pieces):
         expected = reference(input_ids=ids[None], token_type_ids=types[None])
         theirs = expected.prediction_logits[0]
         pieces_of_both = min(theirs.shape[1], ours.words.shape[1])
         difference = ours.words[offset : offset + len(ids), :pieces_of_both] - theirs[:, :pieces_of_both]
-        largest_lm = max(largest_lm, difference.abs().max().item())
-        order = (ours.order[index] - expected.seq_relationship_logits[0]).abs().max().item()
-        largest_order = max(largest_order, order)
+        of_words.append(difference.abs().max())
+        of_order.append((ours.order[index] - expected.seq_relationship_logits[0]).abs().max())
         offset += len(ids)
+    # torch's maximum keeps a NaN, which Python's may lose.
+    largest_logit = ours.words.abs().max().item()
     return {
-        "max_abs_logit_difference": max(largest_lm, largest_order),
-        "max_abs_mlm_logit_difference": largest_lm,
-        "max_abs_sop_logit_difference": largest_order,
-        "max_abs_mlm_logit": ours.words.abs().max().item(),
-        "tolerance": TOLERANCE,
+        "max_abs_logit_difference": torch.stack(of_words + of_order).max().item(),
+        "max_abs_mlm_logit_difference": torch.stack(of_words).max().item(),
+        "max_abs_sop_logit_difference": torch.stack(of_order).max().item(),
+        "max_abs_mlm_logit": largest_logit,
+        # Logits of a trained model may be large, and fp32 keeps seven digits.
+        "tolerance": TOLERANCE * max(1.0, largest_logit),
         "pieces": len(pieces),
         "tokens": offset,
         "dtype": "float32",
     }
+
+
+def require_parity(parity: dict[str, Any], what: str) -> None:
+    """Raise NotemillError where the difference is not within tolerance; `what` differs from what, in words."""
+    difference, tolerance = parity["max_abs_logit_difference"], parity["tolerance"]
+    if not difference <= tolerance:  # NaN is not.
+        raise NotemillError(
+            f"{what} by {difference:.1e}, over the tolerance of {tolerance:.1e}; nothing was written: please report "
+            "this with the model's configuration."
+        )
 
 
 def _as_one_row(pieces: Sequence[Piece]) -> Batch:

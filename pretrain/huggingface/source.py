@@ -16,7 +16,7 @@ from data_pipeline.files import read_json, sha256_file, sha256_json
 from launch.console import say
 from launch.errors import NotemillError
 from pretrain.config import NUM_TOKEN_TYPES
-from pretrain.huggingface.encoder import Encoder, Published
+from pretrain.huggingface.encoder import Encoder, Published, require_finite
 from pretrain.huggingface.shape import ACTIVATIONS, from_huggingface_config
 from pretrain.huggingface.weights import TIED, from_huggingface
 
@@ -129,8 +129,7 @@ def _read_tensors(files: list[Path]) -> dict[str, torch.Tensor]:
                     f"{name} in {files[0].parent} is of {tensor.dtype}; quantised weights do not train."
                 )
             tensors[name] = tensor.float()
-            if not tensors[name].isfinite().all():
-                raise NotemillError(f"{name} in {files[0].parent} holds values that are not finite; it is damaged.")
+            require_finite(name, tensors[name], files[0].parent)
     return tensors
 
 

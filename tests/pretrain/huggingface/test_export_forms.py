@@ -8,10 +8,25 @@ import torch
 from launch.errors import NotemillError
 from pretrain.huggingface.export import ExportForm, export
 from pretrain.huggingface.importing import import_model
-from pretrain.huggingface.parity import held_out_pieces
+from pretrain.huggingface.parity import Logits, exported_model, held_out_pieces, measure_parity, require_parity
 from tests.pretrain.huggingface.published import POSITIONS, tensors
 
 pytestmark = pytest.mark.usefixtures("own_process_groups")
+
+
+def test_a_logit_that_is_no_number_is_no_parity(published):
+    ids = torch.tensor([1, 2, 3])
+    reference = exported_model(published)
+    expected = reference.eval()(input_ids=ids[None], token_type_ids=torch.zeros_like(ids)[None])
+    words, order = expected.prediction_logits[0].detach(), expected.seq_relationship_logits.detach()
+    pieces = [(ids, torch.zeros_like(ids))]
+    require_parity(measure_parity(Logits(words, order), pieces, reference), "ours differ")
+    for spoilt in (
+        Logits(words.clone().index_fill_(0, torch.tensor([1]), torch.nan), order),
+        Logits(words, order * torch.nan),
+    ):
+        with pytest.raises(NotemillError, match="ours differ by nan"):
+            require_parity(measure_parity(spoilt, pieces, reference), "ours differ")
 
 
 def test_bf16_is_the_rounded_model_and_says_by_how_much(published, tmp_path):

@@ -60,9 +60,15 @@ def test_import_then_export_gives_the_same_tensors(is_fused, published, tmp_path
     assert AutoConfig.from_pretrained(tmp_path / "hf").hidden_act == ("gelu_new" if is_fused else "gelu")
 
 
-def test_a_checkpoint_that_does_not_say_is_of_megatron_lm_s_defaults(published, tmp_path):
-    write_megatron_lm(tmp_path / "theirs", published)
-    model = read_megatron_lm(tmp_path / "theirs").model
+def test_a_checkpoint_that_does_not_say_is_of_megatron_lm_s_defaults_and_that_is_told(published, tmp_path, capsys):
+    theirs = write_megatron_lm(tmp_path / "theirs", published)
+    encoder = read_megatron_lm(tmp_path / "theirs")
+    model = encoder.model
+    assert encoder.assumed == ("1 attention heads", "layer norm epsilon 1e-05", "GELU as gelu_tanh")
+    import_model(theirs, tmp_path / "start", form="megatron-lm", vocab=published / "vocab.txt")
+    told = capsys.readouterr().err
+    assert "does not say, so this was taken: 1 attention heads, layer norm epsilon 1e-05, GELU as gelu_tanh" in told
+    assert "of those of transformers' model with the weights as they were read here" in told
     assert (model.layernorm_epsilon, model.activation, model.hidden_dropout) == (1e-5, "gelu_tanh", 0.1)
 
 
@@ -70,6 +76,14 @@ def _change(path, change):
     state = torch.load(path, weights_only=False)
     change(state)
     torch.save(state, path)
+
+
+def _spoil(state):
+    encoder = next(
+        part for name, part in state["model"]["language_model"].items() if name in ("encoder", "transformer")
+    )
+    name = next(name for name in encoder if name.endswith("attention.dense.weight"))
+    encoder[name][0, 0] = torch.nan
 
 
 RANK_0 = "iter_0000500/mp_rank_00/model_optim_rng.pt"
@@ -86,6 +100,7 @@ RANK_1 = "iter_0000500/mp_rank_01/model_optim_rng.pt"
         (lambda f: _change(f / RANK_0, lambda s: s["model"]["language_model"].pop("embedding")), "lacks embedding"),
         (lambda f: _change(f / RANK_0, lambda s: s.pop("model")), "holds no model of Megatron-LM"),
         (lambda f: (f / "latest_checkpointed_iteration.txt").write_text("7"), "holds no mp_rank_00"),
+        (lambda f: _change(f / RANK_1, _spoil), "linear_proj.weight in .* not finite"),
         (lambda f: shutil.rmtree(f), "no folder at"),
     ],
 )
