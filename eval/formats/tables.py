@@ -168,7 +168,7 @@ def _quoted_records(path: Path, text: str, delimiter: str) -> Iterator[tuple[int
     lines = Lines(io.StringIO(text, newline="\n"))
     reader = csv.reader(lines, delimiter=delimiter)
     limit = csv.field_size_limit(sys.maxsize)
-    number, width = 1, 0
+    number = 1
     try:
         while True:
             lines.taken.clear()
@@ -180,9 +180,8 @@ def _quoted_records(path: Path, text: str, delimiter: str) -> Iterator[tuple[int
                 raise NotemillError(
                     f"{path} line {number} cannot be read as columns: a carriage return ends a line in it."
                 ) from None
-            width = width or len(fields)
             if len(lines.taken) > 1 or lines.ended:
-                _require_closed(path, number, lines.taken, delimiter, width)
+                _require_closed(path, number, "".join(lines.taken), delimiter)
             if fields:
                 yield number, fields
             number += len(lines.taken)
@@ -190,15 +189,13 @@ def _quoted_records(path: Path, text: str, delimiter: str) -> Iterator[tuple[int
         csv.field_size_limit(limit)
 
 
-def _require_closed(path: Path, number: int, lines: Sequence[str], delimiter: str, width: int) -> None:
-    """Raise NotemillError where `lines`, one record from line `number` on, hold a quote that is none of a whole field.
+def _require_closed(path: Path, number: int, record: str, delimiter: str) -> None:
+    """Raise NotemillError where a record, which begins on line `number`, holds a quote that is none of a whole field.
 
-    Several lines of a TSV that have all its columns are no quoted text either.
+    A field that is quoted as it should be may hold anything: rows between two stray quotes, each at a field's edge,
+    cannot be told from a pasted table.
     """
-    record = "".join(lines)
     opened = _stray_quote(record, delimiter)
-    if opened is None and delimiter == "\t" and len(lines) > 1:
-        opened = 0 if width > 1 and all(line.count("\t") == width - 1 for line in lines) else None
     if opened is not None:
         raise NotemillError(
             f"{path} line {number + record.count(chr(10), 0, opened)}: a field opens with a quotation mark there, and "
