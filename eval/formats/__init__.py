@@ -70,12 +70,11 @@ def load_dataset(task: Task, spec: str) -> Dataset:
     Raises NotemillError for an unknown format, a missing path or column, or a broken line.
     """
     chosen, path, settings = _parse_spec(task, spec)
-    options = {key: value for key, value in settings.items() if key in chosen.options}
-    columns = {key: value for key, value in settings.items() if key not in chosen.options}
+    columns, options = _divided(settings, chosen)
     reading = Reading(task, columns, options)
     splits = chosen.read_splits(path, reading)
     counted = {note: count for note, count in sorted(reading.notes.items()) if count}
-    return Dataset(task, chosen.name, str(path), splits, counted, options)
+    return Dataset(task, chosen.name, str(path), splits, counted, settings)
 
 
 def write_predictions(dataset: Dataset, split: str, predictions: Any, out_dir: Path) -> Path:
@@ -89,18 +88,26 @@ def read_predictions(
     format_name: str,
     path: Path,
     gold: Sequence[Example],
-    options: Mapping[str, str] | None = None,
+    settings: Mapping[str, str] | None = None,
     notes: Counter[str] | None = None,
 ) -> Any:
     """Read predictions for `gold` in a format, as `write_predictions` or another tool wrote them.
 
-    `options` are those the gold was read with (`Dataset.options`); `notes` counts what could not be represented.
+    `settings` are those the gold was read with (`Dataset.options`): where predictions have the user's columns they are
+    taken, and ours otherwise. `notes` counts what could not be represented.
     """
     if not path.exists():
         raise NotemillError(f"no predictions at {path}.")
-    return _format(task, format_name).read_predictions(
-        path, gold, Reading(task, {}, options or {}, Counter() if notes is None else notes)
-    )
+    chosen = _format(task, format_name)
+    columns, options = _divided(settings or {}, chosen)
+    reading = Reading(task, columns, options, is_predicted=True, notes=Counter() if notes is None else notes)
+    return chosen.read_predictions(path, gold, reading)
+
+
+def _divided(settings: Mapping[str, str], chosen: Format) -> tuple[dict[str, str], dict[str, str]]:
+    """The user's names of columns, and choices among the format's options."""
+    columns = {key: value for key, value in settings.items() if key not in chosen.options}
+    return columns, {key: value for key, value in settings.items() if key in chosen.options}
 
 
 def _format(task: Task, name: str) -> Format:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from eval.examples import Example, SentencePair, Task
+from eval.examples import Document, Example, SentencePair, Task
 from launch.errors import NotemillError
 
 SPLIT_NAMES = {
@@ -26,6 +26,8 @@ class Reading:
     """The user's names of columns, by ours (text, label, id, patient, first, second, score)."""
     options: Mapping[str, str] = field(default_factory=dict)
     """The user's choices among a format's `options`."""
+    is_predicted: bool = False
+    """Whether predictions are read, which may have our names of columns as well as the user's, and need no patient."""
     notes: Counter[str] = field(default_factory=Counter)
     """Everything that could not be represented, in plain words."""
 
@@ -64,7 +66,7 @@ class Format(Protocol):
 def find_splits(path: Path, suffixes: Sequence[str]) -> dict[str, Path]:
     """The files (or folders, without suffixes) of each split; one file or unsplit folder is the test split.
 
-    Raises NotemillError when there is nothing at `path` or nothing in it that is a split.
+    Raises NotemillError when there is nothing at `path`, nothing in it that is a split, or two files for one.
     """
     if not path.exists():
         raise NotemillError(f"no task data at {path}; give the unpacked release's folder or one of its files.")
@@ -74,6 +76,10 @@ def find_splits(path: Path, suffixes: Sequence[str]) -> dict[str, Path]:
     for split, names in SPLIT_NAMES.items():
         candidates = [path / f"{name}{suffix}" for name in names for suffix in suffixes or ("",)]
         present = [candidate for candidate in candidates if candidate.exists()]
+        if len(present) > 1:
+            raise NotemillError(
+                f"{path} has {present[0].name} and {present[1].name} for its {split} split; remove one."
+            )
         if present:
             found[split] = present[0]
     if not found and not suffixes:
@@ -82,6 +88,21 @@ def find_splits(path: Path, suffixes: Sequence[str]) -> dict[str, Path]:
         wanted = ", ".join(f"train{suffix}" for suffix in suffixes)
         raise NotemillError(f"{path} holds no split; expected files such as {wanted}, and dev or test beside.")
     return found
+
+
+def of_gold(found: Sequence[Document], examples: Sequence[Example], reading: Reading) -> list[Document]:
+    """The predicted documents that gold has; the others are counted."""
+    known = {example.id for example in examples}
+    kept = [document for document in found if document.id in known]
+    reading.notes["documents that gold does not have left"] += len(found) - len(kept)
+    return kept
+
+
+def count_others(path: Path, suffix: str, examples: Sequence[Document], reading: Reading) -> None:
+    """Count the files of predictions below `path` that are of no document of gold."""
+    known = {example.id for example in examples}
+    others = {file.stem for file in path.rglob(f"*{suffix}")} - known if path.is_dir() else set()
+    reading.notes["documents that gold does not have left"] += len(others)
 
 
 def predictions_of(examples: Sequence[Example], found: Sequence[Example], task: Task) -> Any:

@@ -14,11 +14,14 @@ from typing import Any
 
 from data_pipeline.files import write_text
 from eval.examples import Document, Entity, Example, Relation, Span, Task
-from eval.formats.base import Reading
-from eval.formats.places import nearest, squeeze
+from eval.formats.base import Reading, of_gold
+from eval.formats.places import nearest, squeeze, whole_number
 from eval.formats.releases import Released
-from eval.formats.safe_xml import Node, attribute, cdata, read_xml
+from eval.formats.safe_xml import Node, attribute, character_data, read_xml
 from launch.errors import NotemillError
+
+_MAX_GAP = 1_000_000
+"""Characters between two passages, which are filled with spaces."""
 
 
 class BioC(Released):
@@ -45,7 +48,7 @@ class BioC(Released):
         return path
 
     def read_predictions(self, path: Path, examples: Sequence[Example], reading: Reading) -> Any:
-        return list(self.read(path, reading))
+        return of_gold(self.read(path, reading), examples, reading)
 
 
 def _document(path: Path, node: Node, reading: Reading) -> Document:
@@ -54,7 +57,13 @@ def _document(path: Path, node: Node, reading: Reading) -> Document:
     text = ""
     for block in blocks:
         if block.first("text") is not None:
-            text = text.ljust(_number(path, block, block.text_of("offset"))) + block.text_of("text")
+            offset = _number(path, block, block.text_of("offset"))
+            if offset > len(text) + _MAX_GAP:
+                raise NotemillError(
+                    f"{path} line {block.line}: a {block.name} is at offset {offset}, and the text before it ends at "
+                    f"{len(text)}."
+                )
+            text = text.ljust(offset) + block.text_of("text")
     entities = tuple(
         entity
         for block in (node, *blocks)
@@ -116,26 +125,26 @@ def _infon(node: Node, key: str) -> str:
 
 
 def _number(path: Path, node: Node, value: str) -> int:
-    if not value.strip().isdigit():
+    number = whole_number(value)
+    if number is None:
         raise NotemillError(f"{path} line {node.line}: an offset or length is no whole number of characters.")
-    return int(value)
+    return number
 
 
 def _to_bioc(document: Document) -> str:
-    lines = [f"<document><id>{cdata(document.id)}</id>", "<passage><offset>0</offset>"]
-    lines.append(f"<text>{cdata(document.text)}</text>")
+    lines = [f"<document><id>{character_data(document.id)}</id>", "<passage><offset>0</offset>"]
+    lines.append(f"<text>{character_data(document.text)}</text>")
     for entity in document.entities:
         surface = " ".join(squeeze(document.text[start:end]) for start, end in entity.spans)
         places = "".join(f'<location offset="{start}" length="{end - start}"/>' for start, end in entity.spans)
         lines.append(
-            f'<annotation id={attribute(entity.id)}><infon key="type">{cdata(entity.label)}</infon>{places}'
-            f"<text>{cdata(surface)}</text></annotation>"
+            f'<annotation id={attribute(entity.id)}><infon key="type">{character_data(entity.label)}</infon>{places}'
+            f"<text>{character_data(surface)}</text></annotation>"
         )
     lines.append("</passage>")
     for relation in document.relations:
         ends = (("head", relation.head), ("tail", relation.tail))
         nodes = "".join(f'<node refid={attribute(key)} role="{role}"/>' for role, key in ends)
-        lines.append(
-            f'<relation id={attribute(relation.id)}><infon key="type">{cdata(relation.label)}</infon>{nodes}</relation>'
-        )
+        label = character_data(relation.label)
+        lines.append(f'<relation id={attribute(relation.id)}><infon key="type">{label}</infon>{nodes}</relation>')
     return "\n".join([*lines, "</document>"]) + "\n"

@@ -4,21 +4,24 @@ Entities `T`, discontinuous ones with `;` between spans; relations `R`; events `
 wherever another annotation names them. Each argument of an event is a relation from its trigger, labelled with the role
 without its number (Theme2 is Theme). Equivalence lines `*`, attributes `A`/`M`, notes `#` and normalisations `N` are
 counted and left.
-Offsets count characters of the .txt as it is, carriage returns included.
+Offsets count characters of the .txt as it is, carriage returns included; where it is plain that they leave those out,
+as when line ends were changed afterwards, mentions are moved. An id names one annotation.
 """
 
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from data_pipeline.files import make_private_folder, write_text
 from eval.examples import Document, Entity, Example, Relation, Task
-from eval.formats.base import Format, Reading, read_text
+from eval.formats.base import Format, Reading, count_others, find_splits, read_text
+from eval.formats.releases import files_below
 from launch.errors import NotemillError
 
-_ENTITY = re.compile(r"(\S+) (\d+ \d+(?:;\d+ \d+)*)")
+_ENTITY = re.compile(r"(\S+) ([0-9]{1,12} [0-9]{1,12}(?:;[0-9]{1,12} [0-9]{1,12})*)(?![0-9])")
 _EVENT_ROLE = re.compile(r"E[^.]*\.\d+")
 _LEFT = {
     "*": "equivalence lines left",
@@ -34,8 +37,18 @@ class Brat(Format):
     tasks: tuple[Task, ...] = ("ner", "re")
     suffixes: tuple[str, ...] = ()
 
+    def read_splits(self, path: Path, reading: Reading) -> dict[str, tuple[Example, ...]]:
+        found = find_splits(path, self.suffixes)
+        if path.is_dir():
+            others = [file for file in files_below(path, ["*.ann"]) if file.parent not in found.values()]
+            reading.notes["annotation files outside of the splits' folders left"] += len(others)
+        return {split: self.read(each, reading) for split, each in found.items()}
+
     def read(self, path: Path, reading: Reading) -> tuple[Document, ...]:
         texts = sorted(path.glob("*.txt")) if path.is_dir() else [path.with_suffix(".txt")]
+        bare = sorted(path.glob("*.ann")) if path.is_dir() else []
+        if lonely := [file for file in bare if not file.with_suffix(".txt").is_file()]:
+            raise NotemillError(f"{lonely[0]} has no {lonely[0].stem}.txt beside it.")
         if not texts or not texts[0].is_file():
             raise NotemillError(f"{path} holds no .txt files; BRAT wants a .txt and an .ann for each document.")
         documents = []
@@ -62,6 +75,7 @@ class Brat(Format):
                 f"{path} lacks .ann files for {len(missing)} of {len(documents)} documents, the first is "
                 f"'{missing[0]}.ann'; write an empty one where nothing was found."
             )
+        count_others(path, ".ann", documents, reading)
         return [_read_document(d.id, d.text, path / f"{d.id}.ann", reading) for d in documents]
 
 
@@ -71,21 +85,26 @@ def read_brat_document(text: Path, annotations: Path, reading: Reading) -> Docum
 
 
 def _read_document(key: str, text: str, annotations: Path, reading: Reading) -> Document:
-    entities: dict[str, Entity] = {}
+    quoted: dict[str, tuple[Entity, str]] = {}
     triggers: dict[str, str] = {}
     arguments_of: dict[str, list[str]] = {}
     relation_lines: list[tuple[str, str]] = []
+    lines: dict[str, str] = {}
     # Not splitlines: a mention may hold U+2028 and other characters that it takes for line ends.
-    for line in read_text(annotations).split("\n"):
+    for number, line in enumerate(read_text(annotations).split("\n"), start=1):
         mark, _, body = line.rstrip("\r").partition("\t")
         if not mark.strip():
             continue
+        if mark[0] in "TE" and lines.setdefault(mark, body) != body:
+            raise NotemillError(f"{annotations} line {number}: {mark} is there already, and is another annotation.")
         if mark.startswith("T"):
-            entity = _entity(mark, body, len(text))
+            entity, surface = _entity(mark, body)
             if entity is None:
                 reading.notes["broken entity lines left"] += 1
+            elif mark in quoted:
+                reading.notes["entities given twice, left once"] += 1
             else:
-                entities[mark] = entity
+                quoted[mark] = entity, surface
         elif mark.startswith("E"):
             trigger, *arguments = body.split() or [""]
             triggers[mark] = trigger.rpartition(":")[2]
@@ -94,9 +113,11 @@ def _read_document(key: str, text: str, annotations: Path, reading: Reading) -> 
             relation_lines.append((mark, body))
         else:
             reading.notes[_LEFT.get(mark[0], "unknown lines left")] += 1
+    entities = {entity.id: entity for entity in _placed(text, list(quoted.values()), reading)}
     reading.notes["events without their trigger left"] += sum(trigger not in entities for trigger in triggers.values())
     relations = [_relation(mark, body, entities, triggers) for mark, body in relation_lines]
     reading.notes["relations without both mentions left"] += relations.count(None)
+    reading.notes["relations' arguments after the second left"] += sum(len(b.split()) > 3 for _, b in relation_lines)
     if reading.task == "re":
         roles = [
             _role(mark, number, argument, entities, triggers)
@@ -115,14 +136,49 @@ def _read_document(key: str, text: str, annotations: Path, reading: Reading) -> 
     )
 
 
-def _entity(mark: str, body: str, text_length: int) -> Entity | None:
+def _entity(mark: str, body: str) -> tuple[Entity | None, str]:
+    """The mention of a line, whose offsets may be no places of the text, and the text that the line quotes."""
     match = _ENTITY.match(body)
     if not match:
-        return None
+        return None, ""
     spans = [tuple(int(number) for number in part.split()) for part in match[2].split(";")]
-    if any(not 0 <= start < end <= text_length for start, end in spans):
-        return None
-    return Entity(mark, match[1], tuple(sorted((start, end) for start, end in spans)))
+    if any(not 0 <= start < end for start, end in spans):
+        return None, ""
+    return Entity(mark, match[1], tuple(sorted((start, end) for start, end in spans))), body.partition("\t")[2]
+
+
+def _placed(text: str, quoted: Sequence[tuple[Entity, str]], reading: Reading) -> list[Entity]:
+    """The mentions that lie within the text, where their offsets have them.
+
+    Where offsets do not count the carriage returns that the text has, which shows in that all mentions then stand on
+    their quoted text, they are moved.
+    """
+    wrong = sum(not _fits(text, entity, surface) for entity, surface in quoted)
+    if wrong and "\r\n" in text:
+        places = [place for place, _ in enumerate(text) if not text.startswith("\r\n", place)]
+        moved = [(_moved(entity, places), surface) for entity, surface in quoted]
+        if all(_fits(text, entity, surface) for entity, surface in moved):
+            reading.notes["texts whose carriage returns no offset counts, mentions moved"] += 1
+            return [entity for entity, _ in moved]
+    inside = [(entity, surface) for entity, surface in quoted if entity.end <= len(text)]
+    reading.notes["broken entity lines left"] += len(quoted) - len(inside)
+    differing = sum(not _fits(text, entity, surface) for entity, surface in inside)
+    reading.notes["mentions kept whose text differs from their place"] += differing
+    return [entity for entity, _ in inside]
+
+
+def _fits(text: str, entity: Entity, surface: str) -> bool:
+    """Whether a mention lies in the text and on what its line quotes, white space apart; a line need not quote."""
+    if max(end for _, end in entity.spans) > len(text):
+        return False
+    found = "".join(text[start:end] for start, end in entity.spans)
+    return not surface.strip() or "".join(found.split()) == "".join(surface.split())
+
+
+def _moved(entity: Entity, places: Sequence[int]) -> Entity:
+    """The mention where `places` tells the offset of each character that was counted."""
+    spans = [(places[start], places[end - 1] + 1) for start, end in entity.spans if end <= len(places)]
+    return replace(entity, spans=tuple(spans)) if len(spans) == len(entity.spans) else entity
 
 
 def _relation(mark: str, body: str, entities: dict[str, Entity], triggers: dict[str, str]) -> Relation | None:

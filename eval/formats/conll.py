@@ -4,6 +4,7 @@ The first column is the token and the last its tag, in BIO, IOB1 or IOBES. A sen
 tokens joined by one space.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from eval.examples import Document, Entity, Example, Span, Task
 from eval.formats.base import Format, Reading, read_text
 from launch.errors import NotemillError
 
+_SPACES = re.compile(" +")
+"""Not those of str.split(): a token may be or hold a no-break space."""
 _OPENING = "BSU"
 _PREFIXES = frozenset("BIESLU")
 
@@ -38,7 +41,7 @@ def _sentences(path: Path) -> Iterator[tuple[list[str], list[str]]]:
     tokens: list[str] = []
     tags: list[str] = []
     for number, line in enumerate(read_text(path).split("\n"), start=1):
-        columns = line.rstrip("\r").split("\t") if "\t" in line else line.split()
+        columns = line.rstrip("\r").split("\t") if "\t" in line else _SPACES.split(line.strip(" \r"))
         if not line.strip() or columns[0] == "-DOCSTART-":
             if tokens:
                 yield tokens, tags

@@ -13,6 +13,7 @@ ACL 2020, https://aclanthology.org/2020.acl-main.410).
 The release has no splits: a seeded fifth of its notes is the test split here, as there.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ class EmrQa(Squad):
 
     def _questions(self, content: dict[str, Any], reading: Reading) -> Iterator[Question]:
         title = self.option(reading, "title")
+        seen: Counter[tuple[str, Any]] = Counter()
         # The parts before they are combined (medication-qa.json) are one entry of data.
         for part in content.get("data", [content]):
             if part["title"] not in (_TITLES if title == "both" else (title,)):
@@ -61,10 +63,13 @@ class EmrQa(Squad):
                 reading.notes["questions of other titles left"] += sum(len(_list(each)) for each in asked)
                 continue
             for number, note in enumerate(part["paragraphs"]):
-                prefix = f"{part['title']}/{note.get('note_id', number)}"
-                yield from self._of_note(note, prefix, reading)
+                key = note.get("note_id", number)
+                seen[part["title"], key] += 1
+                # Ids of questions differ also where a note comes twice.
+                again = f"+{seen[part['title'], key] - 1}" if seen[part["title"], key] > 1 else ""
+                yield from self._of_note(note, f"{part['title']}/{key}", again, reading)
 
-    def _of_note(self, note: dict[str, Any], prefix: str, reading: Reading) -> Iterator[Question]:
+    def _of_note(self, note: dict[str, Any], prefix: str, again: str, reading: Reading) -> Iterator[Question]:
         finder = _Finder(note["context"], reading)
         find = finder.evidence if self.option(reading, "answer") == "evidence" else finder.concept
         document = prefix.partition("/")[2]
@@ -77,7 +82,7 @@ class EmrQa(Squad):
                 reading.notes["questions without an answer left"] += len(paraphrases)
                 continue
             for index, question in enumerate(paraphrases):
-                yield Question(f"{prefix}/{number}/{index}", document, finder.text, question.strip(), answers)
+                yield Question(f"{prefix}{again}/{number}/{index}", document, finder.text, question.strip(), answers)
 
 
 class _Finder:

@@ -19,10 +19,10 @@ from typing import Any
 
 from data_pipeline.files import make_private_folder, write_text
 from eval.examples import Document, Entity, Example, LabelledText, Relation, Span, Task
-from eval.formats.base import Reading, read_text
+from eval.formats.base import Reading, count_others, read_text
 from eval.formats.mentions import mark_mention, marked_mention
 from eval.formats.places import squeeze
-from eval.formats.releases import Released, predicted_file, require_predictions
+from eval.formats.releases import Released, files_below, predicted_file, require_predictions
 from launch.errors import NotemillError
 
 _PLACE = r'c="(.*)" (\d+):(\d+) (\d+):(\d+)'
@@ -54,6 +54,15 @@ class Concepts2010(Released):
     tasks: tuple[Task, ...] = ("ner", "re", "cls")
     patterns = ("*.con",)
 
+    def files_by_split(self, path: Path, reading: Reading) -> dict[str, list[Path]]:
+        """As of any release; notes, assertions and relations without concepts are counted."""
+        found = super().files_by_split(path, reading)
+        annotated = {file.stem for file in files_below(path, self.patterns)} if path.is_dir() else set()
+        for suffix, what in ((".txt", "texts"), (".ast", "assertion files"), (".rel", "relation files")):
+            bare = [file for file in files_below(path, [f"*{suffix}"]) if file.stem not in annotated]
+            reading.notes[f"{what} without concepts left"] += len(bare) if path.is_dir() else 0
+        return found
+
     def read(self, path: Path, reading: Reading) -> tuple[Example, ...]:
         note = _note(path.stem, read_text(_text_of(path)))
         if reading.task == "cls":
@@ -81,7 +90,7 @@ class Concepts2010(Released):
         A document without relations need not have a .rel.
         """
         if reading.task == "cls":
-            return _read_assertions(path, examples)
+            return _read_assertions(path, examples, reading)
         documents = [example for example in examples if isinstance(example, Document)]
         suffix = ".con" if reading.task == "ner" else ".rel"
         files = [predicted_file(path, d, suffix, _FOLDERS[suffix]) for d in documents]
@@ -90,6 +99,7 @@ class Concepts2010(Released):
             if reading.task == "re":
                 known = [predicted_file(path, d, ".con", _FOLDERS[".con"]) for d in documents]
             require_predictions(path, documents, known)
+        count_others(path, suffix, documents, reading)
         predicted = []
         for document, file in zip(documents, files, strict=True):
             note = _note(document.id, document.text)
@@ -226,7 +236,7 @@ def _assertions(note: _Note, path: Path, reading: Reading) -> tuple[LabelledText
     return tuple(found.values())
 
 
-def _read_assertions(path: Path, examples: Sequence[Example]) -> list[str]:
+def _read_assertions(path: Path, examples: Sequence[Example], reading: Reading) -> list[str]:
     texts = [example for example in examples if isinstance(example, LabelledText)]
     labels: dict[str, str] = {}
     for key in dict.fromkeys(text.document_id for text in texts):
@@ -238,6 +248,7 @@ def _read_assertions(path: Path, examples: Sequence[Example]) -> list[str]:
         raise NotemillError(
             f"{path} lacks assertions for {len(missing)} of {len(texts)} problems, the first is {missing[0]}."
         )
+    reading.notes["mentions that gold does not have left"] += len(labels) - len(texts)
     return [labels[text.id] for text in texts]
 
 

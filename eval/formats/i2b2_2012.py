@@ -17,7 +17,7 @@ from typing import Any
 
 from data_pipeline.files import make_private_folder, write_text
 from eval.examples import Document, Entity, Example, LabelledText, Relation, Span, Task
-from eval.formats.base import Reading
+from eval.formats.base import Reading, count_others
 from eval.formats.mentions import mark_mention
 from eval.formats.places import squeeze
 from eval.formats.releases import SPLIT_MARKS, Released, predicted_file, require_predictions
@@ -65,10 +65,11 @@ class Temporal2012(Released):
 
     def read_predictions(self, path: Path, examples: Sequence[Example], reading: Reading) -> Any:
         if reading.task == "cls":
-            return _read_labels(path, examples)
+            return _read_labels(path, examples, reading)
         documents = [example for example in examples if isinstance(example, Document)]
         files = [predicted_file(path, document, ".xml") for document in documents]
         require_predictions(path, documents, files)
+        count_others(path, ".xml", documents, reading)
         return [
             self._document(document.id, read_tagged(file, reading, document.text), reading)
             for document, file in zip(documents, files, strict=True)
@@ -173,7 +174,7 @@ def _write_labels(out: Path, examples: Sequence[Example], predictions: Sequence[
     return out
 
 
-def _read_labels(path: Path, examples: Sequence[Example]) -> list[str]:
+def _read_labels(path: Path, examples: Sequence[Example], reading: Reading) -> list[str]:
     texts = [example for example in examples if isinstance(example, LabelledText)]
     labels: dict[str, str] = {}
     for document in dict.fromkeys(text.document_id for text in texts):
@@ -188,4 +189,7 @@ def _read_labels(path: Path, examples: Sequence[Example]) -> list[str]:
         raise NotemillError(
             f"{path} lacks the attribute of {len(missing)} of {len(texts)} events, the first is {missing[0]}."
         )
+    asked = {text.id.rpartition(" ")[2] for text in texts}
+    predicted = sum(key.rpartition(" ")[2] in asked for key in labels)
+    reading.notes["mentions that gold does not have left"] += predicted - len({text.id for text in texts})
     return [labels[text.id] for text in texts]

@@ -10,7 +10,16 @@ from typing import Any
 from data_pipeline.files import write_text
 from eval.examples import Example, LabelledText, Task
 from eval.formats.base import Format, Reading, predictions_of
-from eval.formats.tables import KNOWN_COLUMNS, SUFFIXES, find_columns, identifier, read_rows, to_delimited, to_jsonl
+from eval.formats.tables import (
+    SUFFIXES,
+    cell,
+    find_columns,
+    has_column,
+    identifier,
+    read_rows,
+    to_delimited,
+    to_jsonl,
+)
 
 
 class Labelled(Format):
@@ -22,20 +31,19 @@ class Labelled(Format):
 
     def read(self, path: Path, reading: Reading) -> tuple[LabelledText, ...]:
         rows = read_rows(path, self.name)
-        has_patient = "patient" in reading.columns or any(
-            name in row for row in rows[:1] for name in KNOWN_COLUMNS["patient"]
-        )
+        has_patient = not reading.is_predicted and has_column(rows, "patient", reading)
         wanted = ("text", "label", "patient") if has_patient else ("text", "label")
-        columns = find_columns(path, rows, wanted, reading.columns)
-        return tuple(
-            LabelledText(
-                identifier(row, number, reading.columns),
-                str(row[columns["text"]]),
-                str(row[columns["label"]]),
-                str(row[columns["patient"]] or "") if has_patient else "",
-            )
-            for number, row in enumerate(rows, start=1)
-        )
+        columns = find_columns(path, rows, wanted, reading, may_be_null=("label",))
+        texts = []
+        for number, row in enumerate(rows, start=1):
+            label = cell(path, row, number, columns["label"]).strip()
+            if row[columns["label"]] is None or not label:
+                reading.notes["texts without a label left"] += 1
+                continue
+            text = cell(path, row, number, columns["text"])
+            patient = cell(path, row, number, columns["patient"]) if has_patient else ""
+            texts.append(LabelledText(identifier(row, number, reading), text, label, patient))
+        return tuple(texts)
 
     def write(self, folder: Path, examples: Sequence[Example], predictions: Sequence[str]) -> Path:
         texts = [example for example in examples if isinstance(example, LabelledText)]

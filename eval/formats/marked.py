@@ -11,7 +11,7 @@ from typing import Any
 from data_pipeline.files import write_text
 from eval.examples import Example, RelationCandidate, Span, Task
 from eval.formats.base import Format, Reading, predictions_of
-from eval.formats.tables import find_columns, identifier, read_rows, to_jsonl
+from eval.formats.tables import cell, find_columns, identifier, read_rows, to_jsonl
 from launch.errors import NotemillError
 
 # Chemical names and rank orders hold << and [[ of their own ("STA2>>17-phenyl", "-6[[(3-iodophenyl)"), without the
@@ -30,15 +30,15 @@ class Marked(Format):
 
     def read(self, path: Path, reading: Reading) -> tuple[RelationCandidate, ...]:
         rows = read_rows(path, "jsonl")
-        columns = find_columns(path, rows, ("text", "label"), reading.columns)
+        columns = find_columns(path, rows, ("text", "label"), reading)
         candidates = []
         for number, row in enumerate(rows, start=1):
-            parsed = _parse(str(row[columns["text"]]))
+            parsed = _parse(cell(path, row, number, columns["text"]))
             if parsed is None:
                 raise NotemillError(f"{path} line {number} does not mark two mentions with << >> and [[ ]].")
             text, head, tail = parsed
-            key = identifier(row, number, reading.columns)
-            candidates.append(RelationCandidate(key, text, head, tail, str(row[columns["label"]])))
+            key = identifier(row, number, reading)
+            candidates.append(RelationCandidate(key, text, head, tail, cell(path, row, number, columns["label"])))
         return tuple(candidates)
 
     def write(self, folder: Path, examples: Sequence[Example], predictions: Sequence[str]) -> Path:
@@ -83,12 +83,9 @@ def _find(marked: str, opening: str, closing: str) -> tuple[Span, Span] | None:
 
 
 def _mark(candidate: RelationCandidate) -> str:
-    inserts = [
-        (candidate.head[0], 1, "<< "),
-        (candidate.head[1], 0, " >>"),
-        (candidate.tail[0], 1, "[[ "),
-        (candidate.tail[1], 0, " ]]"),
-    ]
+    inserts: list[tuple[int, int, str]] = []
+    for (start, end), opening, closing in ((candidate.head, "<< ", " >>"), (candidate.tail, "[[ ", " ]]")):
+        inserts += [(start, 1, opening + closing)] if start == end else [(start, 1, opening), (end, 0, closing)]
     text = candidate.text
     # From the end, and at one place the closing mark before the opening one.
     for position, _, mark in sorted(inserts, reverse=True):

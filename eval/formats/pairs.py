@@ -8,7 +8,7 @@ from typing import Any
 from data_pipeline.files import write_text
 from eval.examples import Example, SentencePair, Task
 from eval.formats.base import Format, Reading, predictions_of
-from eval.formats.tables import SUFFIXES, find_columns, identifier, read_rows, to_delimited, to_jsonl
+from eval.formats.tables import SUFFIXES, cell, find_columns, identifier, read_rows, to_delimited, to_jsonl
 from launch.errors import NotemillError
 
 
@@ -22,7 +22,7 @@ class Pairs(Format):
     def read(self, path: Path, reading: Reading) -> tuple[SentencePair, ...]:
         rows = read_rows(path, self.name)
         target = "score" if reading.task == "sts" else "label"
-        columns = find_columns(path, rows, ("first", "second", target), reading.columns, may_be_null=("label",))
+        columns = find_columns(path, rows, ("first", "second", target), reading, may_be_null=("label",))
         examples = []
         for number, row in enumerate(rows, start=1):
             value = row[columns[target]]
@@ -31,11 +31,11 @@ class Pairs(Format):
                 continue
             examples.append(
                 SentencePair(
-                    id=identifier(row, number, reading.columns),
-                    first=str(row[columns["first"]]),
-                    second=str(row[columns["second"]]),
+                    id=identifier(row, number, reading),
+                    first=cell(path, row, number, columns["first"]),
+                    second=cell(path, row, number, columns["second"]),
                     score=_number(path, number, value) if target == "score" else None,
-                    label=str(value).strip() if target == "label" else None,
+                    label=cell(path, row, number, columns[target]).strip() if target == "label" else None,
                 )
             )
         return tuple(examples)

@@ -4,10 +4,18 @@ import re
 
 from eval.examples import Span
 
+_MAX_DIGITS = 12
+
 
 def squeeze(text: str) -> str:
     """The text with single spaces, for comparing."""
     return " ".join(text.split())
+
+
+def whole_number(value: str) -> int | None:
+    """The number of characters, lines or words that a field holds; None for anything else, and for absurd ones."""
+    value = value.strip()
+    return int(value) if value.isascii() and value.isdecimal() and len(value) <= _MAX_DIGITS else None
 
 
 def nearest(text: str, surface: str, start: int, ignore_case: bool = False) -> Span | None:

@@ -15,8 +15,8 @@ from typing import Any
 
 from data_pipeline.files import write_text
 from eval.examples import Document, Entity, Example, Task
-from eval.formats.base import Reading, read_text
-from eval.formats.places import nearest, squeeze
+from eval.formats.base import Reading, of_gold, read_text
+from eval.formats.places import nearest, squeeze, whole_number
 from eval.formats.releases import Released
 from launch.errors import NotemillError
 
@@ -41,7 +41,7 @@ class PubTator(Released):
         return path
 
     def read_predictions(self, path: Path, examples: Sequence[Example], reading: Reading) -> Any:
-        return list(self.read(path, reading))
+        return of_gold(self.read(path, reading), examples, reading)
 
 
 def _blocks(path: Path) -> Iterator[list[tuple[int, str]]]:
@@ -64,10 +64,14 @@ def _document(path: Path, block: list[tuple[int, str]], reading: Reading) -> Doc
     for number, line in block:
         match = _TEXT.fullmatch(line)
         if match and not entities:
+            if match[2] in parts or (parts and match[1] != key):
+                raise NotemillError(f"{path} line {number}: another abstract begins; put an empty line before it.")
             key, parts[match[2]] = match[1], match[3]
             continue
         if set(parts) != {"t", "a"}:
             raise NotemillError(f"{path} line {number}: annotations begin before ID|t|title and ID|a|abstract.")
+        if "\t" in line and line.partition("\t")[0].strip() != key.strip():
+            raise NotemillError(f"{path} line {number} is about another document than the abstract '{key}' above it.")
         text = f"{parts['t']}\n{parts['a']}"
         entity = _entity(path, number, line.split("\t"), text, len(entities) + 1, reading)
         entities += [entity] if entity is not None else []
@@ -80,9 +84,8 @@ def _entity(path: Path, number: int, fields: list[str], text: str, index: int, r
     if len(fields) in (4, 5) and fields[1].replace("_", "").isalpha():
         reading.notes["relations between concepts left"] += 1
         return None
-    if len(fields) < 5 or not (fields[1].isdigit() and fields[2].isdigit()):
+    if len(fields) < 5 or (start := whole_number(fields[1])) is None or (end := whole_number(fields[2])) is None:
         raise NotemillError(f"{path} line {number} is neither ID, start, end, mention, type nor a relation, by tabs.")
-    start, end = int(fields[1]), int(fields[2])
     if not 0 <= start < end <= len(text):
         raise NotemillError(
             f"{path} line {number} points at {start} to {end} of a title and abstract of {len(text)} characters."

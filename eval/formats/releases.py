@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from eval.examples import Document, Example
+from eval.examples import Document, Example, Span
 from eval.formats.base import Format, Reading
 from launch.errors import NotemillError
 
@@ -34,7 +34,8 @@ class Released(Format):
         """Every split's files, read one after another. Raises NotemillError where there are none."""
         splits = {}
         for split, files in self.files_by_split(path, reading).items():
-            splits[split] = tuple(example for file in files for example in self.read(file, reading))
+            found = [(file, example) for file in files for example in self.read(file, reading)]
+            splits[split] = found_once(split, found, reading)
         return splits
 
     def files_by_split(self, path: Path, reading: Reading) -> dict[str, list[Path]]:
@@ -100,6 +101,31 @@ def require_one_each(split: str, files: Sequence[Path]) -> None:
             )
 
 
+def found_once(split: str, found: Sequence[tuple[Path, Example]], reading: Reading) -> tuple[Example, ...]:
+    """Examples without documents that one file holds twice over, as NCBI Disease does; such are counted.
+
+    Raises NotemillError where two documents of a split have the same id and are not the same, or lie in two files: a
+    tool's output beside the gold is no gold.
+    """
+    first: dict[str, tuple[Path, Document]] = {}
+    kept: list[Example] = []
+    for file, example in found:
+        if isinstance(example, Document):
+            other, twin = first.setdefault(example.id, (file, example))
+            if other != file:
+                raise NotemillError(
+                    f"the {split} split has document '{example.id}' in two files: {other} and {file}; give a folder "
+                    "or file that holds the gold alone."
+                )
+            if twin is not example:
+                if (twin.text, _mentions(twin)) != (example.text, _mentions(example)):
+                    raise NotemillError(f"{file} has two different documents '{example.id}'; remove one.")
+                reading.notes["documents given twice, left once"] += 1
+                continue
+        kept.append(example)
+    return tuple(kept)
+
+
 def predicted_file(path: Path, document: Document, suffix: str, folders: Sequence[str] = ()) -> Path:
     """Where predictions for a document lie: below one of `folders` of `path`, or in `path` itself."""
     for folder in (*folders, "."):
@@ -117,6 +143,10 @@ def require_predictions(path: Path, documents: Sequence[Document], files: Sequen
             f"{path} lacks predictions for {len(missing)} of {len(documents)} documents, the first is "
             f"'{missing[0][1].name}'; write one without annotations where nothing was found."
         )
+
+
+def _mentions(document: Document) -> list[tuple[str, tuple[Span, ...]]]:
+    return sorted((entity.label, entity.spans) for entity in document.entities)
 
 
 def _split_of(parts: Sequence[str], marks: Mapping[str, str]) -> str | None:

@@ -97,3 +97,8 @@ def attribute(value: str) -> str:
 def cdata(value: str) -> str:
     """Character data of an element as it is; characters that XML has no way to write become spaces."""
     return f"<![CDATA[{_NOT_IN_XML.sub(' ', value).replace(']]>', ']]]]><![CDATA[>')}]]>"
+
+
+def character_data(value: str) -> str:
+    """As `cdata`, with carriage returns that every parser gives back as such."""
+    return cdata(value).replace("\r", "]]>&#13;<![CDATA[")

@@ -10,7 +10,8 @@ from typing import Any
 
 from data_pipeline.files import write_text
 from eval.examples import Document, Entity, Example, Task
-from eval.formats.base import Format, Reading, read_text
+from eval.formats.base import Format, Reading, of_gold
+from eval.formats.tables import read_objects
 from launch.errors import NotemillError
 
 
@@ -20,8 +21,8 @@ class Spans(Format):
     suffixes: tuple[str, ...] = (".jsonl",)
 
     def read(self, path: Path, reading: Reading) -> tuple[Document, ...]:
-        lines = [line for line in read_text(path).split("\n") if line.strip()]
-        return tuple(_document(path, number, line) for number, line in enumerate(lines, start=1))
+        rows = enumerate(read_objects(path), start=1)
+        return tuple(_document(path, line, str(number), row) for number, (line, row) in rows)
 
     def write(self, folder: Path, examples: Sequence[Example], predictions: Sequence[Document]) -> Path:
         path = folder / "predictions.jsonl"
@@ -29,23 +30,26 @@ class Spans(Format):
         return path
 
     def read_predictions(self, path: Path, examples: Sequence[Example], reading: Reading) -> Any:
-        return list(self.read(path, reading))
+        return of_gold(self.read(path, reading), examples, reading)
 
 
-def _document(path: Path, number: int, line: str) -> Document:
+def _document(path: Path, line: int, key: str, parsed: dict[str, Any]) -> Document:
     try:
-        parsed = json.loads(line)
         text = parsed["text"]
-        spans = sorted((int(span["start"]), int(span["end"]), str(span["label"])) for span in parsed["spans"])
-        found = tuple((int(start), int(end)) for start, end in parsed.get("found", ()))
-        if not all(0 <= start < end <= len(text) for start, end in (*((a, b) for a, b, _ in spans), *found)):
+        spans = sorted((span["start"], span["end"], span["label"]) for span in parsed["spans"])
+        found = tuple((start, end) for start, end in parsed.get("found", ()))
+        bounds = [*((start, end) for start, end, _ in spans), *found]
+        are_kinds = isinstance(text, str) and all(isinstance(label, str) and label for _, _, label in spans)
+        if not are_kinds or not all(type(bound) is int for pair in bounds for bound in pair):
+            raise TypeError
+        if not all(0 <= start < end <= len(text) for start, end in bounds):
             raise ValueError
     except (ValueError, KeyError, TypeError):
         raise NotemillError(
-            f"{path} line {number} is not an object with 'text' and 'spans' of start, end and label within it."
+            f"{path} line {line} has no 'text' with 'spans' in it, each a whole start and end and a label."
         ) from None
     entities = tuple(Entity(f"T{i}", label, ((start, end),)) for i, (start, end, label) in enumerate(spans, start=1))
-    return Document(str(parsed.get("id", number)), text, entities, found=found)
+    return Document(str(parsed.get("id", key)), text, entities, found=found)
 
 
 def _line(document: Document) -> str:

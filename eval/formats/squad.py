@@ -4,6 +4,7 @@ An answer whose offset does not point at its text is moved to the nearest occurr
 nowhere in the context it is kept with offset -1: such an answer cannot be trained on and is still scored.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ class Squad(Format):
     def read(self, path: Path, reading: Reading) -> tuple[Question, ...]:
         content = load_object(path)
         try:
-            return tuple(
+            questions = tuple(
                 _question(question, paragraph, f"{article_number}.{number}", reading)
                 for article_number, article in enumerate(content["data"])
                 for number, paragraph in enumerate(article["paragraphs"])
@@ -34,8 +35,13 @@ class Squad(Format):
             raise NotemillError(f"{path} is not in SQuAD's form: {error} is missing.") from None
         except (TypeError, AttributeError):
             raise NotemillError(
-                f"{path} is not in SQuAD's form: data > paragraphs > qas are lists of objects, answer_start a number."
+                f"{path} is not in SQuAD's form: data > paragraphs > qas are lists of objects, answer_start a number, "
+                "the rest texts."
             ) from None
+        twice = next((key for key, count in Counter(each.id for each in questions).items() if count > 1), None)
+        if twice is not None:
+            raise NotemillError(f"{path} has two questions '{twice}'; answers go by that id, so give each its own.")
+        return questions
 
     def write(self, folder: Path, examples: Sequence[Example], predictions: dict[str, str]) -> Path:
         path = folder / "predictions.json"
@@ -44,7 +50,15 @@ class Squad(Format):
 
     def read_predictions(self, path: Path, examples: Sequence[Example], reading: Reading) -> Any:
         content = load_object(path)
-        return {str(key): str(value) for key, value in content.items()}
+        for key, value in content.items():
+            if not isinstance(value, str):
+                raise NotemillError(
+                    f"{path}: the answer to question '{key}' is no text; give one text a question, \"\" where there is "
+                    "none and no list of candidates."
+                )
+        known = {example.id for example in examples}
+        reading.notes["answers to questions that gold does not have left"] += len(content.keys() - known)
+        return {key: value for key, value in content.items() if key in known}
 
 
 def load_object(path: Path) -> dict[str, Any]:
@@ -62,6 +76,8 @@ def _question(question: dict[str, Any], paragraph: dict[str, Any], place: str, r
     context = paragraph["context"]
     answers = [] if question.get("is_impossible") else question["answers"]
     document = paragraph.get("document_id", place)
+    if not all(isinstance(value, str) for value in (context, question["question"], *(a["text"] for a in answers))):
+        raise TypeError
     return Question(
         id=str(question["id"]),
         document_id=str(document),

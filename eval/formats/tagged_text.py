@@ -12,7 +12,7 @@ from pathlib import Path
 
 from eval.examples import Span
 from eval.formats.base import Reading, read_text
-from eval.formats.places import nearest, squeeze
+from eval.formats.places import nearest, squeeze, whole_number
 from eval.formats.safe_xml import Node, attribute, cdata, mend_attributes, parse_xml
 from launch.errors import NotemillError
 
@@ -119,9 +119,10 @@ def _best(texts: Sequence[str], tags: Sequence[Node]) -> tuple[str, int]:
 
 def _checks(tags: Sequence[Node]) -> Iterator[tuple[int, int, str]]:
     for tag in tags:
-        bounds = tag.attributes.get("start", "").strip(), tag.attributes.get("end", "").strip()
-        if all(bound.isascii() and bound.isdigit() for bound in bounds) and tag.attributes.get("text"):
-            yield int(bounds[0]), int(bounds[1]), squeeze(tag.attributes["text"])
+        bounds = tag.attributes.get("start", ""), tag.attributes.get("end", "")
+        start, end = map(whole_number, bounds)
+        if start is not None and end is not None and tag.attributes.get("text"):
+            yield start, end, squeeze(tag.attributes["text"])
 
 
 def _offsets(tag: Node, path: Path) -> Span:

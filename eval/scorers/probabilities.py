@@ -3,7 +3,6 @@
 {"labels": ["contradiction", "entailment"], "rows": [[0.91, 0.09], …]}      a row an example, in the order of gold
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,9 @@ from launch.errors import NotemillError
 PROBABILITIES_FILE = "probabilities.json"
 _DIGITS = 6
 """Of the numbers in the file; the areas are taken from what it holds, so that they can be had from it again."""
+
+_SLACK = 1e-6
+"""By which rounding may leave the numbers from 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def write_probabilities(probabilities: Probabilities, folder: Path) -> Path:
 
 
 def read_probabilities(path: Path, num_examples: int) -> Probabilities:
-    """Raises NotemillError where the file does not hold a row of finite numbers for each example."""
+    """Raises NotemillError where the file does not hold a row of probabilities for each example."""
     content = read_json(path, "probabilities", "run the evaluation again")
     labels = content.get("labels") if isinstance(content, dict) else None
     rows = content.get("rows") if isinstance(content, dict) else None
@@ -52,9 +54,13 @@ def read_probabilities(path: Path, num_examples: int) -> Probabilities:
         raise NotemillError(f"{path} has {len(rows)} rows for {num_examples} gold examples; give one for each.")
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, list) or len(row) != len(labels) or not all(map(_is_number, row)):
-            raise NotemillError(f"row {number} of {path} is not {len(labels)} finite numbers, one for each label.")
+            raise NotemillError(
+                f"row {number} of {path} is not {len(labels)} finite numbers from 0 to 1, one for each label."
+            )
+    if len(set(map(str, labels))) < len(labels):
+        raise NotemillError(f"{path} names a label twice; each has one column.")
     return Probabilities(tuple(map(str, labels)), tuple(tuple(map(float, row)) for row in rows))
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_SLACK <= value <= 1 + _SLACK

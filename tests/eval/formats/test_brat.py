@@ -1,5 +1,7 @@
 """BRAT: offsets, events, discontinuous mentions, and what is counted instead of kept."""
 
+from collections import Counter
+
 import pytest
 
 from eval.examples import Relation
@@ -74,7 +76,7 @@ def test_what_cannot_be_kept_is_counted(tmp_path):
 
 
 def test_a_mention_may_hold_a_unicode_line_separator(tmp_path):
-    dataset, document = read(tmp_path, "T1\tA 0 9\tfe\u2028ver and\n", text="fe\u2028ver and")
+    dataset, document = read(tmp_path, "T1\tA 0 10\tfe\u2028ver and\n", text="fe\u2028ver and")
     assert len(document.entities) == 1 and dataset.notes == {}
 
 
@@ -107,3 +109,61 @@ def test_a_text_without_annotations_is_refused(tmp_path):
     with pytest.raises(NotemillError, match=r"has no 1\.ann beside it") as refused:
         load_dataset("ner", f"brat:{tmp_path}")
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("ends", ["\r\n", "\n"])
+def test_mentions_whose_offsets_leave_carriage_returns_out_are_moved(tmp_path, ends):
+    text = f"fever and{ends}chest pain{ends}since May"
+    dataset, document = read(tmp_path, "T1\tA 0 5;10 15\tfever chest\nT2\tB 27 30\tMay\n", text=text)
+    assert [[text[slice(*span)] for span in e.spans] for e in document.entities] == [["fever", "chest"], ["May"]]
+    what = "texts whose carriage returns no offset counts, mentions moved"
+    assert dataset.notes == ({what: 1} if ends == "\r\n" else {})
+    out = write_predictions(dataset, "test", [document], tmp_path / "out")
+    assert read_predictions("re", "brat", out, [document]) == [document]
+
+
+def test_mentions_that_are_not_what_they_quote_are_counted(tmp_path):
+    text = "fever and\r\nchest pain\r\nsince May"
+    dataset, document = read(tmp_path, "T1\tA 0 5\tcough\nT2\tB 27 30\tMay\nT3\tB 0 5\n", text=text)
+    assert [entity.spans for entity in document.entities] == [((0, 5),), ((27, 30),), ((0, 5),)]
+    assert dataset.notes == {"mentions kept whose text differs from their place": 2}
+
+
+def test_a_second_annotation_of_one_id_is_refused(tmp_path):
+    with pytest.raises(NotemillError, match=r"1\.ann line 2: T1 is there already") as refused:
+        read(tmp_path, "T1\tA 0 5\tfever\nT1\tA 10 15\tchest\n")
+    assert "fever" not in str(refused.value)
+
+
+def test_the_same_line_twice_is_counted_and_events_have_one_id(tmp_path):
+    dataset, document = read(tmp_path, "T1\tA 0 5\tfever\nT1\tA 0 5\tfever\n")
+    assert len(document.entities) == 1 and dataset.notes == {"entities given twice, left once": 1}
+    (tmp_path / "test" / "1.ann").write_text("T1\tA 0 5\tfever\nE1\tA:T1\nE1\tA:T1 Of:T1\n")
+    with pytest.raises(NotemillError, match=r"line 3: E1 is there already"):
+        load_dataset("re", f"brat:{tmp_path}")
+
+
+def test_annotations_without_a_text_are_refused_and_those_elsewhere_counted(tmp_path):
+    read(tmp_path, "T1\tA 0 5\tfever\n")
+    for folder in ("test/more", "old"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "2.ann").write_text("")
+    assert load_dataset("ner", f"brat:{tmp_path}").notes == {"annotation files outside of the splits' folders left": 2}
+    (tmp_path / "test" / "3.ann").write_text("")
+    with pytest.raises(NotemillError, match=r"3\.ann has no 3\.txt beside it"):
+        load_dataset("ner", f"brat:{tmp_path}")
+
+
+def test_further_arguments_of_relations_and_other_predictions_are_counted(tmp_path):
+    dataset, document = read(tmp_path, "T1\tA 0 5\tfever\nR1\tX Arg1:T1 Arg2:T1 Arg3:T1\n")
+    assert dataset.notes == {"relations' arguments after the second left": 1}
+    out = write_predictions(dataset, "test", [document], tmp_path / "out")
+    (out / "other.ann").write_text("")
+    notes: Counter[str] = Counter()
+    read_predictions("ner", "brat", out, [document], notes=notes)
+    assert notes["documents that gold does not have left"] == 1
+
+
+def test_absurd_offsets_are_broken_lines(tmp_path):
+    dataset, document = read(tmp_path, f"T1\tA 0 {'9' * 5000}\tfever\n")
+    assert document.entities == () and dataset.notes == {"broken entity lines left": 1}

@@ -51,3 +51,11 @@ def test_a_broken_line_is_named_by_number_and_not_shown(tmp_path, content, probl
     with pytest.raises(NotemillError, match=f"line 2.*{problem}") as refused:
         load_dataset("ner", f"conll:{path}")
     assert "secret" not in str(refused.value)
+
+
+def test_a_token_may_hold_a_no_break_space(tmp_path):
+    path = tmp_path / "test.txt"
+    path.write_text("a\u00a0b O\nc  B-X\n\u00a0 I-X\n")
+    (document,) = load_dataset("ner", f"conll:{path}").splits["test"]
+    assert [document.text[start:end] for start, end in document.tokens] == ["a\u00a0b", "c", "\u00a0"]
+    assert [(entity.start, entity.end) for entity in document.entities] == [(4, 7)]

@@ -95,3 +95,14 @@ def test_another_form_is_refused(tmp_path, content, problem):
     with pytest.raises(NotemillError, match=problem) as refused:
         load_dataset("mqa", f"emrqa:{tmp_path}")
     assert "secret" not in str(refused.value)
+
+
+def test_questions_of_a_note_that_comes_twice_have_ids_of_their_own(tmp_path):
+    note = releases.emrqa_note("1")
+    path = releases.put(
+        tmp_path / "test.json", json.dumps({"data": [{"title": "medication", "paragraphs": [note, note]}]})
+    )
+    questions = [*load_dataset("mqa", f"emrqa:{path.parent}").splits["test"]]
+    assert len({question.id for question in questions}) == len(questions)
+    assert {question.document_id for question in questions} == {"1"}
+    assert questions[0].id == "medication/1/0/0"

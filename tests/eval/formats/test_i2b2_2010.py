@@ -137,3 +137,15 @@ def test_a_missing_file_is_named(tmp_path, task, suffix, problem):
     (tmp_path / f"1.{suffix}").unlink()
     with pytest.raises(NotemillError, match=problem):
         load_dataset(task, f"i2b2_2010:{tmp_path}")
+
+
+def test_notes_without_concepts_are_counted(tmp_path):
+    root = releases.i2b2_2010(tmp_path)
+    releases.put(root / "concept_assertion_relation_training_data" / "partners" / "unannotated" / "9.txt", "x\n")
+    releases.put(root / "test_data" / "0003.txt", "x\n")
+    releases.put(root / "reference_standard_for_test_data" / "rel" / "0003.rel", "")
+    dataset = load_dataset("ner", f"i2b2_2010:{root}")
+    assert (dataset.notes["texts without concepts left"], dataset.notes["relation files without concepts left"]) == (
+        2,
+        1,
+    )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from eval.formats import load_dataset, write_predictions
+from eval.formats import load_dataset, read_predictions, write_predictions
 from launch.errors import NotemillError
 from tests.eval.formats import releases
 
@@ -176,3 +176,18 @@ def test_malformed_and_dangerous_xml_is_refused_by_line(tmp_path, content, probl
 def test_2012_tags_without_what_they_need_are_refused_by_line(tmp_path, tag, problem):
     with pytest.raises(NotemillError, match=problem):
         read(tmp_path, "i2b2_2012", releases.xml_2012(tags=tag))
+
+
+def test_2014_categories_of_their_own_come_back(tmp_path):
+    text = "Seen by the Record of Boston"
+    tags = "".join(
+        f'<{name} id="P{start}" start="{start}" end="{end}" text="{text[start:end]}" TYPE="{kind}" comment="" />\n'
+        for name, kind, start, end in (("PHI", "WEIRD", 0, 4), ("OTHER", "OTHER", 12, 18), ("LOCATION", "CITY", 22, 28))
+    )
+    content = f"<deIdi2b2>\n<TEXT><![CDATA[{text}]]></TEXT>\n<TAGS>\n{tags}</TAGS>\n</deIdi2b2>\n"
+    for query in ("", "?labels=category"):
+        dataset, gold = read(tmp_path, "i2b2_2014", content, query=query, key="1-01")
+        path = write_predictions(dataset, "test", list(gold), tmp_path / f"out{query}")
+        settings = {"labels": "category"} if query else {}
+        (back,) = read_predictions("ner", "i2b2_2014", path, gold, settings)
+        assert [entity.label for entity in back.entities] == [entity.label for entity in gold[0].entities]

@@ -54,3 +54,10 @@ def test_a_sentence_without_marks_is_named_by_line(tmp_path):
     with pytest.raises(NotemillError, match="line 2") as refused:
         load_dataset("re", f"marked:{path}")
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("marked", ["<<  >> [[ b ]]", "<< a [[  ]] >>", "[[ b ]]<<  >>", "<<  >>[[ b ]]"])
+def test_empty_mentions_come_back(marked):
+    parsed = _parse(marked)
+    assert parsed is not None
+    assert _parse(_mark(RelationCandidate("1", *parsed, "X"))) == parsed

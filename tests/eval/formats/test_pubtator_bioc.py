@@ -1,9 +1,12 @@
 """PubTator and BioC: offsets over title, abstract and passages, and what is counted or refused by line."""
 
+from dataclasses import replace
+
 import pytest
 
 from eval.examples import Relation
-from eval.formats import load_dataset
+from eval.formats import load_dataset, read_predictions, write_predictions
+from eval.score_files import score_files
 from launch.errors import NotemillError
 from tests.eval.formats import releases
 
@@ -104,3 +107,64 @@ def test_broken_bioc_is_named_by_line(tmp_path, change, problem):
 def test_another_xml_is_refused(tmp_path):
     with pytest.raises(NotemillError, match="line 1: the x holds no document"):
         read(tmp_path, "bioc", "<x/>")
+
+
+def test_a_tools_output_beside_the_gold_is_refused_by_both_names(tmp_path):
+    releases.pubtator(tmp_path)
+    releases.put(tmp_path / "CDR_Data" / "DNorm.TestSet" / "TestSet.DNorm.PubTator.txt", releases.PUBTATOR)
+    with pytest.raises(NotemillError, match=r"'227508' in two files: \S*CDR_TestSet\S* and \S*TestSet\.DNorm\S*;"):
+        load_dataset("ner", f"pubtator:{tmp_path}")
+    assert len(load_dataset("ner", f"pubtator:{tmp_path / 'CDR_Data' / 'CDR.Corpus.v010516'}").splits["test"]) == 2
+
+
+def test_a_document_given_twice_is_read_once_and_another_of_its_id_refused(tmp_path):
+    dataset, documents = read(tmp_path, "pubtator", releases.PUBTATOR * 2)
+    assert len(documents) == 1 and dataset.notes["documents given twice, left once"] == 1
+    with pytest.raises(NotemillError, match="two different documents '227508'"):
+        read(tmp_path, "pubtator", releases.PUBTATOR + releases.PUBTATOR.replace("rats", "mice"))
+    with pytest.raises(NotemillError, match="two different documents '10'"):
+        read(tmp_path, "bioc", releases.BIOC.replace("<id>11</id>", "<id>10</id>"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ("1|t|secret\n1|a|b\n2\t0\t6\tsecret\tX\n", "line 3 is about another document than the abstract '1'"),
+        ("1|t|secret\n2|a|b\n", "line 2: another abstract begins"),
+        ("1|t|secret\n1|a|b\n1|t|c\n", "line 3: another abstract begins"),
+        ("1|t|secret\n1|a|b\n1\t\u00b2\t6\tsecret\tX\n", "line 3 is neither"),
+    ],
+)
+def test_pubtator_lines_of_other_documents_are_refused(tmp_path, lines, problem):
+    with pytest.raises(NotemillError, match=problem) as refused:
+        read(tmp_path, "pubtator", lines)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("offset", "problem"),
+    [
+        ("9999999999", "line 6: a passage is at offset 9999999999"),
+        ("\u00b2\u2075", "no whole number"),
+        ("9" * 5000, "no whole"),
+    ],
+)
+def test_a_bioc_offset_far_beyond_the_text_is_refused(tmp_path, offset, problem):
+    with pytest.raises(NotemillError, match=problem):
+        read(tmp_path, "bioc", releases.BIOC.replace("<offset>25<", f"<offset>{offset}<"))
+
+
+def test_carriage_returns_of_bioc_come_back(tmp_path):
+    dataset, gold = read(tmp_path, "bioc", releases.BIOC.replace("Nothing.", "No&#13;thing&#13;&#10;."))
+    assert gold[1].text == "No\rthing\r\n."
+    path = write_predictions(dataset, "test", list(gold), tmp_path / "out")
+    assert [document.text for document in read_predictions("ner", "bioc", path, gold)] == [d.text for d in gold]
+
+
+@pytest.mark.parametrize(("name", "content"), [("pubtator", releases.PUBTATOR), ("bioc", releases.BIOC)])
+def test_predictions_for_other_documents_are_counted(tmp_path, name, content):
+    dataset, gold = read(tmp_path, name, content)
+    other = replace(gold[0], id="other")
+    path = write_predictions(dataset, "test", [*gold, other], tmp_path / "out")
+    notes = score_files("ner", f"{name}:{dataset.path}", path)["notes"]
+    assert notes["predictions: documents that gold does not have left"] == 1

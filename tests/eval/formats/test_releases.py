@@ -179,3 +179,13 @@ def test_predictions_lacking_a_document_are_counted(tmp_path):
         path = write_predictions(dataset, "test", gold[:1], tmp_path / f"out-{name}")
         with pytest.raises(NotemillError, match="lacks predictions for 1 of 2 documents"):
             read_predictions("ner", name, path, gold)
+
+
+@pytest.mark.parametrize("name", ["i2b2_2010", "i2b2_2012", "i2b2_2014", "n2c2_2018"])
+def test_predictions_for_other_documents_are_counted(tmp_path, name):
+    spec = f"{name}:{getattr(releases, name)(tmp_path / 'release')}"
+    dataset = load_dataset("ner", spec)
+    gold = dataset.splits["test"]
+    more = Document("other", gold[0].text, (), (), gold[0].tokens)
+    path = write_predictions(dataset, "test", [*gold, more], tmp_path / "out")
+    assert score_files("ner", spec, path)["notes"]["predictions: documents that gold does not have left"] == 1

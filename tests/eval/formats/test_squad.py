@@ -5,7 +5,8 @@ import json
 import pytest
 
 from eval.examples import Answer
-from eval.formats import load_dataset
+from eval.formats import load_dataset, read_predictions
+from eval.score_files import score_files
 from launch.errors import NotemillError
 
 
@@ -39,3 +40,31 @@ def test_another_json_is_refused(tmp_path):
     path.write_text('{"rows": []}')
     with pytest.raises(NotemillError, match="not in SQuAD's form"):
         load_dataset("mqa", f"squad:{path}")
+
+
+def test_two_questions_of_one_id_are_refused(tmp_path):
+    with pytest.raises(NotemillError, match="two questions '7'"):
+        read(tmp_path, {"id": 7, "answers": []}, {"id": 7, "answers": []})
+
+
+def test_a_question_without_text_is_refused(tmp_path):
+    with pytest.raises(NotemillError, match="not in SQuAD's form"):
+        read(tmp_path, {"question": None, "answers": []})
+
+
+@pytest.mark.parametrize("answer", [None, ["secret"], [{"text": "secret"}], 5])
+def test_answers_that_are_no_texts_are_refused(tmp_path, answer):
+    dataset = read(tmp_path, {"answers": [{"text": "cat", "answer_start": 4}]})
+    path = tmp_path / "predictions.json"
+    path.write_text(json.dumps({"0": answer}))
+    with pytest.raises(NotemillError, match="the answer to question '0' is no text") as refused:
+        read_predictions("mqa", "squad", path, dataset.splits["test"])
+    assert "secret" not in str(refused.value)
+
+
+def test_answers_to_other_questions_are_counted(tmp_path):
+    dataset = read(tmp_path, {"answers": [{"text": "cat", "answer_start": 4}]})
+    path = tmp_path / "predictions.json"
+    path.write_text(json.dumps({"0": "cat", "1": "dog"}))
+    notes = score_files("mqa", f"squad:{dataset.path}", path)["notes"]
+    assert notes == {"predictions: answers to questions that gold does not have left": 1}

@@ -3,12 +3,14 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eval.formats import load_dataset, read_predictions, write_predictions
+from eval.score_files import score_files
 from eval.splits import complete_splits
 from launch.errors import NotemillError
 
@@ -131,3 +133,117 @@ def test_a_folder_without_splits_is_refused(tmp_path):
 def test_dev_goes_by_many_names(tmp_path, name):
     write(tmp_path, f"{name}.tsv", "fever\tB-P\n")
     assert list(load_dataset("ner", f"conll:{tmp_path}").splits) == ["dev"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [
+        ("test.csv", 'label,text\nA,"secret text\nB,other\nA,third\n', 2),
+        ("test.csv", 'label,text\nB,"two\nlines"\nA,"secret\nB,other " more\nA,third\n', 4),
+        ("test.csv", 'label,text\nA,x\nB,"secret\n', 3),
+        ("test.csv", 'text,label\n"well\nclosed","secret\nx,B\ny,"A"\n', 3),
+        ("test.tsv", 'label\ttext\tx\nA\t"secret\t1\nB\tother\nA\tthird" q\t3\n', 2),
+    ],
+)
+def test_a_quote_that_swallows_rows_is_refused_by_its_line(tmp_path, name, content, line):
+    path = write(tmp_path, name, content)
+    with pytest.raises(NotemillError, match=f"line {line}: a field opens with a quotation mark") as refused:
+        load_dataset("cls", f"{path.suffix[1:]}:{path}")
+    assert "secret" not in str(refused.value)
+
+
+def test_a_table_in_a_quoted_note_is_its_text(tmp_path):
+    path = write(tmp_path, "test.tsv", 'label\ttext\nA\t"Labs:\nNa\t140\nK\t4.0"\nB\t"a\tb\tc"\n')
+    texts = [text.text for text in load_dataset("cls", f"tsv:{path}").splits["test"]]
+    assert texts == ["Labs:\nNa\t140\nK\t4.0", "a\tb\tc"]
+
+
+def test_long_notes_are_read_and_later_lines_named_right(tmp_path):
+    limit = csv.field_size_limit()
+    path = write(tmp_path, "test.csv", f'label,text\nA,"{"x" * 100_000}\n{"y" * 100_000}"\n')
+    assert len(load_dataset("cls", f"csv:{path}").splits["test"][0].text) == 200_001
+    assert csv.field_size_limit() == limit
+    broken = write(tmp_path, "test.csv", 'label,text\nA,"x\ny"\n\nsecret\n')
+    with pytest.raises(NotemillError, match="line 5 has another number of columns"):
+        load_dataset("cls", f"csv:{broken}")
+
+
+@pytest.mark.parametrize("kind", ["tsv", "csv"])
+@pytest.mark.parametrize("text", ["a\rb", '"a\r\n', "\r", "a\tb\r", 'a "b" c'])
+def test_line_ends_of_any_kind_come_back_in_predictions(tmp_path, kind, text):
+    path = write(tmp_path, "gold.jsonl", json.dumps({"text": text, "label": "A"}) + "\n")
+    gold = load_dataset("cls", f"jsonl:{path}").splits["test"]
+    table = replace(load_dataset("cls", f"jsonl:{path}"), format=kind)
+    out = write_predictions(table, "test", ["B"], tmp_path / "out")
+    assert read_predictions("cls", kind, out, gold) == ["B"]
+    assert load_dataset("cls", f"{kind}:{out}").splits["test"][0].text == text
+
+
+def test_predictions_have_the_columns_of_the_gold_or_ours(tmp_path):
+    gold = write(tmp_path, "gold.csv", "t,l\na,x\nb,y\n")
+    spec = f"csv:{gold}?label=l&text=t"
+    assert score_files("cls", spec, gold)["metrics"]["accuracy"] == 1.0
+    ours = write_predictions(load_dataset("cls", spec), "test", ["x", "x"], tmp_path / "out")
+    assert score_files("cls", spec, ours)["metrics"]["accuracy"] == 0.5
+    both = write(tmp_path, "both.csv", "t,l,label\na,x,y\nb,y,y\n")
+    with pytest.raises(NotemillError, match="has 'l' and 'label', and either may be the predicted label"):
+        score_files("cls", spec, both)
+
+
+def test_predictions_need_no_patients(tmp_path):
+    gold = write(tmp_path, "gold.csv", "text,label,who\na,x,1\nb,y,2\n")
+    spec = f"csv:{gold}?patient=who"
+    ours = write_predictions(load_dataset("cls", spec), "test", ["x", "y"], tmp_path / "out")
+    assert score_files("cls", spec, ours)["metrics"]["accuracy"] == 1.0
+
+
+def test_any_row_tells_that_there_are_patients_and_zero_is_one(tmp_path):
+    rows = [{"text": "a", "label": "x"}, {"text": "b", "label": "y", "patient_id": 0}]
+    path = write(tmp_path, "test.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(NotemillError, match="row 1 has no value for 'patient_id'"):
+        load_dataset("cls", f"jsonl:{path}")
+    path = write(tmp_path, "test.jsonl", json.dumps(rows[1]) + "\n")
+    assert load_dataset("cls", f"jsonl:{path}").splits["test"][0].document_id == "0"
+
+
+def test_labels_are_stripped_and_texts_without_one_counted(tmp_path):
+    rows = [{"text": "a", "label": label} for label in ("x", " x ", "", " ", None)]
+    path = write(tmp_path, "test.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    dataset = load_dataset("cls", f"jsonl:{path}")
+    assert [text.label for text in dataset.splits["test"]] == ["x", "x"]
+    assert dataset.notes == {"texts without a label left": 3}
+
+
+@pytest.mark.parametrize(
+    ("task", "row", "column"),
+    [
+        ("cls", {"text": ["secret"], "label": "A"}, "text"),
+        ("cls", {"text": "a", "label": {"secret": 1}}, "label"),
+        ("nli", {"premise": {"secret": 1}, "hypothesis": "b", "label": "A"}, "premise"),
+        ("nli", {"premise": "a", "hypothesis": "b", "label": ["secret"]}, "label"),
+    ],
+)
+def test_lists_and_objects_are_no_text(tmp_path, task, row, column):
+    path = write(tmp_path, "test.jsonl", json.dumps(row) + "\n")
+    with pytest.raises(NotemillError, match=f"row 1 has a list or an object for '{column}'") as refused:
+        load_dataset(task, f"jsonl:{path}")
+    assert "secret" not in str(refused.value)
+
+
+def test_an_entry_that_is_no_object_is_named(tmp_path):
+    path = write(tmp_path, "test.json", '{"7": {"premise": "a", "hypothesis": "b", "label": "no"}, "8": "secret"}')
+    with pytest.raises(NotemillError, match="the entry '8' is no object"):
+        load_dataset("nli", f"json:{path}")
+
+
+def test_two_files_for_one_split_are_refused(tmp_path):
+    for name in ("test.tsv", "dev.tsv", "devel.tsv"):
+        write(tmp_path, name, "fever\tB-P\n")
+    with pytest.raises(NotemillError, match=r"has dev\.tsv and devel\.tsv for its dev split"):
+        load_dataset("ner", f"conll:{tmp_path}")
+
+
+def test_pairs_whose_id_is_null_have_their_number(tmp_path):
+    rows = [{"id": None, "sentence1": "a", "sentence2": "b", "score": number} for number in range(2)]
+    path = write(tmp_path, "test.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    assert [pair.id for pair in load_dataset("sts", f"jsonl:{path}").splits["test"]] == ["1", "2"]

@@ -1,5 +1,6 @@
 """Areas under the ROC curve by hand, and against sklearn on random cases."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from eval.examples import LabelledText, SentencePair
+from eval.score_files import score_files
 from eval.scorers import score
 from eval.scorers.auroc import score_auroc
 from eval.scorers.probabilities import Probabilities, read_probabilities, rounded, write_probabilities
@@ -102,3 +104,27 @@ def test_broken_files_are_told(tmp_path: Path, content: str, told: str) -> None:
     (tmp_path / "probabilities.json").write_text(content)
     with pytest.raises(NotemillError, match=told):
         read_probabilities(tmp_path / "probabilities.json", 1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "row", "problem"),
+    [
+        (["a", "a"], [0.5, 0.5], "names a label twice"),
+        (["a", "b"], [5, -4], "row 1 .* not 2 finite numbers from 0 to 1"),
+        (["a", "c"], [0.5, 0.5], "a column for 'c', which no example has, and none for 'b'"),
+    ],
+)
+def test_what_are_no_probabilities_of_the_labels_is_refused(tmp_path: Path, labels, row, problem) -> None:
+    gold, shares = tmp_path / "gold.csv", tmp_path / "shares.json"
+    gold.write_text("text,label\nx,a\ny,b\n")
+    shares.write_text(json.dumps({"labels": labels, "rows": [row, [0.5, 0.5]]}))
+    with pytest.raises(NotemillError, match=problem):
+        score_files("cls", f"csv:{gold}", gold, probabilities=shares)
+
+
+def test_a_model_may_know_other_labels_or_fewer(tmp_path: Path) -> None:
+    gold, shares = tmp_path / "gold.csv", tmp_path / "shares.json"
+    gold.write_text("text,label\nx,a\ny,b\n")
+    for labels in (["a", "b", "c"], ["a"]):
+        shares.write_text(json.dumps({"labels": labels, "rows": [[0.2] * len(labels)] * 2}))
+        assert "auroc" in score_files("cls", f"csv:{gold}", gold, probabilities=shares)["metrics"]
