@@ -23,14 +23,23 @@ from typing import Any, cast
 
 import torch
 
-from data_pipeline.files import make_private_folder, only_writer, read_json, sha256_json, write_json
+from data_pipeline.files import (
+    atomic_write,
+    make_private_folder,
+    only_writer,
+    read_json,
+    sha256_json,
+    whole_folder,
+    write_json,
+)
 from eval.baselines import baseline_predictions
+from eval.evaluation_folder import run_folder
 from eval.examples import Dataset, Document, Task
 from eval.finetune.checkpoint import Checkpoint
 from eval.finetune.encoder import load_config_of, model_hashes, require_positions
 from eval.finetune.loop import resolve_device, resolve_precision
 from eval.finetune.ner import NerHead
-from eval.finetune.processes import Processes, joined
+from eval.finetune.processes import Processes, joined, started_processes
 from eval.finetune.recipe import ClsRecipe, NerRecipe, Recipe, trials_of
 from eval.finetune.save_classifier import save_classifier
 from eval.finetune.save_tagger import save_tagger
@@ -69,6 +78,8 @@ _NOT_NUMERIC = ("seeds", "baseline", "threads", "save_model", "search")
 def evaluate(model_dir: Path, task: Task, data: str, out_dir: Path, recipe: Recipe, name: str = "") -> Result:
     """Run and write everything below `out_dir`; returns what results.json holds. Raises NotemillError."""
     torch.set_num_threads(recipe.threads)
+    if started_processes().is_main:
+        run_folder(out_dir, model_dir, data)
     config = load_config_of(model_dir)
     max_length = max([trial.max_length for _, trial in trials_of(recipe)] or [recipe.max_length])
     require_positions(model_dir, config, max_length)
@@ -83,7 +94,6 @@ def evaluate(model_dir: Path, task: Task, data: str, out_dir: Path, recipe: Reci
             return _evaluate(job)
         for line in reach_table(reach, distance):
             say(line)
-        make_private_folder(out_dir)
         with only_writer(out_dir):
             return _evaluate(job)
 
@@ -293,10 +303,11 @@ def _copy_best_predictions(out_dir: Path, seeds: Sequence[SeedResult]) -> None:
     for source in sorted([*folder.glob("predictions*"), *folder.glob(PROBABILITIES_FILE)]) + kept:
         target = out_dir / source.name
         if source.is_dir():
-            shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree(source, target)
+            with whole_folder(target, replaces=True) as temporary:
+                shutil.copytree(source, temporary, dirs_exist_ok=True)
         else:
-            shutil.copy(source, target)
+            with atomic_write(target) as temporary:
+                shutil.copyfile(source, temporary)
 
 
 def _summarise_data(dataset: Dataset, data: str, name: str) -> DatasetSummary:

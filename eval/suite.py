@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from data_pipeline.files import make_private_folder, read_json, write_json
+from eval.evaluation_folder import place_of, suite_folder
 from eval.examples import TASKS, Task
 from eval.finetune.recipe import RECIPES, load_recipe
 from eval.formats import formats_of
@@ -138,7 +139,9 @@ def run_suite(model_dir: Path, suite: Suite, out_dir: Path) -> tuple[list[Result
     Returns its rows by task, then model, and one sentence about the evaluations that failed, if any did: the others are
     worth a table all the same.
     """
-    make_private_folder(out_dir)
+    places = [place_of(f"{task.format}:{Path(suite.data_root) / task.path}") for task in suite.tasks]
+    models = [Path(model.path) for model in suite.models.values() if model.path]
+    suite_folder(out_dir, [model_dir, *models], places)
     jobs = _plan(model_dir, suite, out_dir)
     failures = _run_all(jobs, suite.workers)
     results: list[Result] = []

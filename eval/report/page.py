@@ -29,6 +29,8 @@ TASK_NAMES = {
     "mqa": "Question answering",
     "cls": "Document classification",
 }
+_TITLE, _HEAD_BYTES = b"<title>notemill evaluation: ", 4096
+"""What pages begin with, and within how many bytes."""
 SMOOTHING_ROWS = 200
 """The training curve is averaged in at most this many groups of steps."""
 
@@ -63,6 +65,23 @@ def write_report(
     )
     write_text(path, page)
     return path
+
+
+def is_report(path: Path) -> bool:
+    """Whether `write_report` wrote this file."""
+    try:
+        with path.open("rb") as stream:
+            return _TITLE in stream.read(_HEAD_BYTES)
+    except OSError:
+        return False
+
+
+def require_place(path: Path) -> None:
+    """Raise NotemillError where a page at `path` would replace anything but such a page."""
+    if path.is_dir():
+        raise NotemillError(f"--out {path} is a folder; name the page to write, as in {path / 'report.html'}.")
+    if path.exists() and not is_report(path):
+        raise NotemillError(f"--out {path} is there already and is no report of an evaluation; name another file.")
 
 
 def _models(results: Sequence[Result]) -> list[dict[str, Any]]:
