@@ -67,6 +67,17 @@ def write_report(
     return path
 
 
+def require_inputs(run_dir: Path | None, corpus: Path | None) -> None:
+    """Raise NotemillError where the report could not show them: hours of training go by before it is written."""
+    for folder in (run_dir, corpus):
+        if folder is not None and not folder.is_dir():
+            raise NotemillError(f"no folder {folder}; check --run and --corpus.")
+    if run_dir is not None:
+        _pretraining(run_dir)
+    if corpus is not None:
+        _corpus(corpus)
+
+
 def is_report(path: Path) -> bool:
     """Whether `write_report` wrote this file."""
     try:
@@ -192,6 +203,8 @@ def _smooth(name: str, rows: Sequence[Mapping[str, Any]], key: str) -> Series:
 
 def _corpus(folder: Path) -> dict[str, Any]:
     manifest = read_json(folder / "manifest.json", "corpus manifest")
+    if not isinstance(manifest, dict):
+        raise NotemillError(f"{folder / 'manifest.json'} is no corpus manifest; check --corpus.")
     counts = manifest.get("counts", {})
     rejected = counts.get("rejected", {})
     shown = {
