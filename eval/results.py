@@ -207,20 +207,20 @@ def holds_results(content: Any) -> bool:
         isinstance(result, dict)
         and result.get("version") == RESULTS_VERSION
         and Result.__required_keys__ <= result.keys()
-        and _has(result["dataset"], DatasetSummary)
-        and _has(result["model"], ModelSummary)
+        and has_keys(result["dataset"], DatasetSummary)
+        and has_keys(result["model"], ModelSummary)
         and isinstance(result["metrics"], dict)
-        and all(_has(metric, Metric) for metric in result["metrics"].values())
+        and all(has_keys(metric, Metric) for metric in result["metrics"].values())
         and result["primary"] in result["metrics"]
         and all(isinstance(result[key], list) for key in ("seeds", "baselines", "per_class"))
-        and all(_has(seed, SeedResult) for seed in result["seeds"])
-        and all(_has(baseline, Baseline) for baseline in result["baselines"])
+        and all(has_keys(seed, SeedResult) for seed in result["seeds"])
+        and all(has_keys(baseline, Baseline) for baseline in result["baselines"])
         and holds_results(result.get("untrained", []))
         for result in results
     )
 
 
-def _has(value: Any, shape: Any) -> bool:
+def has_keys(value: Any, shape: Any) -> bool:
     """Whether it is a mapping with all keys of a TypedDict."""
     return isinstance(value, dict) and shape.__required_keys__ <= value.keys()
 

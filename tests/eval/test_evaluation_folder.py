@@ -21,8 +21,10 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(
     "name",
-    ["model/my_notes.md", "predictions/mine.txt", "predictions.tsv", "report.html", "results.json", "analysis.json"]
-    + ["probabilities.json", "thesis.docx", "untrained/predictions/mine.txt"],
+    [
+        *("model/my_notes.md", "predictions/mine.txt", "predictions.tsv", "report.html", "results.json"),
+        *("analysis.json", "probabilities.json", "thesis.docx", "untrained/predictions/mine.txt"),
+    ],
 )
 def test_what_is_of_no_evaluation_is_left_alone(tmp_path: Path, name: str) -> None:
     out = tmp_path / "out"
