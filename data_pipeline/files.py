@@ -23,6 +23,9 @@ PRIVATE_FOLDER = 0o700
 LOCK_NAME = ".lock"
 _RETRY_S = 0.05
 _TEMPORARY_SUFFIX = ".partial"
+_OLD_SUFFIX = ".old"
+_BESIDE = re.compile(rf"\.(.+?)(?:(?:\{_OLD_SUFFIX})?\{_TEMPORARY_SUFFIX}|\{LOCK_NAME})")
+"""What lies beside NAME while it is written: .NAME.partial, .NAME.old.partial, .NAME.lock."""
 
 
 def make_private_folder(path: Path) -> Path:
@@ -50,19 +53,25 @@ def make_own_folder(path: Path, names: re.Pattern[str], what: str) -> Path:
     """
     if path.exists() and not path.is_dir():
         raise NotemillError(f"--out {path} is a file; name a folder.")
-    try:
-        others = [entry.name for entry in path.iterdir() if not _is_ours(entry.name, names)] if path.exists() else []
-    except OSError as error:
-        raise NotemillError(f"cannot read the folder {path}: {error.strerror}.") from None
-    if others:
+    if others_in(path, names):
         raise NotemillError(f"{path} is not empty and holds no {what}; name another folder with --out.")
     make_private_folder(path).chmod(PRIVATE_FOLDER)
     return path
 
 
+def others_in(path: Path, names: re.Pattern[str]) -> list[str]:
+    """What lies in the folder `path`, which may be missing, beside `names`, unfinished files of them and locks."""
+    try:
+        return sorted(entry.name for entry in path.iterdir() if not _is_ours(entry.name, names))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise NotemillError(f"cannot read the folder {path}: {error.strerror}.") from None
+
+
 def _is_ours(name: str, names: re.Pattern[str]) -> bool:
-    unfinished = name.startswith(".") and name.endswith(_TEMPORARY_SUFFIX)
-    return name == LOCK_NAME or names.fullmatch(name[1 : -len(_TEMPORARY_SUFFIX)] if unfinished else name) is not None
+    beside = _BESIDE.fullmatch(name)
+    return name == LOCK_NAME or names.fullmatch(beside[1] if beside else name) is not None
 
 
 @contextlib.contextmanager
@@ -72,7 +81,24 @@ def only_writer(folder: Path, patience_s: float = 0.0) -> Iterator[None]:
     Raises NotemillError when it is held, after `patience_s` seconds of waiting for it. Where the file system knows no
     locks there is none.
     """
-    path = folder / LOCK_NAME
+    with _held(folder / LOCK_NAME, folder, patience_s):
+        yield
+
+
+@contextlib.contextmanager
+def only_maker(out: Path) -> Iterator[None]:
+    """`only_writer` for a folder that is made in one go and may not be there yet; the lock lies beside it."""
+    whole = out.resolve()
+    try:
+        whole.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NotemillError(f"cannot make the folder {whole.parent}: {error.strerror}.") from None
+    with _held(whole.with_name(f".{whole.name}{LOCK_NAME}"), out, 0.0):
+        yield
+
+
+@contextlib.contextmanager
+def _held(path: Path, what: Path, patience_s: float) -> Iterator[None]:
     give_up = time.monotonic() + patience_s
     while True:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR, PRIVATE_FILE)
@@ -83,7 +109,7 @@ def only_writer(folder: Path, patience_s: float = 0.0) -> Iterator[None]:
             if time.monotonic() < give_up:
                 time.sleep(_RETRY_S)
                 continue
-            raise NotemillError(f"another process is writing {folder}; wait for it or name another folder.") from None
+            raise NotemillError(f"another process is writing {what}; wait for it or name another folder.") from None
         except OSError:
             break
         # The holder before may have removed the file between our opening and our locking of it.
@@ -128,23 +154,32 @@ def whole_folder(out: Path, *, replaces: bool = False) -> Iterator[Path]:
     """
     if not replaces:
         require_new(out)
-    temporary = out.with_name(f".{out.name}{_TEMPORARY_SUFFIX}")
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        make_private_folder(temporary)
-        yield temporary
-        for path in (*temporary.rglob("*"), temporary):
-            path.chmod(PRIVATE_FOLDER if path.is_dir() else PRIVATE_FILE)
-            fsync(path)
-        if replaces:
-            shutil.rmtree(out, ignore_errors=True)
-        require_new(out)  # It may have been long.
-        if out.is_dir():
-            out.rmdir()
-        temporary.rename(out)
-        fsync(out.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with only_maker(out):
+        temporary = out.with_name(f".{out.name}{_TEMPORARY_SUFFIX}")
+        old = out.with_name(f".{out.name}{_OLD_SUFFIX}{_TEMPORARY_SUFFIX}")
+        if replaces and old.is_dir() and not out.exists():
+            old.rename(out)  # A kill came between the two names.
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            make_private_folder(temporary)
+            yield temporary
+            for path in (*temporary.rglob("*"), temporary):
+                path.chmod(PRIVATE_FOLDER if path.is_dir() else PRIVATE_FILE)
+                fsync(path)
+            if replaces and out.is_dir():
+                shutil.rmtree(old, ignore_errors=True)
+                out.rename(old)
+            require_new(out)  # It may have been long.
+            if out.is_dir():
+                out.rmdir()
+            temporary.rename(out)
+            fsync(out.parent)
+            if replaces:
+                shutil.rmtree(old, ignore_errors=True)
+        finally:
+            if replaces and old.is_dir() and not out.exists():
+                old.rename(out)
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def require_private(path: Path, what: str) -> None:

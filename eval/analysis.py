@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, cast
 
-from data_pipeline.files import write_json
+from data_pipeline.files import read_json, write_json
 from eval.confusion import Cells, Confusion, classes_of, count_confusions, mean_confusion
 from eval.examples import Dataset, Example
 from eval.formats import load_dataset, read_predictions
@@ -54,6 +54,7 @@ class Analysis:
 
 def analyse(results: Sequence[Result], folder: Path, num_examples: int = 0) -> Analysis:
     """Analyse the run or suite that left `results` in `folder`, and write analysis.json there."""
+    _require_place(folder / ANALYSIS_FILE)
     tasks: dict[str, TaskAnalysis] = {}
     mistakes: dict[str, dict[str, list[Mistake]]] = {}
     for group in by_task(results):
@@ -68,6 +69,15 @@ def analyse(results: Sequence[Result], folder: Path, num_examples: int = 0) -> A
             tasks[name] = _empty(first["primary"]) | {"missing": nothing}
     write_json(folder / ANALYSIS_FILE, tasks)
     return Analysis(tasks, mistakes if num_examples else {})
+
+
+def _require_place(path: Path) -> None:
+    """Raise NotemillError where analysis.json would replace a file that is none."""
+    if not path.exists():
+        return
+    there = read_json(path, "analysis", "move it away")
+    if not isinstance(there, dict) or not all(isinstance(row, dict) and "primary" in row for row in there.values()):
+        raise NotemillError(f"{path} is no analysis of an evaluation and would be replaced; move it away.")
 
 
 def _empty(primary: str) -> TaskAnalysis:

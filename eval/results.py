@@ -195,9 +195,34 @@ def load_results(path: Path) -> list[Result]:
     file = path / RESULTS_FILE if path.is_dir() else path
     content = read_json(file, "results")
     results = content if isinstance(content, list) else [content]
-    if not all(isinstance(result, dict) and result.get("version") == RESULTS_VERSION for result in results):
+    if not holds_results(content):
         raise NotemillError(f"{file} is no results file of version {RESULTS_VERSION}; run `notemill eval run` again.")
     return results
+
+
+def holds_results(content: Any) -> bool:
+    """Whether it is what a results.json holds: a result, or a list of them."""
+    results = content if isinstance(content, list) else [content]
+    return all(
+        isinstance(result, dict)
+        and result.get("version") == RESULTS_VERSION
+        and Result.__required_keys__ <= result.keys()
+        and has_keys(result["dataset"], DatasetSummary)
+        and has_keys(result["model"], ModelSummary)
+        and isinstance(result["metrics"], dict)
+        and all(has_keys(metric, Metric) for metric in result["metrics"].values())
+        and result["primary"] in result["metrics"]
+        and all(isinstance(result[key], list) for key in ("seeds", "baselines", "per_class"))
+        and all(has_keys(seed, SeedResult) for seed in result["seeds"])
+        and all(has_keys(baseline, Baseline) for baseline in result["baselines"])
+        and holds_results(result.get("untrained", []))
+        for result in results
+    )
+
+
+def has_keys(value: Any, shape: Any) -> bool:
+    """Whether it is a mapping with all keys of a TypedDict."""
+    return isinstance(value, dict) and shape.__required_keys__ <= value.keys()
 
 
 def versions() -> dict[str, str]:

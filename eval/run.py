@@ -23,17 +23,28 @@ from typing import Any, cast
 
 import torch
 
-from data_pipeline.files import make_private_folder, only_writer, read_json, sha256_json, write_json
+from data_pipeline.files import (
+    atomic_write,
+    make_private_folder,
+    only_writer,
+    read_json,
+    sha256_json,
+    whole_folder,
+    write_json,
+)
 from eval.baselines import baseline_predictions
+from eval.evaluation_folder import run_folder
 from eval.examples import Dataset, Document, Task
+from eval.finetune.batches import Batch
 from eval.finetune.checkpoint import Checkpoint
-from eval.finetune.encoder import load_config_of, model_hashes, require_positions
-from eval.finetune.loop import resolve_device, resolve_precision
+from eval.finetune.encoder import count_parameters, load_config_of, model_hashes, require_positions
+from eval.finetune.head import Head
+from eval.finetune.loop import Trainer, resolve_device, resolve_precision
 from eval.finetune.ner import NerHead
-from eval.finetune.processes import Processes, joined
+from eval.finetune.processes import Processes, joined, started_processes
 from eval.finetune.recipe import ClsRecipe, NerRecipe, Recipe, trials_of
-from eval.finetune.save_classifier import save_classifier
-from eval.finetune.save_tagger import save_tagger
+from eval.finetune.save_classifier import classifier_of, save_classifier
+from eval.finetune.save_tagger import save_tagger, tagger_of
 from eval.finetune.threshold import choose_threshold, judged_words
 from eval.finetune.tuning import Tuned, fine_tune
 from eval.formats import load_dataset, write_predictions
@@ -50,6 +61,7 @@ from eval.results import (
     best_seed,
     classes_over_seeds,
     estimate,
+    has_keys,
     hash_data,
     over_seeds,
     versions,
@@ -69,7 +81,10 @@ _NOT_NUMERIC = ("seeds", "baseline", "threads", "save_model", "search")
 def evaluate(model_dir: Path, task: Task, data: str, out_dir: Path, recipe: Recipe, name: str = "") -> Result:
     """Run and write everything below `out_dir`; returns what results.json holds. Raises NotemillError."""
     torch.set_num_threads(recipe.threads)
+    if started_processes().is_main:
+        run_folder(out_dir, model_dir, data)
     config = load_config_of(model_dir)
+    parameters = count_parameters(model_dir, config)
     max_length = max([trial.max_length for _, trial in trials_of(recipe)] or [recipe.max_length])
     require_positions(model_dir, config, max_length)
     dataset = complete_splits(load_dataset(task, data))
@@ -78,12 +93,11 @@ def evaluate(model_dir: Path, task: Task, data: str, out_dir: Path, recipe: Reci
     reach = reach_rows(dataset, distance)
     hashes = model_hashes(model_dir)
     with joined(resolve_device(recipe.device)) as processes:
-        job = _Job(model_dir, hashes, config, dataset, summary, reach, recipe, out_dir, processes)
+        job = _Job(model_dir, hashes, config, parameters, dataset, summary, reach, recipe, out_dir, processes)
         if not processes.is_main:
             return _evaluate(job)
         for line in reach_table(reach, distance):
             say(line)
-        make_private_folder(out_dir)
         with only_writer(out_dir):
             return _evaluate(job)
 
@@ -93,6 +107,7 @@ class _Job:
     model_dir: Path
     hashes: dict[str, str]
     config: Any
+    parameters: int
     dataset: Dataset
     summary: DatasetSummary
     reach: list[ReachRow]
@@ -149,7 +164,8 @@ def _evaluate(job: _Job) -> Result:
 def _tune_without_test(job: _Job, recipe: Recipe, seed: int, checkpoint: Checkpoint) -> Tuned:
     splits = {name: examples for name, examples in job.dataset.splits.items() if name != "test"}
     dataset = dataclasses.replace(job.dataset, splits=splits)
-    return fine_tune(job.model_dir, dataset, recipe, seed, job.processes, checkpoint)
+    prepare = _require_savable if _saves_model(recipe) else None
+    return fine_tune(job.model_dir, dataset, recipe, seed, job.processes, checkpoint, prepare)
 
 
 def _run_seed(job: _Job, seed: int) -> SeedResult:
@@ -157,10 +173,11 @@ def _run_seed(job: _Job, seed: int) -> SeedResult:
     dataset, task, processes = job.dataset, job.dataset.task, job.processes
     folder = job.out_dir / f"seed-{seed}"
     checkpoint = Checkpoint(folder / CHECKPOINT_FILE, job.fingerprint, processes)
-    tuned = fine_tune(job.model_dir, dataset, job.recipe, seed, processes, checkpoint)
+    prepare = _require_savable if _saves_model(job.recipe) else None
+    tuned = fine_tune(job.model_dir, dataset, job.recipe, seed, processes, checkpoint, prepare)
     head, fit, test = tuned.head, tuned.fit, dataset.splits["test"]
     items = head.windows(test, with_targets=False)
-    reduced = tuned.trainer.read(items, head.reduce)
+    reduced = tuned.trainer.read(items, partial(_reduce_finite, head, job.recipe))
     predictions = head.decode(test, items, reduced)
     probabilities = head.probabilities(len(test), items, reduced)
     scores = score(task, test, predictions, probabilities)
@@ -197,6 +214,24 @@ def _run_seed(job: _Job, seed: int) -> SeedResult:
     return result
 
 
+def _reduce_finite(head: Head[Any], recipe: Recipe, scores: torch.Tensor, batch: Batch) -> list[Any]:
+    """Raises NotemillError where the model says nothing of a window of the test split."""
+    if not bool(torch.isfinite(scores).all()):
+        raise NotemillError(
+            f"the fine-tuned model gives values for the test split that are not finite; lower lr (now {recipe.lr:g})."
+        )
+    return head.reduce(scores, batch)
+
+
+def _require_savable(trainer: Trainer) -> None:
+    """Raise NotemillError before training where its model could not be saved after it; draws nothing from torch."""
+    with torch.random.fork_rng(devices=[]):
+        if isinstance(trainer.head, NerHead):
+            tagger_of(trainer.model, trainer.head)
+        else:
+            classifier_of(trainer, {})
+
+
 def _save_model(job: _Job, tuned: Tuned, folder: Path) -> None:
     if job.dataset.task == "ner":
         _save_tagger(job, tuned, folder)
@@ -225,6 +260,8 @@ def _finished_seed(job: _Job, seed: int) -> SeedResult | None:
     if _saves_model(job.recipe) and not (path.parent / MODEL_FOLDER).is_dir():
         return None
     result: SeedResult = read_json(path, "seed's result")
+    if not has_keys(result, SeedResult):
+        raise NotemillError(f"{path} is not the result of a seed; remove the folder {path.parent} and run again.")
     if result["fingerprint"] != job.fingerprint:
         raise NotemillError(
             f"{path.parent} holds a seed of other data, another model or another recipe; choose a new --out or "
@@ -252,7 +289,7 @@ def _collect(job: _Job, seeds: list[SeedResult]) -> Result:
         "path": str(job.model_dir),
         "initial": job.recipe.initial,
         "architecture": _architecture(job.config),
-        "parameters": _count_parameters(job.config),
+        "parameters": job.parameters,
         "files": job.hashes,
     }
     result: Result = {
@@ -293,10 +330,11 @@ def _copy_best_predictions(out_dir: Path, seeds: Sequence[SeedResult]) -> None:
     for source in sorted([*folder.glob("predictions*"), *folder.glob(PROBABILITIES_FILE)]) + kept:
         target = out_dir / source.name
         if source.is_dir():
-            shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree(source, target)
+            with whole_folder(target, replaces=True) as temporary:
+                shutil.copytree(source, temporary, dirs_exist_ok=True)
         else:
-            shutil.copy(source, target)
+            with atomic_write(target) as temporary:
+                shutil.copyfile(source, temporary)
 
 
 def _summarise_data(dataset: Dataset, data: str, name: str) -> DatasetSummary:
@@ -319,12 +357,3 @@ def _summarise_data(dataset: Dataset, data: str, name: str) -> DatasetSummary:
 def _architecture(config: Any) -> str:
     layers = getattr(config, "num_hidden_layers", "?")
     return f"{config.model_type} {layers} × {config.hidden_size}, vocabulary {config.vocab_size}"
-
-
-def _count_parameters(config: Any) -> int:
-    """Counted on a model without memory, pooler apart."""
-    from transformers import AutoModel
-
-    with torch.device("meta"):
-        model = AutoModel.from_config(config)
-    return sum(p.numel() for name, p in model.named_parameters() if "pooler" not in name)

@@ -15,7 +15,7 @@ from eval.finetune.checkpoint import Checkpoint
 from eval.finetune.processes import Processes
 from eval.finetune.recipe import Recipe, trials_of
 from eval.finetune.tuning import Tuned
-from eval.results import SearchSummary, Trial
+from eval.results import SearchSummary, Trial, has_keys
 from launch.console import say
 from launch.errors import NotemillError
 
@@ -70,6 +70,8 @@ def _finished(folder: Path, fingerprint: str) -> Trial | None:
     if not path.is_file():
         return None
     trial: Trial = read_json(path, "search trial")
+    if not has_keys(trial, Trial):
+        raise NotemillError(f"{path} is not a trial of a search; remove the folder {folder} and run again.")
     if trial["fingerprint"] != fingerprint:
         raise NotemillError(
             f"{folder} holds a trial of other data, another model or another recipe; choose a new --out or remove it."

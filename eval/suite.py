@@ -29,11 +29,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from data_pipeline.files import make_private_folder, read_json, write_json
+from data_pipeline.files import make_private_folder, write_json
+from eval.evaluation_folder import place_of, suite_folder
 from eval.examples import TASKS, Task
 from eval.finetune.recipe import RECIPES, load_recipe
 from eval.formats import formats_of
-from eval.results import RESULTS_FILE, Result
+from eval.results import RESULTS_FILE, Result, load_results
 from launch.config import known_keys, load_config, overrides_of
 from launch.console import say
 from launch.errors import NotemillError
@@ -136,25 +137,33 @@ def run_suite(model_dir: Path, suite: Suite, out_dir: Path) -> tuple[list[Result
     """Run what is not finished, then write results.json.
 
     Returns its rows by task, then model, and one sentence about the evaluations that failed, if any did: the others are
-    worth a table all the same.
+    worth a table all the same, and so is what one that failed had finished in an earlier run.
     """
-    make_private_folder(out_dir)
+    places = [place_of(f"{task.format}:{Path(suite.data_root) / task.path}") for task in suite.tasks]
+    models = [Path(model.path) for model in suite.models.values() if model.path]
+    suite_folder(out_dir, [model_dir, *models], places)
     jobs = _plan(model_dir, suite, out_dir)
     failures = _run_all(jobs, suite.workers)
     results: list[Result] = []
+    num_kept = 0
     for job in jobs:
-        if job.folder not in failures:
-            result: Result = read_json(job.folder / RESULTS_FILE, "results")
-            result["dataset"]["name"], result["model"]["name"] = job.task_name, job.model_name
-            results.append(result)
+        if job.folder in failures and not (job.folder / RESULTS_FILE).is_file():
+            continue
+        # What failed now may have been finished before, as with a mistyped --data-root: that result still stands.
+        num_kept += job.folder in failures
+        [result] = load_results(job.folder)
+        result["dataset"]["name"], result["model"]["name"] = job.task_name, job.model_name
+        results.append(result)
     order = {task.name: index for index, task in enumerate(suite.tasks)}
     results.sort(key=lambda result: order[result["dataset"]["name"]])
-    write_json(out_dir / RESULTS_FILE, results)
+    if results or not (out_dir / RESULTS_FILE).exists():
+        write_json(out_dir / RESULTS_FILE, results)
     if failures:
         told = "; ".join(f"{folder.parent.name}/{folder.name}: {reason}" for folder, reason in failures.items())
+        kept = f"for {num_kept} of them the results of before still stand, " if num_kept else ""
         return results, (
             f"{len(failures)} of {len(jobs)} evaluations failed ({told}); "
-            "the others are kept, and the same command goes on from there."
+            f"{kept}the others are kept, and the same command goes on from there."
         )
     return results, None
 

@@ -115,8 +115,14 @@ def _described(hint: Any) -> str:
         return f"{', '.join(first)} or {last}"
     if origin is list:
         return f"a list, each item {_described(arguments[0])}"
+    if origin is dict and arguments[1] is Any:
+        return _TYPES[dict]
     if origin is dict:
         return f"a mapping, each value {_described(arguments[1])}"
+    if dataclasses.is_dataclass(hint):
+        return f"a mapping with keys of {', '.join(field.name for field in dataclasses.fields(hint))}"
+    if hint is Any:
+        return "anything"
     return _TYPES.get(hint, getattr(hint, "__name__", str(hint)))
 
 
@@ -177,15 +183,40 @@ def _merge(config: DictConfig, layer: Mapping[str, Any], schema: type, origin: s
     _refuse_unknown(layer, schema, origin)
     try:
         return OmegaConf.merge(config, OmegaConf.create(_without_interpolation(layer)))  # type: ignore[return-value]
+    except TypeError:  # It merges no list into a mapping, and does not say which.
+        raise NotemillError(_misplaced_container(layer, schema, origin)) from None
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None)
         if not key:
             raise NotemillError(f"{str(error).splitlines()[0].rstrip('.')} (from {origin}).") from None
         field, is_item = re.subn(r"\[\d+\]$", "", key)
         hint = _hint_of(schema, field)
+        if hint is None and (found := _in_an_item(schema, field)):
+            name, hint = found
+            raise NotemillError(
+                f"{field} of an item of {name} (from {origin}) is of the wrong type and must be {_described(hint)}."
+            ) from None
         given = json.dumps(_given(layer, field), ensure_ascii=False, default=str)
         needed = f"a list, each item {_described(get_args(hint)[0])}" if is_item else _described(hint)
         raise NotemillError(f"{field} is {given} (from {origin}) and must be {needed}.") from None
+
+
+def _misplaced_container(layer: Mapping[str, Any], schema: type, origin: str) -> str:
+    """Which key has a list in place of a mapping, or a mapping in place of a list."""
+    for key in _flatten(layer, leaves=set(known_keys(schema))):
+        hint, value = _hint_of(schema, key), _given(layer, key)
+        if isinstance(value, list if (get_origin(hint) or hint) is dict else Mapping):
+            return f"{key} is {json.dumps(value, default=str)} (from {origin}) and must be {_described(hint)}."
+    return f"{origin} has a list where a mapping is needed, or a mapping where a list is."
+
+
+def _in_an_item(schema: type, key: str) -> tuple[str, Any] | None:
+    """The key of the list whose items have `key`, and the type of its value."""
+    for name in known_keys(schema):
+        hint = _hint_of(schema, name)
+        if get_origin(hint) is list and (found := _hint_of(get_args(hint)[0], key)):
+            return name, found
+    return None
 
 
 def _without_interpolation(value: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import typer
 
 from data_pipeline.private_process import keep_memory_private, without_values
+from launch.disk import disk_problem
 from launch.errors import NotemillError
 from launch.process import prepare_process
 
@@ -56,7 +57,9 @@ def main() -> None:
     except _UsageError as error:
         error.show()
         sys.exit(error.exit_code)
-    except (typer.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt) as error:
+        if isinstance(error.__cause__, EOFError):  # click's name for it, too.
+            _stop("a file that was read ends too early; look for an empty one among those you named.", USER_ERROR)
         _stop("interrupted; run the same command again to go on.", 130)
     except BrokenPipeError:
         sys.exit(141)
@@ -68,6 +71,8 @@ def main() -> None:
         _stop(f"{reason}{where}; mend that and run the same command again.", SYSTEM_ERROR)
     except BaseException as error:
         # A panic of a library in Rust is no Exception.
+        if not isinstance(error, SystemExit) and (refused := disk_problem(error)):
+            _stop(f"{refused}; make room and run the same command again.", SYSTEM_ERROR)
         if not holds_notes or isinstance(error, SystemExit):
             raise
         place = without_values(error)

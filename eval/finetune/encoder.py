@@ -4,13 +4,13 @@ The folder must hold every weight of the bare encoder; a pooler or a pretraining
 `initial="random"` the same architecture is built from config.json and no weight is read.
 """
 
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from data_pipeline.files import sha256_file
@@ -28,6 +28,8 @@ class Pieces:
     offsets: list[tuple[int, int]]
 
 
+MOST_PIECES_WITHOUT_EMBEDDING = 64
+"""Special pieces that published tokenizers have and their models were not trained with; new embeddings are made."""
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model")
 """One of which a fast tokenizer is made from."""
 
@@ -131,11 +133,37 @@ def load_config_of(folder: Path) -> Any:
     _require_folder(folder)
     try:
         config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # Of a damaged file transformers raises what its reading stumbles over.
         raise NotemillError(f"the model folder {folder} has no usable config.json: {_one_line(error)}") from None
-    if not hasattr(config, "hidden_size"):
-        raise NotemillError(f"the model in {folder} ({config.model_type}) is no encoder with a hidden_size.")
+    if not all(isinstance(getattr(config, name, None), int) for name in ("hidden_size", "vocab_size")):
+        raise NotemillError(
+            f"the model in {folder} ({config.model_type}) is no encoder of text with a hidden_size and a vocab_size."
+        )
     return config
+
+
+def count_parameters(folder: Path, config: Any) -> int:
+    """Of the bare encoder, pooler apart, counted on a model without memory. Raises NotemillError for no such model."""
+    from transformers import AutoModel
+
+    try:
+        with torch.device("meta"):
+            model = AutoModel.from_config(config)
+    except Exception as error:  # A value that does not fit the others fails where it is used.
+        raise NotemillError(
+            f"no model can be built from config.json in {folder}: {type(error).__name__}: {_one_line(error)}"
+        ) from None
+    return sum(p.numel() for name, p in model.named_parameters() if "pooler" not in name)
+
+
+def require_embeddings(folder: Path, config: Any, text: TextEncoder) -> None:
+    """Raise NotemillError where the tokenizer, before pieces are added for a task, is plainly of another model."""
+    pieces = len(text.tokenizer)
+    if pieces > config.vocab_size + MOST_PIECES_WITHOUT_EMBEDDING:
+        raise NotemillError(
+            f"the tokenizer in {folder} has {pieces} pieces but the model embeddings for {config.vocab_size}; take the "
+            "tokenizer that the model was trained with."
+        )
 
 
 def load_encoder(
@@ -165,7 +193,30 @@ def load_encoder(
         model.pooler = None
     if num_tokens > model.get_input_embeddings().num_embeddings:
         _add_embeddings(model, num_tokens, composed or {})
-    return Encoder(model)
+    encoder = Encoder(model)
+    _require_states(encoder, folder)
+    return encoder
+
+
+def _require_states(encoder: Encoder, folder: Path) -> None:
+    """Raise NotemillError where the model does not give a state for each piece of a text."""
+    two = torch.ones((1, 2), dtype=torch.long)
+    batch = Batch([], two, two, two - 1 if encoder.num_segments > 1 else None)
+    modes = {module: module.training for module in encoder.modules()}
+    encoder.eval()
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            problem = None if encoder(batch).shape == (1, 2, encoder.hidden_size) else "their form is another one."
+    except Exception as error:  # Other kinds of models ask for other inputs, each in its own words.
+        problem = _one_line(error)
+    for module, is_training in modes.items():
+        module.training = is_training
+    if problem:
+        config: Any = encoder.model.config
+        raise NotemillError(
+            f"the {config.model_type} model in {folder} gives no states of a text's pieces, as an encoder such as BERT "
+            f"does: {problem}"
+        )
 
 
 def read_model(kind: Any, folder: Path, config: Any, what: str, remedy: str, optional: str | None = None) -> Any:
@@ -187,7 +238,11 @@ def read_model(kind: Any, folder: Path, config: Any, what: str, remedy: str, opt
             dtype=torch.float32,
             attn_implementation=attention_of(config),
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (EOFError, pickle.UnpicklingError):  # Torch's message is a page on how to trust such a file.
+        raise NotemillError(
+            f"the weights in {folder} cannot be loaded: a file of them is empty, damaged or no torch file of tensors."
+        ) from None
+    except Exception as error:  # A SafetensorError, a KeyError, … whatever a damaged file leads to.
         raise NotemillError(f"the weights in {folder} cannot be loaded: {_one_line(error)}") from None
     missing = sorted(key for key in loading["missing_keys"] if optional is None or optional not in key)
     if missing:
@@ -207,9 +262,15 @@ def attention_of(config: Any) -> str | None:
     return NOTEMILL if attention_window(config) is None else SLIDING_WINDOW
 
 
+UNLIMITED = 10**9
+"""Positions of a model that has no table of them."""
+
+
 def max_positions(config: Any) -> int:
     """Longest input in pieces; RoBERTa's table starts after the padding index."""
-    positions = int(getattr(config, "max_position_embeddings", 10**9))
+    positions = int(getattr(config, "max_position_embeddings", None) or UNLIMITED)
+    if positions < 0:  # XLNet's, which has no table of them.
+        return UNLIMITED
     if config.model_type in ("roberta", "xlm-roberta", "camembert", "longformer"):
         positions -= int(config.pad_token_id) + 1
     return positions
@@ -241,6 +302,10 @@ _NAMED_FILES = (
     "tokenizer.model",
     "tokenizer_config.json",
     "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "spiece.model",
+    "added_tokens.json",
     "special_tokens_map.json",
 )
 
@@ -275,7 +340,10 @@ def _without_space(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _one_line(error: BaseException) -> str:
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    lines = str(error).split("\n") if str(error).strip() else [type(error).__name__]
+    told = [" ".join(line.split()) for line in lines if line.strip()]
+    # Where the first line only names what follows, as in "Validation error for field 'hidden_size':".
+    first = " ".join(told[:2]) if told[0].endswith(":") else told[0]
     return first.rstrip(".") + "."
 
 

@@ -4,6 +4,7 @@ The defaults are the recipes published with GatorTron where it had the task (epo
 window and answer lengths); what it did not state is the field's usual value. Selection always uses the dev split.
 """
 
+import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -84,10 +85,17 @@ class Recipe:
             for name in ("hidden_dropout", "attention_dropout", "head_dropout")
             if not 0 <= getattr(self, name) < 1
         ]
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        problems += [
+            f"{name} is {value} but must be a finite number"
+            for name, value in values.items()
+            if isinstance(value, float) and not math.isfinite(value)
+        ]
         if self.lr <= 0:
             problems.append(f"lr is {self.lr} but must be above 0")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             problems.append(f"seeds is {self.seeds} but needs one or more different numbers")
+        problems += [f"{seed} in seeds must be below 2**32" for seed in self.seeds if abs(seed) >= 2**32]
         return problems + grid_problems(self.search, [item.name for item in fields(self)])
 
 

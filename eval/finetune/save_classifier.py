@@ -47,8 +47,17 @@ def save_classifier(
 ) -> float:
     """Write config.json, model.safetensors and the tokenizer to `folder`; gives the largest difference of logits.
 
-    `told` goes into config.json as it is; `add` writes further files. Raises NotemillError where the architecture or
-    `pooling=mean` has no such head in transformers.
+    `told` goes into config.json as it is; `add` writes further files. Raises NotemillError as `classifier_of` does.
+    """
+    saved, difference = classifier_of(trainer, told)
+    write_model_folder(folder, saved, text.tokenizer, trainer.head.recipe.max_length, add)
+    return difference
+
+
+def classifier_of(trainer: Trainer, told: Mapping[str, Any]) -> tuple[Any, float]:
+    """transformers' sequence classifier with the same weights, trained or not yet, and its difference of logits.
+
+    Raises NotemillError where the architecture or `pooling=mean` has no such head in transformers.
     """
     from transformers import AutoModelForSequenceClassification
 
@@ -81,8 +90,7 @@ def save_classifier(
             f"a {config.model_type} model cannot be saved as a sequence classifier: its head in transformers is of "
             "another kind. Take a model of the BERT, Megatron-BERT or RoBERTa family."
         )
-    write_model_folder(folder, saved, text.tokenizer, head.recipe.max_length, add)
-    return difference
+    return saved, difference
 
 
 def _difference(trainer: Trainer, saved: Any) -> float:

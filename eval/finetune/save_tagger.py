@@ -18,6 +18,16 @@ def save_tagger(model: Classifier, head: NerHead, text: TextEncoder, folder: Pat
     """Write config.json, model.safetensors and the tokenizer to `folder`, which appears whole or not at all.
 
     config.json also holds `threshold` as `identifier_threshold`: from there on a word counts as an entity's.
+    Raises NotemillError as `tagger_of` does.
+    """
+    tagger = tagger_of(model, head)
+    tagger.config.identifier_threshold = round(threshold, 4)
+    write_model_folder(folder, tagger, text.tokenizer, head.recipe.max_length)
+
+
+def tagger_of(model: Classifier, head: NerHead) -> Any:
+    """transformers' token classifier with the same weights, trained or not yet.
+
     Raises NotemillError where the entities of the training set overlap or have several parts, or the architecture has
     another kind of head.
     """
@@ -30,7 +40,6 @@ def save_tagger(model: Classifier, head: NerHead, text: TextEncoder, folder: Pat
         )
     encoder: Any = model.encoder.model
     config = config_with_labels(encoder, head.labels)
-    config.identifier_threshold = round(threshold, 4)
     tagger: Any = AutoModelForTokenClassification.from_config(config)
     weights = {f"{tagger.base_model_prefix}.{name}": value.cpu() for name, value in encoder.state_dict().items()}
     scores: Any = model.network.scores
@@ -41,4 +50,4 @@ def save_tagger(model: Classifier, head: NerHead, text: TextEncoder, folder: Pat
             f"a {config.model_type} model cannot be saved as a tagger: its token-classification head is of another "
             "kind. Leave out save_model, or take a model of the BERT family."
         )
-    write_model_folder(folder, tagger, text.tokenizer, head.recipe.max_length)
+    return tagger

@@ -11,7 +11,7 @@ import torch
 from eval.examples import Dataset, Example
 from eval.finetune.batches import Item
 from eval.finetune.checkpoint import Checkpoint
-from eval.finetune.encoder import TextEncoder, load_encoder
+from eval.finetune.encoder import TextEncoder, load_config_of, load_encoder, require_embeddings
 from eval.finetune.head import Head
 from eval.finetune.loop import Classifier, Epoch, Fit, Trainer
 from eval.finetune.processes import Processes
@@ -48,6 +48,7 @@ def fine_tune(
     """
     torch.manual_seed(seed)
     text = TextEncoder(model_dir)
+    require_embeddings(model_dir, load_config_of(model_dir), text)
     head = make_head(dataset.task, dataset, text, recipe)
     # The encoder draws first: the same seed gives the same start whatever the head draws after it.
     encoder = load_encoder(

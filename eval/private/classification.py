@@ -20,7 +20,13 @@ from eval.clusters import cluster_of
 from eval.examples import Dataset, Example, LabelledText
 from eval.finetune.batches import Batch, Item, collate
 from eval.finetune.cls import ClsHead
-from eval.finetune.encoder import TextEncoder, load_config_of, load_encoder, require_positions
+from eval.finetune.encoder import (
+    TextEncoder,
+    load_config_of,
+    load_encoder,
+    require_embeddings,
+    require_positions,
+)
 from eval.finetune.loop import Classifier, Trainer
 from eval.finetune.recipe import ClsRecipe
 from eval.formats import load_dataset
@@ -87,6 +93,7 @@ class ClsTask(PrivateTask):
             device=config.run.device,
         )
         self._text = TextEncoder(folder)
+        require_embeddings(folder, load_config_of(folder), self._text)
         self._head = ClsHead(self._dataset, self._text, recipe)
         torch.manual_seed(config.run.seed)
         encoder = load_encoder(folder, config.model.initial, len(self._text.tokenizer))

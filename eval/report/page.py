@@ -29,6 +29,8 @@ TASK_NAMES = {
     "mqa": "Question answering",
     "cls": "Document classification",
 }
+_TITLE, _HEAD_BYTES = b"<title>notemill evaluation: ", 4096
+"""What pages begin with, and within how many bytes."""
 SMOOTHING_ROWS = 200
 """The training curve is averaged in at most this many groups of steps."""
 
@@ -63,6 +65,34 @@ def write_report(
     )
     write_text(path, page)
     return path
+
+
+def require_inputs(run_dir: Path | None, corpus: Path | None) -> None:
+    """Raise NotemillError where the report could not show them: hours of training go by before it is written."""
+    for folder in (run_dir, corpus):
+        if folder is not None and not folder.is_dir():
+            raise NotemillError(f"no folder {folder}; check --run and --corpus.")
+    if run_dir is not None:
+        _pretraining(run_dir)
+    if corpus is not None:
+        _corpus(corpus)
+
+
+def is_report(path: Path) -> bool:
+    """Whether `write_report` wrote this file."""
+    try:
+        with path.open("rb") as stream:
+            return _TITLE in stream.read(_HEAD_BYTES)
+    except OSError:
+        return False
+
+
+def require_place(path: Path) -> None:
+    """Raise NotemillError where a page at `path` would replace anything but such a page."""
+    if path.is_dir():
+        raise NotemillError(f"--out {path} is a folder; name the page to write, as in {path / 'report.html'}.")
+    if path.exists() and not is_report(path):
+        raise NotemillError(f"--out {path} is there already and is no report of an evaluation; name another file.")
 
 
 def _models(results: Sequence[Result]) -> list[dict[str, Any]]:
@@ -173,6 +203,8 @@ def _smooth(name: str, rows: Sequence[Mapping[str, Any]], key: str) -> Series:
 
 def _corpus(folder: Path) -> dict[str, Any]:
     manifest = read_json(folder / "manifest.json", "corpus manifest")
+    if not isinstance(manifest, dict):
+        raise NotemillError(f"{folder / 'manifest.json'} is no corpus manifest; check --corpus.")
     counts = manifest.get("counts", {})
     rejected = counts.get("rejected", {})
     shown = {

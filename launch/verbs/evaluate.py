@@ -73,9 +73,10 @@ def run(
     from eval.analysis import analyse
     from eval.finetune.processes import started_processes
     from eval.finetune.recipe import load_recipe
-    from eval.report.page import write_report
+    from eval.report.page import require_inputs, write_report
     from eval.run import evaluate
 
+    require_inputs(run_dir, corpus)
     result = evaluate(model, task, data, out, load_recipe(task, recipe, settings), name)
     if not started_processes().is_main:
         return
@@ -97,7 +98,7 @@ def suite(
     from eval.analysis import analyse
     from eval.finetune.processes import started_processes
     from eval.report.markdown import write_table
-    from eval.report.page import write_report
+    from eval.report.page import require_inputs, write_report
     from eval.suite import load_suite, run_suite, with_data_root
     from launch.errors import NotemillError
 
@@ -105,10 +106,7 @@ def suite(
         raise NotemillError(
             "a suite starts its own processes; run it without torchrun (workers=N), or torchrun a single eval run."
         )
-    # Hours of training would go by before the report finds a mistyped folder.
-    for folder in (run_dir, corpus):
-        if folder is not None and not folder.is_dir():
-            raise NotemillError(f"no folder {folder}; check --run and --corpus.")
+    require_inputs(run_dir, corpus)
     results, failed = run_suite(model, with_data_root(load_suite(suite_file, settings), data_root), out)
     if results:
         analysis = analyse(results, out, num_examples)
@@ -127,10 +125,11 @@ def report(
 ) -> None:
     """Write the report again from results.json, for example with the curves of the pretraining run."""
     from eval.analysis import analyse
-    from eval.report.page import write_report
+    from eval.report.page import require_place, write_report
     from eval.results import load_results
 
     folder = results if results.is_dir() else results.parent
+    require_place(out or folder / "report.html")
     loaded = load_results(results)
     analysis = analyse(loaded, folder, num_examples)
     print(write_report(loaded, out or folder / "report.html", run_dir, corpus, analysis))

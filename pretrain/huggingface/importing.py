@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 
 import yaml
 
-from data_pipeline.files import make_private_folder, require_new
+from data_pipeline.files import make_private_folder, only_maker, require_new
 from launch.console import say
 from launch.errors import NotemillError
 from pretrain.config import ModelConfig, PretrainConfig, TrainConfig
@@ -89,7 +89,8 @@ def import_model(
     positions = max_positions or encoder.positions
     require_no_cut(encoder.positions, positions)
     settings = replace(tokenizer_settings or ImportConfig(), model_max_length=positions)
-    with _tokenizers(vocab or folder, tokenizer, settings) as (old, new):
+    with _tokenizers(vocab or folder, tokenizer, settings) as (old, new), only_maker(out):
+        _require_free(out)  # It may have been long.
         remapping = remap_rows(
             TokenizerVocabulary.from_folder(old), encoder.vocab_size, TokenizerVocabulary.from_folder(new)
         )

@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -260,3 +262,120 @@ def test_missing_weights_are_told(tiny_model: Path, tmp_path: Path) -> None:
     data = toys.write_sts(tmp_path / "data")
     with pytest.raises(NotemillError, match="1 weights of the encoder are missing"):
         evaluate(broken, "sts", f"tsv:{data}", tmp_path / "out", load_recipe("sts", None, [*FAST, "seeds=[0]"]))
+
+
+def write_config(folder: Path, source: Path, **changes: object) -> Path:
+    shutil.copytree(source, folder)
+    config = json.loads((folder / "config.json").read_text()) | changes
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def without_weights(folder: Path, source: Path, content: bytes) -> Path:
+    shutil.copytree(source, folder)
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(content)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda new, tiny: without_weights(new, tiny, b""), "is empty, damaged or no torch file"),
+        (lambda new, tiny: without_weights(new, tiny, b"no pickle" * 20), "is empty, damaged or no torch file"),
+        (lambda new, tiny: write_config(new, tiny, hidden_act="foo"), "no model can be built .*foo"),
+        (lambda new, tiny: write_config(new, tiny, hidden_size="abc"), "no usable config.json: .*hidden_size"),
+        (lambda new, tiny: write_config(new, tiny, model_type="vit", vocab_size=None), "is no encoder of text"),
+        (
+            lambda new, tiny: write_config(new, tiny, vocab_size=20),
+            "the tokenizer in .* but the model embeddings for 20",
+        ),
+        (lambda new, tiny: toys.write_other(new, tiny, "t5"), "t5 model in .* gives no states of a text"),
+    ],
+    ids=["empty", "no pickle", "activation", "width", "pictures", "other tokenizer", "decoder"],
+)
+def test_models_that_cannot_be_used_are_told_in_a_sentence(
+    tiny_model: Path, tmp_path: Path, make: Callable[[Path, Path], Path], told: str
+) -> None:
+    data = toys.write_sts(tmp_path / "data", (8, 4, 4))
+    model = make(tmp_path / "model", tiny_model)
+    with pytest.raises(NotemillError, match=told) as error:
+        evaluate(model, "sts", f"tsv:{data}", tmp_path / "out", load_recipe("sts", None, [*FAST, "seeds=[0]"]))
+    assert "\n" not in str(error.value)
+
+
+def test_a_model_without_a_table_of_positions_is_run(tiny_model: Path, tmp_path: Path) -> None:
+    data = toys.write_sts(tmp_path / "data", (8, 4, 4))
+    model = toys.write_other(tmp_path / "model", tiny_model, "xlnet")
+    recipe = load_recipe("sts", None, [*FAST, "seeds=[0]", "epochs=1"])
+    assert evaluate(model, "sts", f"tsv:{data}", tmp_path / "out", recipe)["model"]["architecture"].startswith("xlnet")
+
+
+def test_what_cannot_be_saved_is_told_before_training(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("it trained")
+
+    monkeypatch.setattr("eval.finetune.loop.Trainer._train_epoch", never)
+    for split in ("train", "dev", "test"):
+        (tmp_path / "data" / split).mkdir(parents=True)
+        (tmp_path / "data" / split / "a.txt").write_text("the new pain was seen")
+        (tmp_path / "data" / split / "a.ann").write_text("T1\tA 0 12\tthe new pain\nT2\tB 4 12\tnew pain\n")
+    recipe = load_recipe("ner", None, [*FAST, "seeds=[0]", "save_model=true", "stride=16"])
+    with pytest.raises(NotemillError, match="save_model=true needs entities of one piece"):
+        evaluate(tiny_model, "ner", f"brat:{tmp_path / 'data'}", tmp_path / "out", recipe)
+    texts = toys.write_cls(tmp_path / "texts")
+    for search in ([], ["search.lr=[1e-3,1e-4]"]):
+        mean = load_recipe("cls", None, [*FAST, "seeds=[0]", "save_model=true", "pooling=mean", *search])
+        with pytest.raises(NotemillError, match="pooling=mean has no counterpart"):
+            evaluate(tiny_model, "cls", f"jsonl:{texts}", tmp_path / "out", mean)
+
+
+def test_a_folder_that_the_report_needs_is_looked_for_before_training(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for option in ("--run", "--corpus"):
+        words = ["notemill", "eval", "run", "--model", str(tiny_model), "--task", "sts", "--data", "tsv:none"]
+        monkeypatch.setattr(sys, "argv", [*words, "--out", str(tmp_path / "out"), option, str(tmp_path / "none")])
+        with pytest.raises(SystemExit):
+            main()
+        assert f"no folder {tmp_path / 'none'}" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_test_values_that_are_not_finite_are_refused(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import eval.run
+
+    real = eval.run.fine_tune
+
+    def broken(*arguments: Any) -> Any:
+        tuned = real(*arguments)
+        with torch.no_grad():
+            next(tuned.trainer.model.network.parameters()).fill_(float("nan"))
+        return tuned
+
+    monkeypatch.setattr(eval.run, "fine_tune", broken)
+    data = toys.write_sts(tmp_path / "data", (8, 4, 4))
+    recipe = load_recipe("sts", None, [*FAST, "seeds=[0]", "epochs=1"])
+    with pytest.raises(NotemillError, match="that are not finite; lower lr"):
+        evaluate(tiny_model, "sts", f"tsv:{data}", tmp_path / "out", recipe)
+    assert not (tmp_path / "out" / "results.json").exists()
+
+
+def test_results_of_another_form_are_told(tiny_model: Path, tmp_path: Path) -> None:
+    data, out = toys.write_sts(tmp_path / "data", (8, 4, 4)), tmp_path / "out"
+    for folder, name, settings in (
+        ("seed-0", "result.json", []),
+        ("search/trial-0", "trial.json", ["search.lr=[1e-3]"]),
+    ):
+        (out / folder).mkdir(parents=True)
+        (out / folder / name).write_text("{}")
+        with pytest.raises(NotemillError, match=f"{name} is not .* remove the folder"):
+            recipe = load_recipe("sts", None, [*FAST, "seeds=[0]", *settings])
+            evaluate(tiny_model, "sts", f"tsv:{data}", out, recipe)
+    for content in ('{"version": 1}', '[{"version": 1}]', "[1]"):
+        (tmp_path / "results.json").write_text(content)
+        with pytest.raises(NotemillError, match="is no results file of version 1"):
+            load_results(tmp_path)

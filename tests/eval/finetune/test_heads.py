@@ -18,7 +18,7 @@ from eval.examples import (
     SentencePair,
 )
 from eval.finetune.batches import Item, collate
-from eval.finetune.encoder import TextEncoder
+from eval.finetune.encoder import TextEncoder, model_hashes
 from eval.finetune.mqa import NO_ANSWER
 from eval.finetune.ner import NerHead
 from eval.finetune.re import MarkerNetwork
@@ -216,3 +216,10 @@ def test_marks_around_a_mention_are_pieces_of_their_own(tiny_model: Path) -> Non
     assert text.tokenizer.convert_ids_to_tokens(first.input_ids) == [
         *("[CLS]", "felt", "[s1]", FILLER[0], "[e1]", "today", "[SEP]"),
     ]
+
+
+def test_hashes_of_a_model_cover_every_file_of_its_tokenizer(tmp_path: Path) -> None:
+    names = ("vocab.json", "merges.txt", "spiece.model", "added_tokens.json", "tokenizer.json", "model.safetensors")
+    for name in ("config.json", "README.md", *names):
+        (tmp_path / name).write_text(name)
+    assert set(model_hashes(tmp_path)) == {"config.json", *names}

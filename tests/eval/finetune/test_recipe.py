@@ -70,3 +70,23 @@ def test_recipe_fields_are_documented() -> None:
     for name in {field.name for recipe in RECIPES.values() for field in dataclasses.fields(recipe)}:
         assert f"    {name}: " in source
         assert '"""' in source.split(f"    {name}: ", 1)[1].split("\n")[1], name
+
+
+@pytest.mark.parametrize(
+    ("task", "setting"),
+    [
+        *[
+            ("mqa", f"{key}=.{value}")
+            for key in ("lr", "weight_decay", "warmup", "negatives")
+            for value in ("nan", "inf")
+        ],
+        *[("ner", f"{key}=.nan") for key in ("train_fraction", "hidden_dropout", "attention_dropout", "head_dropout")],
+        ("ner", "class_weights={A: .inf}"),
+        ("ner", "search.lr=[1e-5,.nan]"),
+        ("ner", "seeds=[4294967296]"),
+        ("ner", "seeds=[0,1000000000000000000000]"),
+    ],
+)
+def test_values_that_no_training_can_use_are_refused(task: Task, setting: str) -> None:
+    with pytest.raises(NotemillError, match=r"does not hold together|seeds"):
+        load_recipe(task, None, [setting])

@@ -46,6 +46,21 @@ def write_model(folder: Path, seed: int = 99) -> Path:
     return folder
 
 
+def write_other(folder: Path, source: Path, kind: str) -> Path:
+    """A model of another architecture with the tokenizer of `source`."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_bytes((source / name).read_bytes())
+    pieces = json.loads((source / "config.json").read_text())["vocab_size"]
+    sizes = {"d_model": 32, "num_layers": 1, "n_layer": 1, "num_heads": 2, "n_head": 2, "d_kv": 16, "d_ff": 64}
+    torch.manual_seed(0)
+    AutoModel.from_config(AutoConfig.for_model(kind, vocab_size=pieces, d_inner=64, **sizes)).save_pretrained(folder)
+    return folder
+
+
 def write_ner(folder: Path, sizes: tuple[int, int, int] = (200, 30, 40)) -> Path:
     """CoNLL: a noun is a mention after "takes" and none after "denies", so a list of mentions cannot solve it."""
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from data_pipeline.files import write_json
 from eval.finetune.recipe import load_recipe
-from eval.report.page import write_report
+from eval.report.page import is_report, write_report
 from eval.results import Result
 from eval.run import evaluate
 from launch.errors import NotemillError
+from launch.main import main
 from tests.eval.finetune import toys
 
 VOID = {"meta", "br"}
@@ -98,3 +100,31 @@ def test_wrong_folders_are_told(result: Result, tmp_path: Path) -> None:
         write_report([result], tmp_path / "report.html", run_dir=tmp_path)
     with pytest.raises(NotemillError, match="no corpus manifest"):
         write_report([result], tmp_path / "report.html", corpus=tmp_path)
+
+
+def report_to(out: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["notemill", "eval", "report", "--results", str(results), "--out", str(out)]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code in (0, None, 2)
+
+
+def test_a_report_replaces_reports_alone(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_json(tmp_path / "results.json", result)
+    for name, content in (("keep.txt", "mine"), ("mine.html", "<title>mine</title>")):
+        (tmp_path / name).write_text(content)
+        report_to(tmp_path / name, tmp_path, monkeypatch)
+        assert "is no report of an evaluation" in capsys.readouterr().err
+        assert (tmp_path / name).read_text() == content
+    report_to(tmp_path, tmp_path, monkeypatch)
+    assert f"is a folder; name the page to write, as in {tmp_path / 'report.html'}" in capsys.readouterr().err
+    for _ in range(2):
+        report_to(tmp_path / "report.html", tmp_path, monkeypatch)
+        assert is_report(tmp_path / "report.html")
+    (tmp_path / "analysis.json").write_text('{"mine": 1}')
+    report_to(tmp_path / "report.html", tmp_path, monkeypatch)
+    assert "is no analysis of an evaluation" in capsys.readouterr().err
+    assert (tmp_path / "analysis.json").read_text() == '{"mine": 1}'
