@@ -51,7 +51,7 @@ def fine_tune(
     head = make_head(dataset.task, dataset, text, recipe)
     # The encoder draws first: the same seed gives the same start whatever the head draws after it.
     encoder = load_encoder(
-        model_dir, recipe.initial, len(text.tokenizer), recipe.hidden_dropout, recipe.attention_dropout, text.composed
+        model_dir, recipe.initial, len(text.tokenizer), recipe.hidden_dropout, recipe.attention_dropout, text.added
     )
     network = head.network(encoder.hidden_size, recipe.head_dropout)
     trainer = Trainer(Classifier(encoder, network), head, recipe, processes)

@@ -1,5 +1,6 @@
 """What the heads promise about text: nothing beyond a window is lost, marks survive cutting, training really learns."""
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -190,6 +191,36 @@ def test_added_pieces_are_as_long_as_trained_ones(tiny_model: Path) -> None:
     added = model.get_input_embeddings().weight[known:]
     assert 0.7 < added.norm(dim=1).mean() / trained < 1.4
     assert torch.cdist(added, added).fill_diagonal_(1e9).min() > 0.5 * trained
+
+
+def test_added_pieces_that_find_room_in_a_padded_embedding_start_as_others_do(tiny_model: Path, tmp_path: Path) -> None:
+    from transformers import AutoModel
+
+    from eval.finetune.encoder import load_encoder
+
+    folder = tmp_path / "padded"
+    shutil.copytree(tiny_model, folder)
+    model = AutoModel.from_pretrained(tiny_model, local_files_only=True)
+    known = model.get_input_embeddings().num_embeddings
+    model.resize_token_embeddings(known + 128, mean_resizing=False)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[known:] = 0.0
+    model.save_pretrained(folder)
+    text = TextEncoder(folder)
+    parts = text.word_pieces(["carditis"])[0]
+    text.add_words(["carditis"])
+    text.add_tokens(("[s1]", "[e1]", "aspirin"))
+    word, *marks = text.tokenizer.convert_tokens_to_ids(["carditis", "[s1]", "[e1]"])
+    assert set(text.added) == {word, *marks} and len(text.tokenizer) == known + 3, "a word of the folder keeps its row"
+    torch.manual_seed(0)
+    weight = (
+        load_encoder(folder, "pretrained", len(text.tokenizer), added=text.added).model.get_input_embeddings().weight
+    )  # type: ignore[operator]
+    assert len(weight) == known + 128
+    torch.testing.assert_close(weight[word], weight[parts].mean(0))
+    own = weight[:known].norm(dim=1)
+    assert all(own.min() < weight[mark].norm() < own.max() for mark in marks)
+    assert not weight[known + 3 :].any()
 
 
 @pytest.mark.parametrize("stride", [0, 16, 40])
