@@ -140,6 +140,28 @@ def load_config_of(folder: Path) -> Any:
     return config
 
 
+def set_dropout(config: Any, hidden_dropout: float, attention_dropout: float) -> None:
+    """Set what the architecture has of dropout, under its own names. Raises NotemillError where it has none to set."""
+    for key, names, value in (
+        ("hidden_dropout", _HIDDEN_DROPOUT, hidden_dropout),
+        ("attention_dropout", _ATTENTION_DROPOUT, attention_dropout),
+    ):
+        own = [name for name in names if hasattr(config, name)]
+        if value and not own:
+            raise NotemillError(
+                f"{key} is {value} but a {config.model_type} model has none of {', '.join(names)} in its "
+                f"configuration; add {key}=0."
+            )
+        for name in own:
+            setattr(config, name, value)
+
+
+_HIDDEN_DROPOUT = ("hidden_dropout_prob", "hidden_dropout", "dropout", "embedding_dropout", "mlp_dropout")
+"""As BERT, RoBERTa, ELECTRA and DeBERTa name it; Funnel; DistilBERT and XLNet; ModernBERT has the last two."""
+_ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
+"""As BERT and its kin name it; DistilBERT, ModernBERT, Funnel."""
+
+
 def load_encoder(
     folder: Path,
     initial: str,
@@ -158,8 +180,7 @@ def load_encoder(
     from transformers import AutoModel
 
     config = load_config_of(folder)
-    config.attention_probs_dropout_prob = attention_dropout
-    config.hidden_dropout_prob = hidden_dropout
+    set_dropout(config, hidden_dropout, attention_dropout)
     if initial == "random":
         model = AutoModel.from_config(config, attn_implementation=attention_of(config))
     else:

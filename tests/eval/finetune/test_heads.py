@@ -19,12 +19,13 @@ from eval.examples import (
     SentencePair,
 )
 from eval.finetune.batches import Item, collate
-from eval.finetune.encoder import TextEncoder
+from eval.finetune.encoder import TextEncoder, set_dropout
 from eval.finetune.mqa import NO_ANSWER
 from eval.finetune.ner import NerHead
 from eval.finetune.re import MarkerNetwork
 from eval.finetune.recipe import load_recipe
 from eval.finetune.tasks import make_head
+from launch.errors import NotemillError
 from tests.eval.finetune.toys import FILLER
 
 
@@ -221,6 +222,33 @@ def test_added_pieces_that_find_room_in_a_padded_embedding_start_as_others_do(ti
     own = weight[:known].norm(dim=1)
     assert all(own.min() < weight[mark].norm() < own.max() for mark in marks)
     assert not weight[known + 3 :].any()
+
+
+@pytest.mark.parametrize(
+    ("kind", "hidden", "attention"),
+    [
+        ("Bert", {"hidden_dropout_prob"}, {"attention_probs_dropout_prob"}),
+        ("Electra", {"hidden_dropout_prob"}, {"attention_probs_dropout_prob"}),
+        ("DistilBert", {"dropout"}, {"attention_dropout"}),
+        ("ModernBert", {"embedding_dropout", "mlp_dropout"}, {"attention_dropout"}),
+    ],
+)
+def test_dropout_goes_by_the_names_of_each_architecture(kind: str, hidden: set[str], attention: set[str]) -> None:
+    import transformers
+
+    config = getattr(transformers, f"{kind}Config")()
+    set_dropout(config, 0.25, 0.375)
+    settings = config.to_dict()
+    assert {name for name, value in settings.items() if value == 0.25} == hidden
+    assert {name for name, value in settings.items() if value == 0.375} == attention
+
+
+def test_dropout_that_an_architecture_does_not_have_is_refused() -> None:
+    from transformers import EuroBertConfig
+
+    set_dropout(EuroBertConfig(), 0.0, 0.1)
+    with pytest.raises(NotemillError, match=r"hidden_dropout is 0.1 but a eurobert model .* add hidden_dropout=0"):
+        set_dropout(EuroBertConfig(), 0.1, 0.1)
 
 
 @pytest.mark.parametrize("stride", [0, 16, 40])
