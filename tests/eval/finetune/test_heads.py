@@ -264,7 +264,7 @@ def test_every_answer_is_whole_in_a_window(tiny_model: Path, stride: int) -> Non
     head = make_head("mqa", dataset("mqa", tuple(questions)), TextEncoder(tiny_model), recipe)
     items = head.windows(questions, with_targets=True)
     assert {item.example for item in items if item.target != NO_ANSWER} == set(range(len(questions)))
-    assert not head.notes
+    assert set(head.notes) <= {"training windows left out, with a part of an answer alone"}
 
 
 def test_marks_around_a_mention_are_pieces_of_their_own(tiny_model: Path) -> None:
