@@ -106,6 +106,8 @@ class ModelSummary(TypedDict):
     """Of the encoder, without a task head."""
     files: dict[str, str]
     """SHA-256 by file name."""
+    owner: NotRequired[str]
+    """In tables: of an untrained run, the model that it is the baseline of."""
 
 
 class Result(TypedDict):
