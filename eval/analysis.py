@@ -100,7 +100,7 @@ def _analyse_task(
             raise NotemillError(f"{name} was run on another version of {first['dataset']['path']}.")
         cells = []
         for seed in result["seeds"]:
-            seed_folder = run_folder(folder, name, result) / f"seed-{seed['seed']}"
+            seed_folder = run_folder(folder, result) / f"seed-{seed['seed']}"
             predictions = in_order(gold, _predictions_of(dataset, gold, seed_folder), dataset.task)
             scores = _score(dataset, gold, predictions, seed_folder)
             value = scores.metrics[primary]
@@ -133,15 +133,12 @@ def _score(dataset: Dataset, gold: Sequence[Example], predictions: Any, folder: 
     return score(dataset.task, gold, predictions, probabilities)
 
 
-def run_folder(root: Path, name: str, result: Result) -> Path:
+def run_folder(root: Path, result: Result) -> Path:
     """Where the seeds of a result lie: a suite keeps them by model and task, an untrained run below its model's."""
-    below = root / "jobs" / name / result["dataset"]["name"]
-    if below.is_dir():
-        return below
-    if name == UNTRAINED:
-        in_suite = sorted(root.glob(f"jobs/*/{result['dataset']['name']}/untrained"))
-        return in_suite[0] if in_suite else root / "untrained"
-    return root
+    owner = result["model"].get("owner")
+    in_suite = root / "jobs" / (owner or result["model"]["name"]) / result["dataset"]["name"]
+    folder = in_suite if in_suite.is_dir() else root
+    return folder if owner is None else folder / UNTRAINED
 
 
 def _gold_of(result: Result) -> Dataset:

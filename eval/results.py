@@ -106,6 +106,8 @@ class ModelSummary(TypedDict):
     """Of the encoder, without a task head."""
     files: dict[str, str]
     """SHA-256 by file name."""
+    owner: NotRequired[str]
+    """In tables: of an untrained run, the model that it is the baseline of."""
 
 
 class Result(TypedDict):
@@ -173,17 +175,17 @@ def over_seeds(seeds: Sequence[SeedResult]) -> dict[str, Metric]:
     return metrics
 
 
-def classes_over_seeds(seeds: Sequence[SeedResult], key: str = "label") -> list[dict[str, Any]]:
+def classes_over_seeds(seeds: Sequence[SeedResult]) -> list[dict[str, Any]]:
     """Rows by label; numbers are means over the seeds that have the row."""
     rows: dict[str, list[Mapping[str, Any]]] = {}
     for seed in seeds:
         for row in seed["per_class"]:
-            rows.setdefault(str(row[key]), []).append(row)
+            rows.setdefault(str(row["label"]), []).append(row)
     merged = []
     for label, group in rows.items():
-        means: dict[str, Any] = {key: label}
+        means: dict[str, Any] = {"label": label}
         for name, value in group[0].items():
-            if name != key and isinstance(value, int | float):
+            if name != "label" and isinstance(value, int | float):
                 mean = statistics.fmean(float(other.get(name, 0.0)) for other in group)
                 means[name] = round(mean) if isinstance(value, int) and mean == round(mean) else mean
         merged.append(means)

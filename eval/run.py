@@ -46,7 +46,7 @@ from eval.finetune.recipe import ClsRecipe, NerRecipe, Recipe, trials_of
 from eval.finetune.save_classifier import classifier_of, save_classifier
 from eval.finetune.save_tagger import save_tagger, tagger_of
 from eval.finetune.threshold import choose_threshold, judged_words
-from eval.finetune.tuning import Tuned, fine_tune
+from eval.finetune.tuning import Tuned, fine_tune, sampled
 from eval.formats import load_dataset, write_predictions
 from eval.reach import ReachRow, count_out_of_reach, reach_rows, reach_table
 from eval.results import (
@@ -89,15 +89,11 @@ def evaluate(model_dir: Path, task: Task, data: str, out_dir: Path, recipe: Reci
     require_positions(model_dir, config, max_length)
     dataset = complete_splits(load_dataset(task, data))
     summary = _summarise_data(dataset, data, name)
-    distance = int(getattr(recipe, "max_sentence_distance", 1))
-    reach = reach_rows(dataset, distance)
     hashes = model_hashes(model_dir)
     with joined(resolve_device(recipe.device)) as processes:
-        job = _Job(model_dir, hashes, config, parameters, dataset, summary, reach, recipe, out_dir, processes)
+        job = _Job(model_dir, hashes, config, parameters, dataset, summary, recipe, out_dir, processes)
         if not processes.is_main:
             return _evaluate(job)
-        for line in reach_table(reach, distance):
-            say(line)
         with only_writer(out_dir):
             return _evaluate(job)
 
@@ -110,10 +106,18 @@ class _Job:
     parameters: int
     dataset: Dataset
     summary: DatasetSummary
-    reach: list[ReachRow]
     recipe: Recipe
     out_dir: Path
     processes: Processes
+
+    @property
+    def max_sentence_distance(self) -> int:
+        return int(getattr(self.recipe, "max_sentence_distance", 1))
+
+    @property
+    def learnt(self) -> Dataset:
+        """The data set with what the first seed learns from."""
+        return sampled(self.dataset, self.recipe, self.recipe.seeds[0])
 
     @property
     def precision(self) -> str:
@@ -130,7 +134,8 @@ class _Job:
         )
 
 
-def _evaluate(job: _Job) -> Result:
+def _evaluate(job: _Job, told: Sequence[ReachRow] = ()) -> Result:
+    """`told` is what stands on the console already."""
     started = time.monotonic()
     asked = job
     searched = None
@@ -143,8 +148,12 @@ def _evaluate(job: _Job) -> Result:
             job.processes,
         )
         job = dataclasses.replace(job, recipe=chosen)
+    reach = reach_rows(job.learnt, job.max_sentence_distance)
+    if job.processes.is_main and reach != told:
+        for line in reach_table(reach, job.max_sentence_distance):
+            say(line)
     seeds = [_finished_seed(job, seed) or _run_seed(job, seed) for seed in job.recipe.seeds]
-    result = _collect(job, seeds)
+    result = _collect(job, seeds, reach)
     if searched is not None:
         result["search"] = searched
     if job.recipe.baseline == "untrained" and job.recipe.initial == "pretrained":
@@ -153,7 +162,7 @@ def _evaluate(job: _Job) -> Result:
         folder = job.out_dir / "untrained"
         if job.processes.is_main:
             make_private_folder(folder)
-        result["untrained"] = _evaluate(dataclasses.replace(job, recipe=random_recipe, out_dir=folder))
+        result["untrained"] = _evaluate(dataclasses.replace(job, recipe=random_recipe, out_dir=folder), reach)
     result["seconds"] = round(sum(seed["seconds"] for seed in seeds) or time.monotonic() - started, 2)
     if job.processes.is_main:
         _copy_best_predictions(job.out_dir, seeds)
@@ -271,17 +280,16 @@ def _finished_seed(job: _Job, seed: int) -> SeedResult | None:
     return result
 
 
-def _collect(job: _Job, seeds: list[SeedResult]) -> Result:
+def _collect(job: _Job, seeds: list[SeedResult], reach: list[ReachRow]) -> Result:
     dataset, test = job.dataset, job.dataset.splits["test"]
     baselines: list[Baseline] = []
     primary = ""
-    distance = int(getattr(job.recipe, "max_sentence_distance", 1))
-    for name, predictions in baseline_predictions(dataset, test, distance).items():
+    for name, predictions in baseline_predictions(job.learnt, test, job.max_sentence_distance).items():
         scores = score(dataset.task, test, predictions)
         primary = scores.primary
         baselines.append({"name": name, "metrics": _estimates(scores)})
     notes = dict(dataset.notes)
-    notes |= count_out_of_reach(job.reach)
+    notes |= count_out_of_reach(reach)
     for seed in seeds[:1]:
         notes |= seed["notes"]
     model: ModelSummary = {
@@ -310,8 +318,8 @@ def _collect(job: _Job, seeds: list[SeedResult]) -> Result:
         "seconds": 0.0,
         "notes": notes,
     }
-    if job.reach:
-        result["reach"] = job.reach
+    if reach:
+        result["reach"] = reach
     return result
 
 

@@ -16,9 +16,9 @@ def weights_of_classes(
 ) -> torch.Tensor | None:
     """Weights [labels], or None where all are 1.
 
-    `seen` gives the label of everything that training learns from, for `balanced`: number of all / (number of labels x
-    number of this one), which is 1 on average. `class_of` is the name by which `given` knows a label. Raises
-    NotemillError where `given` names a class that training does not have.
+    `seen` gives the label of everything that training learns from, for `balanced`: number of all / (number of classes x
+    number of this one), which is 1 on average. `class_of` is the class of a label: in NER a tag's entity type, or O.
+    Raises NotemillError where `given` names a class that training does not have.
     """
     if given == "none":
         return None
@@ -31,8 +31,8 @@ def weights_of_classes(
                 f"{', '.join(classes)}."
             )
         return torch.tensor([float(given.get(class_of(label), 1.0)) for label in labels])
-    counts = Counter(seen())
-    # A label that is never learnt (no I- tag where all mentions are of one word) has no say, whatever it weighs.
-    present = [label for label in labels if counts[label]]
+    counts = Counter(map(class_of, seen()))
+    # A class that is never learnt has no say, whatever it weighs.
     total = sum(counts.values())
-    return torch.tensor([total / (len(present) * counts[label]) if counts[label] else 1.0 for label in labels])
+    weights = {name: total / (len(counts) * count) for name, count in counts.items()}
+    return torch.tensor([weights.get(class_of(label), 1.0) for label in labels])

@@ -1,6 +1,6 @@
 """A pooled text or pair to one of the classes seen in training: what NLI and document classification have in common."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -19,7 +19,7 @@ ClassRecipeT = TypeVar("ClassRecipeT", bound=ClassRecipe)
 class ClassHead(PooledHead[ClassRecipeT]):
     def _set_labels(self, labels: Iterable[str | None]) -> None:
         seen = [label for label in labels if label is not None]
-        self.labels = tuple(sorted(set(seen)))
+        self.labels = self._classes(seen)
         if len(self.labels) < 2:
             raise NotemillError(
                 f"the training split of {self.dataset.path} has {len(self.labels)} class; "
@@ -28,6 +28,10 @@ class ClassHead(PooledHead[ClassRecipeT]):
         self.num_outputs = len(self.labels)
         self._ids = {label: index for index, label in enumerate(self.labels)}
         self.class_weights = weights_of_classes(self.recipe.class_weights, self.labels, lambda: seen)
+
+    def _classes(self, seen: Sequence[str]) -> tuple[str, ...]:
+        """The classes in the order of the outputs, from the labels of the training split."""
+        return tuple(sorted(set(seen)))
 
     def loss(self, scores: torch.Tensor, batch: Batch) -> torch.Tensor:
         return cross_entropy_of(scores, batch, self.class_weights)

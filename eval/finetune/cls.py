@@ -22,7 +22,7 @@ class ClsHead(ClassHead[ClsRecipe]):
             self.extra_tokens = MENTION_MARKS
         if recipe.added_words:
             text.add_words(frequent_words((note.text for note in train), text, recipe.added_words))
-            self.notes["words added to the vocabulary"] = len(text.composed)
+            self.notes["words added to the vocabulary"] = len(text.added)
         self._set_labels(note.label for note in train)
 
     def windows(self, examples: Sequence[Example], with_targets: bool) -> list[Item]:

@@ -65,23 +65,25 @@ class TextEncoder:
         one, two = self.tokenizer(["a", "a a"], add_special_tokens=False)["input_ids"]
         # Where a space is part of a word's pieces, a ready-made word needs its space to look as it does in text.
         self._before_word = "" if two == [*one, *one] else " "
-        self.composed: dict[int, list[int]] = {}
-        """Pieces that were added for words, and the pieces that they were cut into before."""
+        self.added: dict[int, list[int]] = {}
+        """Pieces that the folder does not have. For words, the pieces that they were cut into before."""
 
     def add_tokens(self, tokens: tuple[str, ...]) -> None:
-        self.tokenizer.add_tokens([_whole(token) for token in tokens], special_tokens=True)
+        self._add([_whole(token) for token in tokens], {}, is_special=True)
 
     def add_words(self, words: list[str]) -> None:
         """Make each a piece of its own, wherever it stands as a whole word."""
         from tokenizers import AddedToken
 
-        before = self.word_pieces(words)
+        before = dict(zip(words, self.word_pieces(words), strict=True))
         space = bool(self._before_word)
-        self.tokenizer.add_tokens(
-            [AddedToken(word, single_word=True, lstrip=space, normalized=False) for word in words]
-        )
-        ids = self.tokenizer.get_added_vocab()
-        self.composed |= {ids[word]: pieces for word, pieces in zip(words, before, strict=True)}
+        self._add([AddedToken(word, single_word=True, lstrip=space, normalized=False) for word in words], before)
+
+    def _add(self, tokens: list[Any], parts: Mapping[str, list[int]], is_special: bool = False) -> None:
+        known = set(self.tokenizer.get_vocab().values())
+        self.tokenizer.add_tokens(tokens, special_tokens=is_special)
+        vocabulary = self.tokenizer.get_vocab()
+        self.added |= {piece: parts.get(name, []) for name, piece in vocabulary.items() if piece not in known}
 
     def pieces(self, texts: list[str]) -> list[Pieces]:
         if not texts:
@@ -166,33 +168,54 @@ def require_embeddings(folder: Path, config: Any, text: TextEncoder) -> None:
         )
 
 
+def set_dropout(config: Any, hidden_dropout: float, attention_dropout: float) -> None:
+    """Set what the architecture has of dropout, under its own names. Raises NotemillError where it has none to set."""
+    for key, names, value in (
+        ("hidden_dropout", _HIDDEN_DROPOUT, hidden_dropout),
+        ("attention_dropout", _ATTENTION_DROPOUT, attention_dropout),
+    ):
+        own = [name for name in names if hasattr(config, name)]
+        if value and not own:
+            raise NotemillError(
+                f"{key} is {value} but a {config.model_type} model has none of {', '.join(names)} in its "
+                f"configuration; add {key}=0."
+            )
+        for name in own:
+            setattr(config, name, value)
+
+
+_HIDDEN_DROPOUT = ("hidden_dropout_prob", "hidden_dropout", "dropout", "embedding_dropout", "mlp_dropout")
+"""As BERT, RoBERTa, ELECTRA and DeBERTa name it; Funnel; DistilBERT and XLNet; ModernBERT has the last two."""
+_ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
+"""As BERT and its kin name it; DistilBERT, ModernBERT, Funnel."""
+
+
 def load_encoder(
     folder: Path,
     initial: str,
     num_tokens: int,
     hidden_dropout: float = 0.0,
     attention_dropout: float = 0.0,
-    composed: Mapping[int, list[int]] | None = None,
+    added: Mapping[int, list[int]] | None = None,
 ) -> Encoder:
     """Build the encoder with at least `num_tokens` embeddings. Draws from torch's generator; seed it before.
 
-    The embedding of a piece in `composed` is the mean of those of the pieces it names.
+    Pieces in `added` are new to the model, also where its padded embedding has a row for them. Each starts from the
+    mean of the pieces it names, or spread as the model's own are.
 
     Raises NotemillError when weights are missing or the folder is no encoder.
     """
     from transformers import AutoModel
 
     config = load_config_of(folder)
-    config.attention_probs_dropout_prob = attention_dropout
-    config.hidden_dropout_prob = hidden_dropout
+    set_dropout(config, hidden_dropout, attention_dropout)
     if initial == "random":
         model = AutoModel.from_config(config, attn_implementation=attention_of(config))
     else:
         model = read_model(AutoModel, folder, config, "the encoder", "export it again", optional="pooler")
     if getattr(model, "pooler", None) is not None:
         model.pooler = None
-    if num_tokens > model.get_input_embeddings().num_embeddings:
-        _add_embeddings(model, num_tokens, composed or {})
+    _add_embeddings(model, num_tokens, added or {})
     encoder = Encoder(model)
     _require_states(encoder, folder)
     return encoder
@@ -348,15 +371,22 @@ def _one_line(error: BaseException) -> str:
 
 
 @torch.no_grad()
-def _add_embeddings(model: Any, num_tokens: int, composed: Mapping[int, list[int]]) -> None:
-    """Embeddings up to `num_tokens`, the mean of others or spread as the model's own are.
+def _add_embeddings(model: Any, num_tokens: int, added: Mapping[int, list[int]]) -> None:
+    """Embeddings up to `num_tokens`; those of `added` and new rows are the mean of others or spread as the model's own.
 
-    Trained ones are several times longer than freshly drawn ones, beside which a marker would not be seen.
+    Trained ones are several times longer than freshly drawn ones, and than the rows that pad an embedding; beside them
+    a marker would not be seen.
     """
     known = model.get_input_embeddings().num_embeddings
-    model.resize_token_embeddings(num_tokens, mean_resizing=False)
+    num_tokens = max(num_tokens, *(piece + 1 for piece in added), 0)
+    if num_tokens > known:
+        model.resize_token_embeddings(num_tokens, mean_resizing=False)
+    fresh = sorted({*added, *range(known, num_tokens)})
+    if not fresh:
+        return
     weight = model.get_input_embeddings().weight
-    spread, centre = torch.std_mean(weight[:known], dim=0)
-    weight[known:] = centre + spread * torch.randn(num_tokens - known, weight.shape[1])
-    for piece, parts in composed.items():
-        weight[piece] = weight[parts].mean(dim=0)
+    spread, centre = torch.std_mean(weight[: fresh[0]], dim=0)
+    weight[fresh] = centre + spread * torch.randn(len(fresh), weight.shape[1])
+    for piece, parts in added.items():
+        if parts:
+            weight[piece] = weight[parts].mean(dim=0)

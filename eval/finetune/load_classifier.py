@@ -1,6 +1,6 @@
 """A sequence-classification folder, ours or anyone's, ready to classify notes and to be fine-tuned further."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import torch
 
 from eval.examples import Dataset, LabelledText
 from eval.finetune.cls import ClsHead
-from eval.finetune.encoder import TextEncoder, load_config_of, max_positions, read_model
+from eval.finetune.encoder import TextEncoder, load_config_of, max_positions, read_model, set_dropout
 from eval.finetune.loop import Classifier, Trainer
 from eval.finetune.recipe import ClsRecipe
 from eval.finetune.save_classifier import AsItIs, SequenceClassifier
@@ -24,17 +24,14 @@ class FolderHead(ClsHead):
         self._folder, self._order = folder, tuple(labels)
         super().__init__(dataset, text, recipe)
 
-    def _set_labels(self, labels: Iterable[str | None]) -> None:
-        seen = [label for label in labels if label is not None]
+    def _classes(self, seen: Sequence[str]) -> tuple[str, ...]:
         unknown = sorted(set(seen) - set(self._order))
         if unknown:
             raise NotemillError(
                 f"{self.dataset.path} has the label '{unknown[0]}', which the model in {self._folder} does not know; "
                 f"its labels are {', '.join(self._order)}."
             )
-        super()._set_labels([*seen, *self._order])
-        self.labels = self._order
-        self._ids = {label: index for index, label in enumerate(self.labels)}
+        return self._order
 
 
 @dataclass(frozen=True)
@@ -74,8 +71,7 @@ def load_classifier(folder: Path, dataset: Dataset, recipe: ClsRecipe) -> Loaded
             f"{folder} holds {names[0] if names else 'no named model'}, not a sequence classifier; make one with "
             "`notemill eval run --task cls … save_model=true`."
         )
-    config.attention_probs_dropout_prob = recipe.attention_dropout
-    config.hidden_dropout_prob = recipe.hidden_dropout
+    set_dropout(config, recipe.hidden_dropout, recipe.attention_dropout)
     model = read_model(AutoModelForSequenceClassification, folder, config, "the classifier", "save the model again")
     text = TextEncoder(folder)
     recipe = replace(recipe, max_length=min(recipe.max_length, text.max_length, max_positions(config)))

@@ -1,9 +1,10 @@
 """MQA: start and end of the answer in windows of the context, each with the question before it.
 
 A paper of thousands of words gives many windows and few hold the answer: an epoch trains on all windows with an answer
-and a fresh sample of the others, while prediction reads every window. A window's best span is scored against its own
-"no answer here" ([CLS]), which makes windows comparable; the best span of all windows is the prediction. Where the
-training set has questions without an answer, a span that does not beat "no answer" gives the empty answer.
+and a fresh sample of those that hold none; one with nothing but a part of an answer would teach neither and is left
+out. Prediction reads every window. A window's best span is scored against its own "no answer here" ([CLS]), which makes
+windows comparable; the best span of all windows is the prediction. Where the training set has questions without an
+answer, a span that does not beat "no answer" gives the empty answer.
 """
 
 import random
@@ -69,8 +70,12 @@ class MqaHead(Head[MqaRecipe]):
             if len(asked) > self.recipe.max_question:
                 self.notes["questions cut to max_question pieces"] += 1
                 asked = asked[: self.recipe.max_question]
-            made = self._question_windows(index, question, asked, pieces, with_targets)
-            if with_targets and question.answers and not any(item.target != NO_ANSWER for item in made):
+            answers = _answer_pieces(question, pieces) if with_targets else []
+            if with_targets and question.answers and not answers:
+                self.notes["training questions left out, with no answer at a known place"] += 1
+                continue
+            made = self._question_windows(index, asked, pieces, answers if with_targets else None)
+            if answers and not any(item.target != NO_ANSWER for item in made):
                 self.notes["training answers longer than max_answer, never seen whole"] += 1
             items += made
         return items
@@ -122,18 +127,22 @@ class MqaHead(Head[MqaRecipe]):
         return answers
 
     def _question_windows(
-        self, index: int, question: Question, asked: list[int], pieces: Pieces, with_targets: bool
+        self, index: int, asked: list[int], pieces: Pieces, answers: Sequence[Window] | None
     ) -> list[Item]:
+        """Windows of the context with the question before it; with `answers`, those that teach something true."""
         capacity = self.recipe.max_length - len(asked) - 3
-        answer = _answer_pieces(question, pieces) if with_targets else None
         # Windows overlap by an answer at least, so that each answer is whole in one of them.
         stride = min(self.recipe.stride or capacity, max(capacity - self.recipe.max_answer, capacity // 2, 1))
         items = []
         for start, end in piece_windows(len(pieces.ids), capacity, stride):
             ids, context_start = wrap(self.text, asked, pieces.ids[start:end])
-            target = _target(answer, (start, end), context_start) if with_targets else None
-            place = _Place(context_start, pieces.offsets[start:end])
-            items.append(Item(ids, index, context_start, target, place))
+            target = None
+            if answers is not None:
+                target = _target(answers, (start, end), context_start)
+                if target is None:
+                    self.notes["training windows left out, with a part of an answer alone"] += 1
+                    continue
+            items.append(Item(ids, index, context_start, target, _Place(context_start, pieces.offsets[start:end])))
         return items
 
 
@@ -167,18 +176,21 @@ def _allowed(batch: Batch, device: torch.device) -> torch.Tensor:
     return allowed.to(device)
 
 
-def _answer_pieces(question: Question, pieces: Pieces) -> Window | None:
-    """First and last piece (inclusive) of the first answer that the context holds, or None."""
-    answer = next((answer for answer in question.answers if answer.start >= 0), None)
-    if answer is None:
-        return None
-    end = answer.start + len(answer.text)
-    touched = [i for i, (a, b) in enumerate(pieces.offsets) if a < end and b > answer.start]
-    return (touched[0], touched[-1]) if touched else None
+def _answer_pieces(question: Question, pieces: Pieces) -> list[Window]:
+    """First and last piece (inclusive) of each answer that the context holds, in gold's order."""
+    found = []
+    for answer in question.answers:
+        end = answer.start + len(answer.text)
+        touched = [i for i, (a, b) in enumerate(pieces.offsets) if a < end and b > answer.start]
+        if answer.start >= 0 and touched:
+            found.append((touched[0], touched[-1]))
+    return found
 
 
-def _target(answer: Window | None, window: Window, context_start: int) -> tuple[int, int]:
-    if answer is None or answer[0] < window[0] or answer[1] >= window[1]:
-        return NO_ANSWER
-    shift = context_start - window[0]
-    return answer[0] + shift, answer[1] + shift
+def _target(answers: Sequence[Window], window: Window, context_start: int) -> tuple[int, int] | None:
+    """The first answer that is whole in the window; None where it holds parts of answers alone."""
+    for first, last in answers:
+        if window[0] <= first and last < window[1]:
+            return first + context_start - window[0], last + context_start - window[0]
+    touches = any(first < window[1] and last >= window[0] for first, last in answers)
+    return None if touches else NO_ANSWER

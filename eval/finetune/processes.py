@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
+from launch.errors import NotemillError
+
 ValueT = TypeVar("ValueT")
 
 
@@ -54,12 +56,23 @@ def started_processes() -> Processes:
 
 @contextlib.contextmanager
 def joined(device: str) -> Iterator[Processes]:
-    """The processes of this run, joined for as long as the context lasts; `device` is `cpu`, `cuda` or `cuda:N`."""
+    """The processes of this run, joined for as long as the context lasts; `device` is `cpu`, `cuda` or `cuda:N`.
+
+    Raises NotemillError where several processes would share the GPU that `cuda:N` names.
+    """
     processes = started_processes()
+    is_cuda = device.startswith("cuda")
+    is_named = torch.device(device).index is not None
     if processes.size == 1:
+        if is_cuda and is_named:
+            # What is said of the current device, such as bf16, is then said of this one.
+            torch.cuda.set_device(device)
         yield processes
         return
-    is_cuda = device.startswith("cuda")
+    if is_cuda and is_named:
+        raise NotemillError(
+            f"device={device} names one GPU for {processes.size} processes and each takes its own; use device=cuda."
+        )
     if is_cuda:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     dist.init_process_group("nccl" if is_cuda else "gloo")

@@ -48,7 +48,8 @@ class Recipe:
     head_dropout: float = 0.1
     """Dropout on what the task's own layers read."""
     train_fraction: float = 1.0
-    """Share of the training split used, drawn with the seed; for learning curves and quick looks."""
+    """Share of the training split used, drawn with the seed; for learning curves and quick looks. Nothing is learnt
+    from the rest: no class, weight or word. Baselines without a model have the first seed's share."""
     initial: Literal["pretrained", "random"] = "pretrained"
     """`random` keeps the architecture and tokenizer and draws new weights: what pretraining is compared with."""
     baseline: Literal["none", "untrained"] = "none"

@@ -1,14 +1,14 @@
 """One model, one set, one recipe, one seed: the fine-tuned model, chosen on dev. The test split is not looked at."""
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from eval.examples import Dataset, Example
+from eval.examples import Dataset
 from eval.finetune.batches import Item
 from eval.finetune.checkpoint import Checkpoint
 from eval.finetune.encoder import TextEncoder, load_config_of, load_encoder, require_embeddings
@@ -42,23 +42,24 @@ def fine_tune(
     checkpoint: Checkpoint,
     prepare: Callable[[Trainer], None] | None = None,
 ) -> Tuned:
-    """Train on the split train and choose the epoch on dev; goes on from `checkpoint`.
+    """Train on the split train, or the recipe's part of it, and choose the epoch on dev; goes on from `checkpoint`.
 
     `prepare` is given the trainer before it learns. Raises NotemillError.
     """
+    dataset = sampled(dataset, recipe, seed)
     torch.manual_seed(seed)
     text = TextEncoder(model_dir)
     require_embeddings(model_dir, load_config_of(model_dir), text)
     head = make_head(dataset.task, dataset, text, recipe)
     # The encoder draws first: the same seed gives the same start whatever the head draws after it.
     encoder = load_encoder(
-        model_dir, recipe.initial, len(text.tokenizer), recipe.hidden_dropout, recipe.attention_dropout, text.composed
+        model_dir, recipe.initial, len(text.tokenizer), recipe.hidden_dropout, recipe.attention_dropout, text.added
     )
     network = head.network(encoder.hidden_size, recipe.head_dropout)
     trainer = Trainer(Classifier(encoder, network), head, recipe, processes)
     if prepare is not None:
         prepare(trainer)
-    train_items = head.windows(_sample(dataset.splits["train"], recipe.train_fraction, seed), with_targets=True)
+    train_items = head.windows(dataset.splits["train"], with_targets=True)
     dev = dataset.splits["dev"]
     dev_items = head.windows(dev, with_targets=False)
 
@@ -70,7 +71,13 @@ def fine_tune(
     return Tuned(text, head, trainer, dev_items, fit)
 
 
-def _sample(examples: Sequence[Example], fraction: float, seed: int) -> Sequence[Example]:
-    if fraction >= 1:
-        return examples
-    return random.Random(seed).sample(list(examples), max(1, round(fraction * len(examples))))
+def sampled(dataset: Dataset, recipe: Recipe, seed: int) -> Dataset:
+    """`dataset` with the part of its training split that a seed learns from: labels, scales and weights come of it too.
+
+    All of it unless `train_fraction` says less.
+    """
+    if recipe.train_fraction >= 1:
+        return dataset
+    train = dataset.splits["train"]
+    chosen = random.Random(seed).sample(train, max(1, round(recipe.train_fraction * len(train))))
+    return replace(dataset, splits=dataset.splits | {"train": tuple(chosen)})

@@ -128,12 +128,30 @@ def _group(group: dict[str, Result], names: Sequence[str], analysis: Analysis) -
         "confusions": confusion_tables(task_analysis["confusions"] if task_analysis else {}, first["task"]),
         "mistakes": analysis.mistakes.get(set_name, {}),
         "curves": learning_curves(group, names),
+        "other_settings": {name: _other_settings(result, first) for name, result in list(group.items())[1:]},
         "results": group,
         "metric_names": list(first["metrics"]),
         "chart": interval_chart(bars),
         "best_baseline": best_baseline(first),
         "class_columns": _class_columns(first["per_class"]),
     }
+
+
+_NOT_SETTINGS = ("initial", "baseline", "search", "threads")
+"""Recipe keys that the page tells elsewhere, or that are of no account."""
+
+
+def _other_settings(result: Result, first: Result) -> dict[str, Any]:
+    """What a model was trained with otherwise than the first one of the task."""
+    ours, theirs = result["recipe"], first["recipe"]
+    differing = {
+        key: value
+        for key, value in ours.items()
+        if key not in _NOT_SETTINGS and (key not in theirs or theirs[key] != value)
+    }
+    if result["precision"] != first["precision"]:
+        differing["precision"] = result["precision"]
+    return differing
 
 
 def _class_columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -8,13 +8,17 @@ UNTRAINED = "untrained"
 
 
 def flatten(results: Sequence[Result]) -> list[Result]:
-    """Every result, each followed by its untrained run under that name."""
+    """Every result, each followed by its untrained run: `untrained`, or `MODEL, untrained` where several have one."""
+    names = {result["model"]["name"] for result in results}
+    owners = {result["model"]["name"] for result in results if "untrained" in result}
+    is_clear = len(owners) == 1 and UNTRAINED not in names
     flat: list[Result] = []
     for result in results:
         flat.append(result)
         if "untrained" in result:
-            untrained = result["untrained"]
-            flat.append({**untrained, "model": {**untrained["model"], "name": UNTRAINED}})
+            untrained, owner = result["untrained"], result["model"]["name"]
+            name = UNTRAINED if is_clear else f"{owner}, {UNTRAINED}"
+            flat.append({**untrained, "model": {**untrained["model"], "name": name, "owner": owner}})
     return flat
 
 

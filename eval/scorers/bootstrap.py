@@ -1,11 +1,12 @@
 """What a metric comes to when documents are drawn again, for 95% percentile intervals and paired comparisons.
 
+Documents of one source (a patient, a paper) are drawn together: `resample` is given a row for each source.
 Every metric here is a function of sums over documents (counts, or moments), so a resample is one product of a weight
 matrix with the per-document sums: a thousand resamples of thousands of documents take milliseconds. With one seed the
 draws of a test set are the same for every model, which pairs them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -17,10 +18,18 @@ _BLOCK_CELLS = 2_000_000
 def resample(sums: np.ndarray, metric: Callable[[np.ndarray], np.ndarray], *, resamples: int, seed: int) -> np.ndarray:
     """[resamples]: values of `metric`, which maps sums of shape [resamples, K] to values [resamples].
 
-    `sums` has shape [documents, K]: what each document adds.
+    `sums` has shape [sources, K]: what the documents of each source add.
     """
     blocks = weight_blocks(len(sums), resamples=resamples, seed=seed)
     return np.concatenate([metric(weights @ sums) for weights in blocks])
+
+
+def by_source(rows: np.ndarray, sources: Sequence[str]) -> np.ndarray:
+    """[sources, ...]: sums of the `rows` [documents, ...] of each source, which a draw takes whole or not at all."""
+    place = {source: index for index, source in enumerate(dict.fromkeys(sources))}
+    sums = np.zeros((len(place), *rows.shape[1:]), dtype=rows.dtype)
+    np.add.at(sums, [place[source] for source in sources], rows)
+    return sums
 
 
 def weight_blocks(num_documents: int, *, resamples: int, seed: int) -> Iterator[np.ndarray]:

@@ -14,8 +14,9 @@ from typing import TypeAlias
 
 import numpy as np
 
+from eval.clusters import cluster_of
 from eval.examples import Document, Entity
-from eval.scorers.bootstrap import ratio, resample
+from eval.scorers.bootstrap import by_source, ratio, resample
 from eval.scorers.counts import evaluate, f1, micro_metrics, per_class, precision, recall
 from eval.scorers.scores import Scores
 from eval.scorers.spans_2012 import released_kinds, score_spans
@@ -29,10 +30,11 @@ def score_entities(gold: Sequence[Document], predicted: Sequence[Document], *, r
     metrics: dict[str, float] = {}
     draws: dict[str, np.ndarray] = {}
     rows: dict[str, dict[str, float]] = {label: {} for label in labels}
+    sources = [cluster_of(document) for document in gold]
     for kind, matches in (("strict", same_place), ("lenient", overlap)):
         counts = _count_all(gold, predicted, labels, matches)
-        values, value_draws = evaluate(counts, micro_metrics(), resamples=resamples, seed=seed)
-        document_values, document_draws = _over_documents(counts.sum(axis=1), resamples, seed)
+        values, value_draws = evaluate(by_source(counts, sources), micro_metrics(), resamples=resamples, seed=seed)
+        document_values, document_draws = _over_documents(counts.sum(axis=1), sources, resamples, seed)
         metrics |= {_name(kind, name): value for name, value in (values | document_values).items()}
         draws |= {_name(kind, name): value for name, value in (value_draws | document_draws).items()}
         prefix = "" if kind == "strict" else "lenient_"
@@ -87,12 +89,14 @@ def _by_label(document: Document) -> dict[str, list[Entity]]:
     return entities
 
 
-def _over_documents(counts: np.ndarray, resamples: int, seed: int) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+def _over_documents(
+    counts: np.ndarray, sources: Sequence[str], resamples: int, seed: int
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Means over the documents that hold a mention, from counts [documents, 3]."""
     holds_any = 1.0 * (counts.sum(axis=-1) > 0)
     metrics, draws = {}, {}
     for name, measure in (("precision", precision), ("recall", recall), ("f1", f1)):
-        sums = np.stack([measure(counts), holds_any], axis=1)
+        sums = by_source(np.stack([measure(counts), holds_any], axis=1), sources)
         metrics[f"document_{name}"] = float(_mean(sums.sum(axis=0)))
         if resamples:
             draws[f"document_{name}"] = resample(sums, _mean, resamples=resamples, seed=seed)

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from eval.clusters import cluster_of
 from eval.examples import Document
+from eval.scorers.bootstrap import by_source
 from eval.scorers.counts import evaluate, micro_metrics, per_class
 from eval.scorers.scores import Scores
 
@@ -33,6 +35,7 @@ def score_document_relations(
         for column, label in enumerate(labels):
             ours, theirs = ({item for item in side if item[0] == label} for side in (found, wanted))
             counts[row, column] = (len(ours & theirs), len(ours), len(theirs))
+    counts = by_source(counts, [cluster_of(document) for document in gold])
     return _scores(counts, labels, len(gold), resamples, seed)
 
 

@@ -13,8 +13,9 @@ from functools import partial
 
 import numpy as np
 
+from eval.clusters import cluster_of
 from eval.examples import Document, Entity
-from eval.scorers.bootstrap import ratio, resample
+from eval.scorers.bootstrap import by_source, ratio, resample
 
 _PUNCTUATION = frozenset(",.?!\"'<>;:/\\~_-+=()[]{}|@#$%^&*`")
 _ATTRIBUTES = ("polarity", "modality")
@@ -51,7 +52,8 @@ def score_spans(
     gold: Sequence[Document], predicted: Sequence[Document], *, resamples: int, seed: int
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Metrics of one kind of mention, micro over the documents, and their values over the draws."""
-    sums = np.array([_count(*sides) for sides in zip(gold, predicted, strict=True)], dtype=np.float64)
+    counts = np.array([_count(*sides) for sides in zip(gold, predicted, strict=True)], dtype=np.float64)
+    sums = by_source(counts, [cluster_of(document) for document in gold])
     functions = _span_functions("span", GOLD_FOUND, SYSTEM_FOUND) | _span_functions(
         "exact_span", GOLD_EXACT, SYSTEM_EXACT
     )

@@ -14,6 +14,7 @@ from eval.finetune.recipe import load_recipe
 from eval.mistakes import CONTEXT, excerpt, find_mistakes
 from eval.report.markdown import write_table
 from eval.report.page import write_report
+from eval.report.tables import model_names
 from eval.results import Result, best_seed
 from eval.run import evaluate
 from launch.main import main
@@ -54,6 +55,31 @@ def test_models_are_compared_and_confusions_counted(run: tuple[Result, Path]) ->
     assert not [noun for noun in toys.NOUNS if noun in written.read_text()]
     table = write_table([result], out / "results.md", analysis).read_text()
     assert f"{row['difference']:+.4f}" in table and f"p {exact['p']:.3f}" in table
+
+
+def test_untrained_runs_of_several_models_are_kept_apart(run: tuple[Result, Path], tmp_path: Path) -> None:
+    """A suite of two models, one of which always answers the same in both of its runs."""
+    result, out = run
+    results: list[Result] = []
+    for name in ("ours", "theirs"):
+        shutil.copytree(out, tmp_path / "jobs" / name / "data")
+        results.append({**result, "model": {**result["model"], "name": name}})
+    for path in (tmp_path / "jobs" / "theirs").rglob("predictions.jsonl"):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps(row | {"gold_label": "entailment"}) + "\n" for row in rows))
+    names = ["ours", "ours, untrained", "theirs", "theirs, untrained"]
+    assert model_names(results) == names
+    assert model_names(results[:1]) == ["ours", "untrained"]
+    named: Result = {**results[1], "model": {**results[1]["model"], "name": "untrained"}}
+    named.pop("untrained")
+    assert model_names([results[0], named]) == ["ours", "ours, untrained", "untrained"]
+    task = analyse(results, tmp_path).tasks["data"]
+    assert list(task["confusions"]) == names and "missing" not in task
+    for name, confusion in task["confusions"].items():
+        predicted = [sum(column) for column in zip(*confusion["rows"], strict=True)]
+        assert (predicted[0] == 0) == name.startswith("theirs"), name
+    assert {name.partition(", seed")[0] for name in task["rescored"]} == {"theirs", "theirs, untrained"}
+    assert "ours, untrained" in write_table(results, tmp_path / "results.md").read_text()
 
 
 def test_mistakes_are_shown_on_request_alone(run: tuple[Result, Path], tmp_path: Path) -> None:

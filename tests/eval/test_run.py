@@ -86,6 +86,15 @@ def test_relations_of_a_release_are_run_with_a_table_of_those_out_of_reach(
     assert "Gold relations out of reach of candidates (1)" in page
     assert (tmp_path / "out" / "predictions" / "100004.ann").is_file()
 
+    settings = ["epochs=1", "seeds=[0]", "max_length=64", "search.max_sentence_distance=[5]", "baseline=untrained"]
+    result = evaluate(
+        tiny_model, "re", f"n2c2_2018:{root}", tmp_path / "wide", load_recipe("re", None, [*FAST, *settings])
+    )
+    assert result["recipe"]["max_sentence_distance"] == 5
+    assert not [row for row in result["reach"] if row["reasons"]], "of the chosen distance"
+    told = capsys.readouterr().err
+    assert told.count("with max_sentence_distance=5:") == 1 and "max_sentence_distance=1:" not in told
+
 
 def command(model: Path, data: Path, out: Path, *settings: str) -> list[str]:
     return [

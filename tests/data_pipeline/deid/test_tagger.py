@@ -41,7 +41,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     base = write_model(folder / "base")
     counts = split_gold(write_gold(folder / "gold.jsonl"), folder / "marked", 0.3, 0.1)
     assert sum(counts.values()) == 90
-    settings = ["seeds=[0,1]", "epochs=12", "lr=5e-3", "max_length=48", "stride=32", "save_model=true", "precision=fp32"]
+    settings = [
+        "seeds=[0,1]",
+        "epochs=12",
+        "lr=5e-3",
+        "max_length=48",
+        "stride=32",
+        "save_model=true",
+        "precision=fp32",
+    ]
     evaluate(base, "ner", f"spans:{folder / 'marked'}", folder / "out", load_recipe("ner", None, settings))
     return folder / "marked", folder / "out" / "model"
 

@@ -11,6 +11,7 @@ from eval.finetune.batches import collate
 from eval.finetune.class_weights import weights_of_classes
 from eval.finetune.encoder import TextEncoder
 from eval.finetune.head import Head
+from eval.finetune.load_classifier import FolderHead
 from eval.finetune.recipe import load_recipe
 from eval.finetune.tasks import make_head
 from launch.errors import NotemillError
@@ -34,6 +35,24 @@ def test_given_weights_go_by_class_and_others_weigh_one() -> None:
     assert weights_of_classes("none", labels, list) is None
     with pytest.raises(NotemillError, match=r"class_weights names 'Drag'.*there are O, Drug, Sign"):
         weights_of_classes({"Drag": 3}, labels, list, class_of)
+
+
+def test_balanced_weights_of_tags_count_entity_types() -> None:
+    labels = ("O", "B-Drug", "I-Drug", "B-Sign", "I-Sign")
+    seen = ["O"] * 12 + ["B-Drug"] * 2 + ["I-Drug"] * 4 + ["B-Sign"] * 2
+    weights = weights_of_classes("balanced", labels, lambda: seen, lambda label: label.partition("-")[2] or label)
+    assert weights is not None
+    assert weights.tolist() == pytest.approx([20 / 36, 20 / 18, 20 / 18, 20 / 6, 20 / 6])
+
+
+def test_weights_follow_the_order_of_a_folders_labels(tiny_model: Path, tmp_path: Path) -> None:
+    recipe = load_recipe("cls", None, ["class_weights={a: 2, c: 5}"])
+    head = FolderHead(tmp_path, ("c", "b", "a"), dataset("cls", NOTES), TextEncoder(tiny_model), recipe)
+    assert head.labels == ("c", "b", "a")
+    assert head.class_weights is not None and head.class_weights.tolist() == [5.0, 1.0, 2.0]
+    recipe = load_recipe("cls", None, ["class_weights=balanced"])
+    head = FolderHead(tmp_path, ("c", "b", "a"), dataset("cls", NOTES), TextEncoder(tiny_model), recipe)
+    assert head.class_weights is not None and head.class_weights.tolist() == [1.0, 6 / (2 * 2), 6 / (2 * 4)]
 
 
 NOTES = tuple(LabelledText(f"n{i}", "the patient felt well", "aab"[i % 3]) for i in range(6))

@@ -111,7 +111,7 @@ def test_an_added_word_is_one_piece_and_the_mean_of_those_before(models: tuple[P
     assert pieces.ids.count(added) == 1, "inside another word it is no word"
     assert pieces.offsets[pieces.ids.index(added)] == (4, 12)
     assert text.word_pieces(["carditis"]) == [[added]]
-    encoder = load_encoder(models[0], "pretrained", len(text.tokenizer), composed=text.composed)
+    encoder = load_encoder(models[0], "pretrained", len(text.tokenizer), added=text.added)
     weight = encoder.model.get_input_embeddings().weight
     torch.testing.assert_close(weight[added], weight[before].mean(0))
 

@@ -89,6 +89,17 @@ def test_trials_of_a_search_are_shown_the_best_first(result: Result, tmp_path: P
     assert len(tables) == 2 and all("1e-05" in table and "0.0003" in table for table in tables)
 
 
+def test_settings_of_other_models_are_shown_where_they_differ(result: Result, tmp_path: Path) -> None:
+    def told(recipe: dict[str, object], precision: str = result["precision"]) -> list[str]:
+        untrained = {**result["untrained"], "recipe": result["recipe"] | recipe, "precision": precision}
+        page = write_report([{**result, "untrained": untrained}], tmp_path / "report.html").read_text()  # type: ignore[typeddict-item]
+        assert f"Of {result['model']['name']}; other models with what differs." in page
+        return re.findall(r'<p class="settings">(.*?)</p>', page)
+
+    assert told({"initial": "random", "baseline": "none"}) == ["untrained: the same recipe"]
+    assert told({"lr": 0.125, "epochs": 77}, "other") == ["untrained: epochs 77, lr 0.125, precision other"]
+
+
 def test_every_score_of_the_result_is_shown(result: Result, tmp_path: Path) -> None:
     page = write_report([result], tmp_path / "report.html").read_text()
     for name, metric in result["metrics"].items():

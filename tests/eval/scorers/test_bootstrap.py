@@ -1,6 +1,7 @@
 """Intervals: right width, whole documents, new ranks, one source."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from eval.examples import Answer, LabelledText, Question, SentencePair
+from eval.examples import Answer, Document, Entity, LabelledText, Question, Relation, SentencePair
 from eval.scorers import bootstrap as module
 from eval.scorers import score
-from eval.scorers.bootstrap import bounds, draw_weights, ratio, resample
+from eval.scorers.bootstrap import bounds, by_source, draw_weights, ratio, resample
 from eval.scorers.similarity import _Ranker
 
 
@@ -48,6 +49,53 @@ def test_questions_on_one_paper_are_drawn_together():
         return high - low
 
     assert width(lambda i: str(i // 20)) > 3 * width(str)
+
+
+def notes(source, tag=""):
+    """Two hundred notes of one mention and, with `tag`, one of i2b2 2012's."""
+    attributes = (("tag", tag),) if tag else ()
+    mentions = (Entity("a", "Drug", ((0, 1),), attributes), Entity("b", "Sign", ((2, 3),), attributes))
+    relations = (Relation("R", "Treats", "a", "b"),)
+    return [Document(str(i), "a b", mentions, relations, source=source(i)) for i in range(200)]
+
+
+def half_found(gold):
+    return [
+        replace(d, entities=d.entities if i < 100 else (), relations=d.relations[: i < 100]) for i, d in enumerate(gold)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("task", "tag", "metrics"),
+    [
+        ("ner", "", ("strict_f1", "lenient_recall", "strict_macro_f1", "strict_document_f1")),
+        ("ner", "EVENT", ("event_type_accuracy",)),
+        ("re", "", ("micro_f1", "macro_f1")),
+    ],
+)
+def test_notes_of_one_patient_are_drawn_together(task, tag, metrics):
+    """Ten patients of twenty notes each, all found or none: as uncertain as ten notes, not two hundred."""
+
+    def scored(source):
+        gold = notes(source, tag)
+        found = half_found(gold)
+        if tag:  # half of the types wrong, or all accuracies would be 1
+            wrong = tuple(replace(entity, label="Other") for entity in gold[0].entities)
+            found = [replace(d, entities=d.entities or wrong) for d in found]
+        return score(task, gold, found)
+
+    by_patient, by_note, plain = scored(lambda i: str(i // 20)), scored(str), scored(lambda i: "")
+    assert by_patient.metrics == pytest.approx(by_note.metrics)
+    assert by_note.intervals == plain.intervals
+    for metric in metrics:
+        (low, high), (single_low, single_high) = by_patient.intervals[metric], by_note.intervals[metric]
+        assert high - low > 3 * (single_high - single_low) > 0
+
+
+def test_sums_by_source_keep_documents_in_order():
+    rows = np.arange(12).reshape(6, 2)
+    assert by_source(rows, list("abcdef")).tolist() == rows.tolist()
+    assert by_source(rows, list("xyxzyx")).tolist() == [[0 + 4 + 10, 1 + 5 + 11], [2 + 8, 3 + 9], [6, 7]]
 
 
 def test_one_source_has_no_interval():
