@@ -74,6 +74,8 @@ from launch.console import say
 from launch.errors import NotemillError
 
 MODEL_FOLDER = "model"
+_NUMBERS_VERSION = 2
+"""Goes up where the same data, model and recipe give other numbers."""
 _NOT_NUMERIC = ("seeds", "baseline", "threads", "save_model", "search")
 """Recipe keys that do not change what one seed gives."""
 
@@ -127,7 +129,7 @@ class _Job:
     def fingerprint(self) -> str:
         recipe = {key: value for key, value in dataclasses.asdict(self.recipe).items() if key not in _NOT_NUMERIC}
         # From random weights the weight files decide nothing, but one rule is easier to explain than two.
-        decisive = {"version": RESULTS_VERSION, "task": self.dataset.task, "data": self.summary["sha256"]}
+        decisive = {"version": _NUMBERS_VERSION, "task": self.dataset.task, "data": self.summary["sha256"]}
         return sha256_json(
             decisive
             | {"format": self.summary["format"], "files": self.hashes, "recipe": recipe, "precision": self.precision}
