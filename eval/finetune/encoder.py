@@ -184,8 +184,15 @@ def set_dropout(config: Any, hidden_dropout: float, attention_dropout: float) ->
             setattr(config, name, value)
 
 
-_HIDDEN_DROPOUT = ("hidden_dropout_prob", "hidden_dropout", "dropout", "embedding_dropout", "mlp_dropout")
-"""As BERT, RoBERTa, ELECTRA and DeBERTa name it; Funnel; DistilBERT and XLNet; ModernBERT has the last two."""
+_HIDDEN_DROPOUT = (
+    "hidden_dropout_prob",
+    "hidden_dropout",
+    "dropout",
+    "dropout_rate",
+    "embedding_dropout",
+    "mlp_dropout",
+)
+"""As BERT, RoBERTa, ELECTRA and DeBERTa name it; Funnel; DistilBERT and XLNet; T5; ModernBERT has the last two."""
 _ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
 """As BERT and its kin name it; DistilBERT, ModernBERT, Funnel."""
 
