@@ -39,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--patients", type=int, default=120)
+    parser.add_argument("--words", type=int, default=60, help="of a note that are kept")
     parser.add_argument(
         "--epochs", type=int, nargs="+", default=[0, 10, 20, 30, 80], help="degrees of training audited"
     )
@@ -64,7 +65,7 @@ def _play(work: Path, seed: int, arguments: argparse.Namespace) -> dict[str, Any
 
     started = time.monotonic()
     config = load_config(AttackConfig, None, [*arguments.settings, f"seed={seed}"])
-    notes = write_patients(work / "notes.jsonl", arguments.patients, seed, 60)
+    notes = write_patients(work / "notes.jsonl", arguments.patients, seed, arguments.words)
     split = work / "split"
     counts = make_split(notes, split, fresh=True, seed=seed)
     members = [note.text for note in read_notes(split / "members.jsonl")]
