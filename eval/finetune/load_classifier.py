@@ -74,7 +74,9 @@ def load_classifier(folder: Path, dataset: Dataset, recipe: ClsRecipe) -> Loaded
     set_dropout(config, recipe.hidden_dropout, recipe.attention_dropout)
     model = read_model(AutoModelForSequenceClassification, folder, config, "the classifier", "save the model again")
     text = TextEncoder(folder)
-    recipe = replace(recipe, max_length=min(recipe.max_length, text.max_length, max_positions(config)))
+    # Words that were added for it are in its tokenizer; the model has no rows for others.
+    length = min(recipe.max_length, text.max_length, max_positions(config))
+    recipe = replace(recipe, max_length=length, added_words=0)
     labels = [str(config.id2label[index]) for index in range(config.num_labels)]
     head = FolderHead(folder, labels, dataset, text, recipe)
     trainer = Trainer(Classifier(SequenceClassifier(model), AsItIs()), head, recipe)

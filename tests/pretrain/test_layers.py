@@ -210,7 +210,8 @@ def test_a_run_says_what_it_lacks(monkeypatch):
     from pretrain.model.transformer_engine import require_transformer_engine
     from pretrain.parallel import distributed
 
-    settings = ["train.precision=fp8", "model.layers=transformer_engine"]
+    settings = ["train.precision=fp8", "model.layers=transformer_engine", "train.device=cpu"]
+    monkeypatch.setattr("megatron.core.extensions.transformer_engine.HAVE_TE", False)
     with pytest.raises(NotemillError, match=r"none is visible here; set model.layers=torch and train.precision=bf16"):
         distributed.start(load_pretrain_config(None, settings), VOCABULARY)
     with pytest.raises(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from eval.examples import Dataset, LabelledText
 from eval.finetune.checkpoint import Checkpoint
 from eval.finetune.load_classifier import load_classifier
 from eval.finetune.processes import ALONE
@@ -87,3 +88,14 @@ def test_a_run_keeps_the_best_seeds_classifier(tiny_model: Path, data: Path, tmp
     assert {path.name for path in (tmp_path / "out").glob("**/model")} == {"model"}
     loaded = load_classifier(tmp_path / "out" / "model", load_dataset("cls", f"jsonl:{data}"), load_recipe("cls"))
     assert loaded.labels == ("surgery", "xray")
+
+
+def test_a_loaded_classifier_adds_no_words_that_it_has_no_rows_for(tiny_model: Path, tmp_path: Path) -> None:
+    notes = tuple(LabelledText(str(i), f"felt well {i}", "ab"[i % 2]) for i in range(8))
+    before = Dataset("cls", "x", "x", {"train": notes, "dev": notes, "test": notes})
+    recipe = load_recipe("cls", None, ["max_length=32", "max_steps=1", "added_words=5", "precision=fp32"])
+    one = fine_tune(tiny_model, before, recipe, 0, ALONE, Checkpoint(tmp_path / "c.pt", ""))
+    save_classifier(one.trainer, one.text, tmp_path / "saved", {})
+    new = tuple(LabelledText(str(i), "carditis carditis", "ab"[i % 2]) for i in range(8))
+    loaded = load_classifier(tmp_path / "saved", Dataset("cls", "x", "x", {"train": new}), recipe)
+    assert loaded.probabilities(["carditis"]).shape == (1, 2)
