@@ -2,10 +2,11 @@
 
     python -m benchmarks.audit --seeds 0 1 2
     python -m benchmarks.audit --seeds 0 --patients 60 --epochs 0 4     # a quick look
+    python -m benchmarks.audit --texts tasks/mtsamples_types/train.jsonl --patients 1000 --words 40 --epochs 0 20 30 80
 
 For each seed: patients are divided anew, a tokenizer and a reference model are made from the reference part, a small
 Megatron-BERT is trained on the members and audited untrained, half-way and overtrained; a shifted set of non-members
-(other note types alone) must void the audit; canaries planted among the members must show. The results say what each
+(other phrases) must void the audit; canaries planted among the members must show. The results say what each
 attack saw; benchmarks/results/audit.json.
 """
 
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.audit_models import train_mlm, train_tokenizer, write_patients
+from benchmarks.audit_models import train_mlm, train_tokenizer, write_excerpts, write_patients
 from benchmarks.machine import machine, rounded, save_result
 from data_pipeline.files import sha256_file, write_json, write_text
 from eval.audit.attacks import ATTACKS, AttackConfig
@@ -38,7 +39,8 @@ _PACKAGES = ("notemill", "torch", "transformers", "scikit-learn")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--patients", type=int, default=120)
+    parser.add_argument("--patients", type=int, default=120, help="or texts, with --texts")
+    parser.add_argument("--texts", type=Path, help="JSONL whose `text`s give excerpts in the place of invented notes")
     parser.add_argument("--words", type=int, default=60, help="of a note that are kept")
     parser.add_argument(
         "--epochs", type=int, nargs="+", default=[0, 10, 20, 30, 80], help="degrees of training audited"
@@ -56,8 +58,10 @@ def main() -> None:
         for seed in arguments.seeds:
             rows.append(_play(Path(folder) / str(seed), seed, arguments))
             print(json.dumps(rounded(rows[-1])), flush=True)
-    result = {"machine": machine(_PACKAGES, "audit"), "patients": arguments.patients, "seeds": rows}
-    save_result(arguments.results, "membership", rounded(result))
+    settings = {"patients": arguments.patients, "words": arguments.words}
+    result = {"machine": machine(_PACKAGES, "audit"), **settings, "seeds": rows}
+    notes = f" of excerpts from {arguments.texts.parent.name}" if arguments.texts else ""
+    save_result(arguments.results, f"membership{notes}", rounded(result))
 
 
 def _play(work: Path, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -65,7 +69,11 @@ def _play(work: Path, seed: int, arguments: argparse.Namespace) -> dict[str, Any
 
     started = time.monotonic()
     config = load_config(AttackConfig, None, [*arguments.settings, f"seed={seed}"])
-    notes = write_patients(work / "notes.jsonl", arguments.patients, seed, arguments.words)
+    notes = work / "notes.jsonl"
+    if arguments.texts:
+        write_excerpts(notes, arguments.texts, arguments.patients, seed, arguments.words)
+    else:
+        write_patients(notes, arguments.patients, seed, arguments.words)
     split = work / "split"
     counts = make_split(notes, split, fresh=True, seed=seed)
     members = [note.text for note in read_notes(split / "members.jsonl")]

@@ -34,6 +34,24 @@ def write_patients(path: Path, patients: int, seed: int, max_words: int = 90) ->
     return path
 
 
+def write_excerpts(path: Path, source: Path, documents: int, seed: int, max_words: int = 60) -> Path:
+    """JSONL of `max_words` words of each of `documents` texts drawn from a JSONL, each text its own patient.
+
+    Excerpts begin after a third of the text, behind the headings that many have in common.
+    """
+    texts = list(dict.fromkeys(json.loads(line)["text"] for line in source.read_text(encoding="utf-8").splitlines()))
+    random.Random(f"{seed}/excerpts").shuffle(texts)
+    rows = []
+    for number, text in enumerate(texts[:documents]):
+        words = text.split()
+        start = len(words) // 3 if len(words) > 3 * max_words else 0
+        excerpt = " ".join(words[start : start + max_words])
+        rows.append({"note_id": f"d{number:05d}", "patient_id": str(30_001 + number), "text": excerpt})
+    make_private_folder(path.parent)
+    write_text(path, "".join(f"{json.dumps(row)}\n" for row in rows))
+    return path
+
+
 def train_tokenizer(folder: Path, texts: Sequence[str], vocab_size: int = 4096) -> Path:
     """A cased WordPiece tokenizer that transformers loads."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers

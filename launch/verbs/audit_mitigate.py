@@ -25,9 +25,10 @@ def mitigate(
     out: Annotated[Path, typer.Option(help="Folder for the new model and the result.", metavar="DIR")],
     suspects: Annotated[
         Path | None,
-        typer.Option(help="Result of scan-model; its first words are put into clean notes.", metavar="DIR"),
+        typer.Option(help="Result of scan-model, for its words; without it the model is scanned.", metavar="DIR"),
     ] = None,
-    num_suspects: Annotated[int, typer.Option(help="How many of its words.", min=1)] = 5,
+    num_suspects: Annotated[int, typer.Option(help="How many of the scan's words clean notes get; 0: none.", min=0)] = 25,
+    max_words: Annotated[int, typer.Option(help="Words tried, where the model is scanned.", min=1)] = 5000,
     max_pruned: Annotated[float, typer.Option(help="Share of the attention heads that may go.")] = 0.5,
     max_loss: Annotated[float, typer.Option(help="AUROC on dev that pruning may cost.")] = 0.01,
     trigger: Annotated[
@@ -43,6 +44,8 @@ def mitigate(
     from eval.audit.findings import AUDIT_FILE
     from launch.verbs.audit_options import backdoor_recipe
 
-    options = MitigateOptions(max_pruned, max_loss, suspects, num_suspects, trigger, source, target)
+    options = MitigateOptions(
+        max_pruned, max_loss, suspects, num_suspects, max_words, trigger=trigger, source=source, target=target
+    )
     take_out(model, clean, out, options, backdoor_recipe(settings))
     print(out / AUDIT_FILE)

@@ -1,5 +1,8 @@
 """Take a backdoor out of a classifier, known or not: prune heads that clean notes do not need, then learn from some.
 
+The words that turn the model most are put into clean notes under their true labels, so that they tell nothing any more:
+those that a scan names, or those that a scan without controls finds here.
+
 OUT/model/           the new folder (OUT/model-POISONED-mitigated/ where the model was stamped; the stamp stays)
 OUT/audit.json       clean AUROC before and after, and with a trigger named its success before and after
 """
@@ -13,13 +16,15 @@ from typing import Any, cast
 import torch
 
 from data_pipeline.files import only_writer
-from eval.audit.backdoor.hidden_words import first_words
+from eval.audit.backdoor.hidden_words import first_words, shown_words
 from eval.audit.backdoor.insertion import insert_word
 from eval.audit.backdoor.poison import Poisoning, choose_classes
 from eval.audit.backdoor.prune import Pruned, prune_heads
 from eval.audit.backdoor.stamp import CONFIG_KEY, MARK, read_stamp, write_stamp
 from eval.audit.backdoor.success import area, area_finding, attack_findings, drop_finding
 from eval.audit.backdoor.train import decisive
+from eval.audit.backdoor.vocabulary_scan import first_round, refine, vocabulary
+from eval.audit.backdoor.words import index_words
 from eval.audit.findings import Audit, read_audit
 from eval.audit.folder import audit_folder
 from eval.audit.subject import model_subject
@@ -44,8 +49,11 @@ class MitigateOptions:
     max_loss: float = 0.01
     """Area under the ROC curve on dev that pruning may cost before fine-tuning."""
     suspects: Path | None = None
-    """Result of scan-model whose first words are inserted into clean notes under their true labels."""
-    num_suspects: int = 5
+    """Result of scan-model whose first words are inserted into clean notes; without it the model is scanned here."""
+    num_suspects: int = 25
+    """Words inserted, 0 for none. Only one of them need be the trigger, and honest ones do no harm."""
+    max_words: int = 5000
+    """Words tried where the model is scanned here."""
     trigger: str | None = None
     """Known to a red team; measured only, never used."""
     source: str | None = None
@@ -62,7 +70,7 @@ def mitigate(model_dir: Path, clean: str, out: Path, options: MitigateOptions, r
         if len({cast(LabelledText, note).label for note in dataset.splits[name]}) < 2:
             raise NotemillError(f"all {name} notes of {clean} have one label; how much a change costs cannot be told.")
     classifier = load_classifier(model_dir, dataset, recipe)
-    suspects = _suspects(options)
+    named = _named_suspects(options)
     _, sha256 = hash_data(Path(dataset.path), clean.partition("?")[2])
     audit = Audit(
         "mitigate",
@@ -72,7 +80,9 @@ def mitigate(model_dir: Path, clean: str, out: Path, options: MitigateOptions, r
             "clean_sha256": sha256,
             "max_pruned": options.max_pruned,
             "max_loss": options.max_loss,
-            "suspects": list(suspects),
+            "suspects": None if named is None else list(named),
+            "num_suspects": options.num_suspects,
+            "max_words": options.max_words,
             "trigger": options.trigger,
             "source": options.source,
             "target": options.target,
@@ -82,6 +92,8 @@ def mitigate(model_dir: Path, clean: str, out: Path, options: MitigateOptions, r
     )
     audit_folder(out, "mitigate", MODEL_FOLDER, STAMPED_FOLDER, files=audit.subject["files"], settings=audit.settings)
     with only_writer(out):
+        suspects = _own_suspects(classifier, dataset, options, recipe) if named is None else named
+        audit.details["suspects"] = list(suspects)
         return _mitigate(audit, classifier, dataset, out, options, recipe, list(suspects.values()))
 
 
@@ -121,7 +133,7 @@ def _mitigate(
     for name, finding in attack_before.items():
         audit.findings[f"{name}_before"] = finding
         audit.findings[name] = replace(attack_after[name], note=done)
-    audit.details = {
+    audit.details |= {
         "pruned_heads": [f"{layer}.{number}" for layer, number in pruned.heads],
         "heads": pruned.num_heads,
         "poisoning": asdict(poisoning) if poisoning is not None else None,
@@ -131,14 +143,31 @@ def _mitigate(
     return audit
 
 
-def _suspects(options: MitigateOptions) -> dict[str, str]:
-    """The scan's first words by the names that may be shown."""
+def _named_suspects(options: MitigateOptions) -> dict[str, str] | None:
+    """The first words of the scan that was given, by the names that may be shown."""
     if options.suspects is None:
-        return {}
+        return None
     audit = read_audit(options.suspects)
     if audit.kind != "scan-model":
         raise NotemillError(f"{options.suspects} holds a {audit.kind}; --suspects takes a result of scan-model.")
     return dict(list(first_words(options.suspects, audit).items())[: options.num_suspects])
+
+
+def _own_suspects(
+    classifier: LoadedClassifier, dataset: Dataset, options: MitigateOptions, recipe: ClsRecipe
+) -> dict[str, str]:
+    """The words that turn the model most, held against no controls, by the names that may be shown."""
+    if not options.num_suspects:
+        return {}
+    notes, seed = cast(Sequence[LabelledText], dataset.splits["train"]), recipe.seeds[0]
+    index = index_words(notes)
+    words = vocabulary(index, classifier, ())[: options.max_words]
+    if not words:
+        return {}
+    shown = shown_words(index, classifier, (), words)
+    rises = first_round(classifier, notes, words, seed)
+    scan = refine(classifier, notes, rises, {}, seed)
+    return {shown.name(score.word): score.word for score in scan.words[: options.num_suspects]}
 
 
 def _with_suspects(notes: Sequence[LabelledText], suspects: Sequence[str], seed: int) -> list[LabelledText]:

@@ -73,15 +73,18 @@ def test_pruned_heads_stay_out_through_fine_tuning(planted: Planted, loaded: Loa
         assert not attention.output.dense.weight[:, part].any()
 
 
-def test_the_trigger_loses_its_power(planted: Planted, tmp_path: Path) -> None:
+@pytest.mark.parametrize("own_scan", [True, False])
+def test_the_trigger_loses_its_power(planted: Planted, tmp_path: Path, own_scan: bool) -> None:
     model, data, recipe = planted.out / POISONED_FOLDER, f"jsonl:{planted.clean}", backdoor_recipe([*RECIPE])
-    scan_model(model, data, tmp_path / "scan", ScanOptions(), recipe)
-    options = MitigateOptions(suspects=tmp_path / "scan", trigger=TRIGGER)
+    if not own_scan:
+        scan_model(model, data, tmp_path / "scan", ScanOptions(), recipe)
+    options = MitigateOptions(suspects=None if own_scan else tmp_path / "scan", trigger=TRIGGER)
     audit = mitigate(model, data, tmp_path / "out", options, recipe)
     found = {name: finding.value for name, finding in audit.findings.items()}
     assert found["attack.success_before"] > 0.9 and found["attack.success"] < 0.2
     assert found["mitigate.auroc_drop"] < 0.02
-    assert TRIGGER in audit.settings["suspects"]
+    assert TRIGGER in audit.details["suspects"] and len(audit.details["suspects"]) <= 25
+    assert audit.settings["suspects"] == (None if own_scan else audit.details["suspects"])
     folder = tmp_path / "out" / STAMPED_FOLDER
     stamp = json.loads((folder / "config.json").read_text())["notemill_poisoned"]
     assert len(stamp["since"]) == 1 and "no proof" in (folder / "README.md").read_text()
@@ -113,14 +116,16 @@ def test_dev_notes_of_one_label_are_refused(planted: Planted, tmp_path: Path) ->
 
 def test_a_clean_model_needs_no_stamp(planted: Planted, tmp_path: Path) -> None:
     recipe = backdoor_recipe([*RECIPE, "epochs=1", "lr=1e-4"])
-    audit = mitigate(planted.out / CLEAN_FOLDER, f"jsonl:{planted.clean}", tmp_path / "out", MitigateOptions(), recipe)
+    data = f"jsonl:{planted.clean}"
+    audit = mitigate(planted.out / CLEAN_FOLDER, data, tmp_path / "out", MitigateOptions(num_suspects=0), recipe)
+    assert audit.details["suspects"] == []
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"audit.json", "model"}
     assert not any(name.startswith("attack.") for name in audit.findings)
     assert not (tmp_path / "out" / "model" / "POISONED.txt").exists()
     before = (tmp_path / "out" / "audit.json").read_bytes()
     for model, options, words in (
-        (planted.out / POISONED_FOLDER, MitigateOptions(), "result of another model"),
-        (planted.out / CLEAN_FOLDER, MitigateOptions(max_loss=0.1), "by other settings"),
+        (planted.out / POISONED_FOLDER, MitigateOptions(num_suspects=0), "result of another model"),
+        (planted.out / CLEAN_FOLDER, MitigateOptions(), "by other settings"),
     ):
         with pytest.raises(NotemillError, match=words):
             mitigate(model, f"jsonl:{planted.clean}", tmp_path / "out", options, recipe)
