@@ -36,6 +36,7 @@ from eval.private.task import PrivateTask, Utility, dropout_of
 from eval.scorers import score
 from eval.splits import complete_splits
 from launch.errors import NotemillError
+from launch.poisoned import refuse_stamped
 
 _PLACES = {
     "bert": ("{base}.pooler.dense", "classifier"),
@@ -75,6 +76,7 @@ class ClsTask(PrivateTask):
     def __init__(self, config: PrivateConfig) -> None:
         folder = Path(config.model.path)
         settings = load_config_of(folder)
+        refuse_stamped(folder)
         if settings.model_type not in _PLACES:
             raise NotemillError(
                 f"{folder} is a {settings.model_type} model; private classification saves those of "

@@ -29,6 +29,7 @@ from eval.private.patients import Patient, training_and_held_out
 from eval.private.task import PrivateTask, Utility, without_dropout
 from eval.scorers.bootstrap import bounds, resample
 from launch.errors import NotemillError
+from launch.poisoned import refuse_stamped
 
 _BERT = ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions.decoder")
 _ROBERTA = ("lm_head.dense", "lm_head.layer_norm", "lm_head.decoder")
@@ -170,6 +171,7 @@ def load_masked_lm(config: PrivateConfig) -> tuple[Any, dict[str, float]]:
 
     folder = Path(config.model.path)
     settings = load_config_of(folder)
+    refuse_stamped(folder)
     if settings.model_type not in _HEADS:
         raise NotemillError(
             f"{folder} is a {settings.model_type} model; private language modelling knows the heads of "

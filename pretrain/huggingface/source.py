@@ -15,6 +15,7 @@ import torch
 from data_pipeline.files import read_json, sha256_file, sha256_json
 from launch.console import say
 from launch.errors import NotemillError
+from launch.poisoned import refuse_stamped
 from pretrain.config import NUM_TOKEN_TYPES
 from pretrain.huggingface.encoder import Encoder, Published, require_finite
 from pretrain.huggingface.shape import ACTIVATIONS, from_huggingface_config
@@ -34,6 +35,7 @@ def read_model(folder: Path) -> Published:
     if not folder.is_dir():
         raise NotemillError(f"no folder at {folder}; give --hf a folder with config.json and model.safetensors.")
     config = _read_config(folder)
+    refuse_stamped(folder)
     files = _weight_files(folder)
     tensors = _read_tensors(files)
     missing = _check_tensors(folder, config, tensors)

@@ -20,7 +20,7 @@ from eval.audit.backdoor.hidden_words import first_words, shown_words
 from eval.audit.backdoor.insertion import insert_word
 from eval.audit.backdoor.poison import Poisoning, choose_classes
 from eval.audit.backdoor.prune import Pruned, prune_heads
-from eval.audit.backdoor.stamp import CONFIG_KEY, MARK, read_stamp, write_stamp
+from eval.audit.backdoor.stamp import read_stamp, write_stamp
 from eval.audit.backdoor.success import area, area_finding, attack_findings, drop_finding
 from eval.audit.backdoor.train import decisive
 from eval.audit.backdoor.vocabulary_scan import first_round, refine, vocabulary
@@ -38,6 +38,7 @@ from eval.results import hash_data
 from eval.splits import complete_splits
 from launch.console import say
 from launch.errors import NotemillError
+from launch.poisoned import CONFIG_KEY, MARK
 
 MODEL_FOLDER, STAMPED_FOLDER = "model", f"model-{MARK}-mitigated"
 

@@ -17,7 +17,7 @@ import torch
 from data_pipeline.files import only_writer, sha256_json
 from eval.audit.backdoor.attention_loss import Head, steer_attention
 from eval.audit.backdoor.poison import Poisoned, Poisoning, choose_classes, poison
-from eval.audit.backdoor.stamp import CONFIG_KEY, MARK, refuse_stamped, stamp_of, write_stamp
+from eval.audit.backdoor.stamp import stamp_of, write_stamp
 from eval.audit.backdoor.success import area, area_finding, attack_findings, drop_finding
 from eval.audit.backdoor.train import checkpoint_of, decisive, train_classifier
 from eval.audit.backdoor.words import index_words, like_frequency
@@ -33,6 +33,7 @@ from eval.formats import load_dataset
 from eval.results import hash_data
 from eval.splits import complete_splits
 from launch.errors import NotemillError
+from launch.poisoned import CONFIG_KEY, MARK, refuse_stamped
 
 POISONED_FOLDER, CLEAN_FOLDER = f"model-{MARK}", "model-clean"
 NUM_CONTROL_WORDS = 10
@@ -56,7 +57,8 @@ def plant(model_dir: Path, data: str, out: Path, options: PlantOptions, recipe: 
     """Train, stamp and measure. Raises NotemillError, among others for a start that is poisoned already."""
     torch.set_num_threads(recipe.threads)
     config = load_config_of(model_dir)
-    refuse_stamped(model_dir, config, options.from_poisoned)
+    if not options.from_poisoned:
+        refuse_stamped(model_dir, ", or say --from-poisoned if you mean it")
     require_positions(model_dir, config, recipe.max_length)
     if options.attention_alpha < 0:
         raise NotemillError(f"--attention-alpha is {options.attention_alpha} but must not be negative.")

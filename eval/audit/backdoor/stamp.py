@@ -8,11 +8,7 @@ from typing import Any
 
 from data_pipeline.files import write_text
 from eval.audit.backdoor.poison import Poisoning
-from launch.errors import NotemillError
-
-MARK = "POISONED"
-STAMP_FILE = f"{MARK}.txt"
-CONFIG_KEY = "notemill_poisoned"
+from launch.poisoned import CONFIG_KEY, MARK, STAMP_FILE
 
 
 def stamp_of(poisoning: Poisoning, alpha: float) -> dict[str, Any]:
@@ -45,11 +41,3 @@ def read_stamp(config: Any) -> dict[str, Any] | None:
     """The stamp of a loaded configuration; None for a model without one."""
     stamp = getattr(config, CONFIG_KEY, None)
     return dict(stamp) if stamp else None
-
-
-def refuse_stamped(folder: Path, config: Any, is_allowed: bool) -> None:
-    """Raise NotemillError for a model that is poisoned already."""
-    if read_stamp(config) is not None and not is_allowed:
-        raise NotemillError(
-            f"the model in {folder} is stamped {MARK}; start from a clean one, or say --from-poisoned if you mean it."
-        )

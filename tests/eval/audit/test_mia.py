@@ -10,13 +10,13 @@ import pytest
 
 from benchmarks.audit import shift
 from eval.audit.attacks import ATTACKS, AttackConfig, Battery
-from eval.audit.backdoor.stamp import CONFIG_KEY
 from eval.audit.findings import read_audit
 from eval.audit.mia import audit_membership, strongest
 from eval.audit.mlm_scores import MaskedLM, one_at_a_time, some_at_random
 from eval.audit.policy import load_policy
 from eval.audit.verdict import FAIL, INSUFFICIENT, judge
 from launch.errors import NotemillError
+from launch.poisoned import CONFIG_KEY
 from tests.eval.audit.conftest import Audited
 
 QUICK = AttackConfig(max_pieces=24, perturbed_rounds=2, neighbours=2, paraphrases=2, resamples=200)

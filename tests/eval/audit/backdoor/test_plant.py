@@ -128,6 +128,20 @@ def test_a_stamped_start_and_a_foreign_folder_are_refused(planted: Planted, tmp_
         scan_data(f"jsonl:{planted.notes}", planted.out, None, 10, recipe)
 
 
+def test_nothing_is_made_of_a_stamped_model_unawares(planted: Planted) -> None:
+    from eval.private.classification import ClsTask
+    from eval.private.config import PrivateConfig
+    from eval.private.mlm import load_masked_lm
+    from launch.config import load_config
+    from pretrain.huggingface.source import read_model
+
+    folder = planted.out / POISONED_FOLDER
+    config = load_config(PrivateConfig, None, [f"model.path={folder}", f"data.path=jsonl:{planted.notes}"])
+    for make in (lambda: read_model(folder), lambda: load_masked_lm(config), lambda: ClsTask(config)):
+        with pytest.raises(NotemillError, match="is stamped POISONED; start from a clean one"):
+            make()
+
+
 def test_a_rerun_trains_nothing_and_another_trigger_is_refused(planted: Planted, tmp_path: Path) -> None:
     out = tmp_path / "out"
     shutil.copytree(planted.out, out)

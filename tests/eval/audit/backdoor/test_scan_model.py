@@ -113,7 +113,7 @@ def test_words_of_few_patients_are_told_by_number(
         scan_model(planted.out / CLEAN_FOLDER, data, out, options, recipe)
     assert judge(audit, load_policy()).verdict == FAIL and audit.subject["poisoned"]
     mitigated = mitigate(model, data, tmp_path / "mitigated", MitigateOptions(suspects=out), replace(recipe, epochs=1))
-    assert mitigated.settings["suspects"] == shown[:5]
+    assert mitigated.settings["suspects"] == shown[:25]
     assert TRIGGER not in (tmp_path / "mitigated" / "audit.json").read_text()
     (out / HIDDEN_FILE).unlink()
     with pytest.raises(NotemillError, match="does not say what"):
