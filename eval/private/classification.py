@@ -22,21 +22,18 @@ from eval.finetune.batches import Batch, Item, collate
 from eval.finetune.cls import ClsHead
 from eval.finetune.encoder import (
     TextEncoder,
-    load_config_of,
     load_encoder,
     require_embeddings,
-    require_positions,
 )
 from eval.finetune.loop import Classifier, Trainer
 from eval.finetune.recipe import ClsRecipe
 from eval.formats import load_dataset
 from eval.private.config import PrivateConfig
 from eval.private.hidden import hidden_states
-from eval.private.task import PrivateTask, Utility, dropout_of
+from eval.private.task import PrivateTask, Utility, dropout_of, settings_of_start
 from eval.scorers import score
 from eval.splits import complete_splits
 from launch.errors import NotemillError
-from launch.poisoned import refuse_stamped
 
 _PLACES = {
     "bert": ("{base}.pooler.dense", "classifier"),
@@ -75,14 +72,7 @@ class ClsTask(PrivateTask):
 
     def __init__(self, config: PrivateConfig) -> None:
         folder = Path(config.model.path)
-        settings = load_config_of(folder)
-        refuse_stamped(folder)
-        if settings.model_type not in _PLACES:
-            raise NotemillError(
-                f"{folder} is a {settings.model_type} model; private classification saves those of "
-                f"{', '.join(_PLACES)}."
-            )
-        require_positions(folder, settings, config.data.max_length, "data.max_length")
+        settings = settings_of_start(config, _PLACES)
         self._dropout = dropout_of(settings)
         self._windows, self._max_length = config.data.windows, config.data.max_length
         self._dataset = complete_splits(load_dataset("cls", config.data.path))
@@ -95,7 +85,7 @@ class ClsTask(PrivateTask):
             device=config.run.device,
         )
         self._text = TextEncoder(folder)
-        require_embeddings(folder, load_config_of(folder), self._text)
+        require_embeddings(folder, settings, self._text)
         self._head = ClsHead(self._dataset, self._text, recipe)
         torch.manual_seed(config.run.seed)
         encoder = load_encoder(folder, config.model.initial, len(self._text.tokenizer))

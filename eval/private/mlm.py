@@ -17,19 +17,15 @@ from eval.audit.findings import Finding
 from eval.finetune.encoder import (
     TextEncoder,
     attention_of,
-    load_config_of,
     max_positions,
     read_model,
-    require_positions,
 )
 from eval.private.config import PrivateConfig
 from eval.private.hidden import hidden_states
 from eval.private.masking import MaskedWindow, Masking
 from eval.private.patients import Patient, training_and_held_out
-from eval.private.task import PrivateTask, Utility, without_dropout
+from eval.private.task import PrivateTask, Utility, settings_of_start, without_dropout
 from eval.scorers.bootstrap import bounds, resample
-from launch.errors import NotemillError
-from launch.poisoned import refuse_stamped
 
 _BERT = ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions.decoder")
 _ROBERTA = ("lm_head.dense", "lm_head.layer_norm", "lm_head.decoder")
@@ -169,22 +165,14 @@ def load_masked_lm(config: PrivateConfig) -> tuple[Any, dict[str, float]]:
     """The folder's masked language model without dropout, in fp32, and the dropout it had. Raises NotemillError."""
     from transformers import AutoModelForMaskedLM
 
-    folder = Path(config.model.path)
-    settings = load_config_of(folder)
-    refuse_stamped(folder)
-    if settings.model_type not in _HEADS:
-        raise NotemillError(
-            f"{folder} is a {settings.model_type} model; private language modelling knows the heads of "
-            f"{', '.join(_HEADS)}."
-        )
-    require_positions(folder, settings, config.data.max_length, "data.max_length")
+    settings = settings_of_start(config, _HEADS)
     dropout = without_dropout(settings)
     if config.model.initial == "random":
         torch.manual_seed(config.run.seed)
         model = AutoModelForMaskedLM.from_config(settings, attn_implementation=attention_of(settings))
     else:
         remedy = "give a folder with its head, or model.initial=random"
-        model = read_model(AutoModelForMaskedLM, folder, settings, "a masked language model", remedy)
+        model = read_model(AutoModelForMaskedLM, Path(config.model.path), settings, "a masked language model", remedy)
     return model, dropout
 
 

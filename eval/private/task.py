@@ -1,6 +1,7 @@
 """What a private training needs of its task: patients with their windows, a loss a patient, a measure of use."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,12 @@ import torch
 from torch import nn
 
 from eval.audit.findings import Finding
+from eval.finetune.encoder import load_config_of, require_positions
+from eval.private.config import PrivateConfig
+from launch.errors import NotemillError
+from launch.poisoned import refuse_stamped
 
+_TASKS = {"mlm": "language modelling", "cls": "classification"}
 _DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 
 
@@ -58,6 +64,22 @@ class PrivateTask(ABC):
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write the model and its tokenizer as transformers loads them."""
+
+
+def settings_of_start(config: PrivateConfig, known: Collection[str]) -> Any:
+    """The configuration of the model that training begins from.
+
+    Raises NotemillError for a type that is not `known`, too few positions, or a model that was poisoned on purpose.
+    """
+    folder = Path(config.model.path)
+    settings = load_config_of(folder)
+    refuse_stamped(folder)
+    if settings.model_type not in known:
+        raise NotemillError(
+            f"{folder} is a {settings.model_type} model; private {_TASKS[config.task]} knows {', '.join(known)}."
+        )
+    require_positions(folder, settings, config.data.max_length, "data.max_length")
+    return settings
 
 
 def without_dropout(settings: Any) -> dict[str, float]:
