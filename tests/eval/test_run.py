@@ -153,17 +153,17 @@ def test_a_run_killed_within_a_seed_goes_on_with_the_same_predictions(tiny_model
 def test_a_search_reads_no_test_and_gives_its_best_settings_to_all_seeds(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import eval.run
+    import eval.seed
 
     data = toys.write_sts(tmp_path / "data")
     called: list[tuple[float, int, bool]] = []
-    real = eval.run.fine_tune
+    real = eval.seed.fine_tune
 
     def seen(model: Path, dataset: Dataset, recipe: Recipe, seed: int, *rest: Any) -> Any:
         called.append((recipe.lr, seed, "test" in dataset.splits))
         return real(model, dataset, recipe, seed, *rest)
 
-    monkeypatch.setattr(eval.run, "fine_tune", seen)
+    monkeypatch.setattr(eval.seed, "fine_tune", seen)
     settings = [*FAST, "epochs=2", "seeds=[1,2]", "search.lr=[1e-7,5e-3]"]
     recipe = load_recipe("sts", None, settings)
     result = evaluate(tiny_model, "sts", f"tsv:{data}", tmp_path / "out", recipe)
@@ -355,9 +355,9 @@ def test_a_folder_that_the_report_needs_is_looked_for_before_training(
 def test_test_values_that_are_not_finite_are_refused(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import eval.run
+    import eval.seed
 
-    real = eval.run.fine_tune
+    real = eval.seed.fine_tune
 
     def broken(*arguments: Any) -> Any:
         tuned = real(*arguments)
@@ -365,7 +365,7 @@ def test_test_values_that_are_not_finite_are_refused(
             next(tuned.trainer.model.network.parameters()).fill_(float("nan"))
         return tuned
 
-    monkeypatch.setattr(eval.run, "fine_tune", broken)
+    monkeypatch.setattr(eval.seed, "fine_tune", broken)
     data = toys.write_sts(tmp_path / "data", (8, 4, 4))
     recipe = load_recipe("sts", None, [*FAST, "seeds=[0]", "epochs=1"])
     with pytest.raises(NotemillError, match="that are not finite; lower lr"):
