@@ -33,8 +33,9 @@ from data_pipeline.files import (
 from eval.baselines import baseline_predictions
 from eval.evaluation_folder import run_folder
 from eval.examples import Dataset, Task
-from eval.finetune.encoder import count_parameters, load_config_of, model_hashes, require_positions
+from eval.finetune.encoder import count_parameters
 from eval.finetune.loop import resolve_device
+from eval.finetune.model_config import load_config_of, model_hashes, require_positions
 from eval.finetune.processes import joined, started_processes
 from eval.finetune.recipe import Recipe, trials_of
 from eval.formats import load_dataset

@@ -27,7 +27,7 @@ from eval.audit.folder import audit_folder
 from eval.audit.notes import AuditNote, each_note, read_notes, write_notes
 from eval.audit.reference import load_masked, load_reference
 from eval.audit.subject import model_subject
-from eval.finetune.encoder import model_hashes
+from eval.finetune.model_config import model_hashes
 from launch.errors import NotemillError
 
 CANARIES_FILE = "canaries.json"

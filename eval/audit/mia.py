@@ -23,7 +23,7 @@ from eval.audit.notes import AuditNote, count_patients
 from eval.audit.reference import load_masked, load_reference
 from eval.audit.split import Split, read_split
 from eval.audit.subject import model_subject
-from eval.finetune.encoder import model_hashes
+from eval.finetune.model_config import model_hashes
 from launch.console import say
 from launch.errors import NotemillError
 

@@ -15,8 +15,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from eval.finetune.encoder import TextEncoder, load_config_of, max_positions, read_model
+from eval.finetune.encoder import read_model
 from eval.finetune.loop import resolve_device
+from eval.finetune.model_config import load_config_of, max_positions
+from eval.finetune.text import TextEncoder
 from eval.finetune.windows import piece_windows
 
 MASK_SHARE = 0.15

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from eval.finetune.encoder import model_hashes
+from eval.finetune.model_config import model_hashes
 from launch.poisoned import is_stamped
 
 

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from eval.finetune.encoder import TextEncoder
+from eval.finetune.text import TextEncoder
 
 MIN_PIECES = 3
 """Fewer are not worth a row of the embedding that few examples train."""

@@ -10,8 +10,8 @@ from eval.examples import MENTION_MARKS, Dataset, Example, LabelledText
 from eval.finetune.added_words import frequent_words
 from eval.finetune.batches import Item
 from eval.finetune.classes import ClassHead
-from eval.finetune.encoder import TextEncoder
 from eval.finetune.recipe import ClsRecipe
+from eval.finetune.text import TextEncoder
 
 
 class ClsHead(ClassHead[ClsRecipe]):

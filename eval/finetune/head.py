@@ -16,8 +16,8 @@ from torch import nn
 
 from eval.examples import Dataset, Example
 from eval.finetune.batches import Batch, Item
-from eval.finetune.encoder import TextEncoder
 from eval.finetune.recipe import Recipe
+from eval.finetune.text import TextEncoder
 from eval.scorers.probabilities import Probabilities
 
 RecipeT = TypeVar("RecipeT", bound=Recipe)

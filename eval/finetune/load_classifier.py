@@ -10,10 +10,12 @@ import torch
 
 from eval.examples import Dataset, LabelledText
 from eval.finetune.cls import ClsHead
-from eval.finetune.encoder import TextEncoder, load_config_of, max_positions, read_model, set_dropout
+from eval.finetune.encoder import read_model
 from eval.finetune.loop import Classifier, Trainer
+from eval.finetune.model_config import load_config_of, max_positions, set_dropout
 from eval.finetune.recipe import ClsRecipe
 from eval.finetune.save_classifier import AsItIs, SequenceClassifier
+from eval.finetune.text import TextEncoder
 from launch.errors import NotemillError
 
 

@@ -17,9 +17,9 @@ from torch import nn
 
 from eval.examples import Dataset, Example, Question
 from eval.finetune.batches import Batch, Item
-from eval.finetune.encoder import Pieces, TextEncoder
 from eval.finetune.head import Head, score_layer, weights_of, wrap
 from eval.finetune.recipe import MqaRecipe
+from eval.finetune.text import Pieces, TextEncoder
 from eval.finetune.windows import Window, piece_windows
 from launch.errors import NotemillError
 

@@ -16,10 +16,10 @@ from torch import nn
 from eval.examples import Dataset, Document, Entity, Example, Span
 from eval.finetune.batches import Batch, Item
 from eval.finetune.class_weights import weights_of_classes
-from eval.finetune.encoder import TextEncoder
 from eval.finetune.head import Head, score_layer, wrap
 from eval.finetune.recipe import NerRecipe
 from eval.finetune.tags import Run, entity_runs, from_tags, layer_runs, to_tags
+from eval.finetune.text import TextEncoder
 from eval.finetune.windows import owners, word_windows
 from eval.words import document_words
 from launch.errors import NotemillError

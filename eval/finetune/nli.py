@@ -6,8 +6,8 @@ from typing import Any, cast
 from eval.examples import Dataset, Example, SentencePair
 from eval.finetune.batches import Item
 from eval.finetune.classes import ClassHead
-from eval.finetune.encoder import TextEncoder
 from eval.finetune.recipe import NliRecipe
+from eval.finetune.text import TextEncoder
 
 
 class NliHead(ClassHead[NliRecipe]):

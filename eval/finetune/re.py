@@ -16,9 +16,9 @@ from eval.candidates import NO_RELATION, make_candidates, related_types
 from eval.examples import MENTION_MARKS, Dataset, Document, Example, Relation, RelationCandidate, Span
 from eval.finetune.batches import Batch, Item
 from eval.finetune.class_weights import weights_of_classes
-from eval.finetune.encoder import Pieces, TextEncoder
 from eval.finetune.head import Head, cross_entropy_of, mean_over_pieces, score_layer, wrap
 from eval.finetune.recipe import ReRecipe
+from eval.finetune.text import Pieces, TextEncoder
 from launch.errors import NotemillError
 
 MARKERS = (*MENTION_MARKS, "[s2]", "[e2]")

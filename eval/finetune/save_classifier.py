@@ -13,9 +13,10 @@ import torch
 
 from eval.finetune.batches import Item
 from eval.finetune.cls import ClsHead
-from eval.finetune.encoder import Encoder, TextEncoder
+from eval.finetune.encoder import Encoder
 from eval.finetune.loop import Classifier, Trainer
 from eval.finetune.model_folder import config_with_labels, write_model_folder
+from eval.finetune.text import TextEncoder
 from launch.errors import NotemillError
 
 TOLERANCE = 1e-4

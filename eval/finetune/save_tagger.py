@@ -7,10 +7,10 @@ family, so that the weights move over as they are and the logits are the same.
 from pathlib import Path
 from typing import Any
 
-from eval.finetune.encoder import TextEncoder
 from eval.finetune.loop import Classifier
 from eval.finetune.model_folder import config_with_labels, write_model_folder
 from eval.finetune.ner import NerHead
+from eval.finetune.text import TextEncoder
 from launch.errors import NotemillError
 
 

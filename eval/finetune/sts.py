@@ -8,10 +8,10 @@ import torch
 
 from eval.examples import Dataset, Example, SentencePair
 from eval.finetune.batches import Batch, Item
-from eval.finetune.encoder import TextEncoder
 from eval.finetune.head import weights_of
 from eval.finetune.pooled import PooledHead
 from eval.finetune.recipe import StsRecipe
+from eval.finetune.text import TextEncoder
 from launch.errors import NotemillError
 
 

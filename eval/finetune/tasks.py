@@ -3,9 +3,9 @@
 from typing import Any
 
 from eval.examples import Dataset, Task
-from eval.finetune.encoder import TextEncoder
 from eval.finetune.head import Head
 from eval.finetune.recipe import Recipe
+from eval.finetune.text import TextEncoder
 
 
 def make_head(task: Task, dataset: Dataset, text: TextEncoder, recipe: Recipe) -> Head[Any]:

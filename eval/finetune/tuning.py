@@ -11,12 +11,14 @@ import torch
 from eval.examples import Dataset
 from eval.finetune.batches import Item
 from eval.finetune.checkpoint import Checkpoint
-from eval.finetune.encoder import TextEncoder, load_config_of, load_encoder, require_embeddings
+from eval.finetune.encoder import load_encoder, require_embeddings
 from eval.finetune.head import Head
 from eval.finetune.loop import Classifier, Epoch, Fit, Trainer
+from eval.finetune.model_config import load_config_of
 from eval.finetune.processes import Processes
 from eval.finetune.recipe import Recipe
 from eval.finetune.tasks import make_head
+from eval.finetune.text import TextEncoder
 from eval.scorers import score
 
 

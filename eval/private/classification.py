@@ -20,13 +20,10 @@ from eval.clusters import cluster_of
 from eval.examples import Dataset, Example, LabelledText
 from eval.finetune.batches import Batch, Item, collate
 from eval.finetune.cls import ClsHead
-from eval.finetune.encoder import (
-    TextEncoder,
-    load_encoder,
-    require_embeddings,
-)
+from eval.finetune.encoder import load_encoder, require_embeddings
 from eval.finetune.loop import Classifier, Trainer
 from eval.finetune.recipe import ClsRecipe
+from eval.finetune.text import TextEncoder
 from eval.formats import load_dataset
 from eval.private.config import PrivateConfig
 from eval.private.hidden import hidden_states

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from eval.finetune.encoder import max_positions
+from eval.finetune.model_config import max_positions
 
 
 def hidden_states(model: nn.Module, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:

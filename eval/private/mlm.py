@@ -14,12 +14,9 @@ import torch
 from torch import nn
 
 from eval.audit.findings import Finding
-from eval.finetune.encoder import (
-    TextEncoder,
-    attention_of,
-    max_positions,
-    read_model,
-)
+from eval.finetune.encoder import read_model
+from eval.finetune.model_config import attention_of, max_positions
+from eval.finetune.text import TextEncoder
 from eval.private.config import PrivateConfig
 from eval.private.hidden import hidden_states
 from eval.private.masking import MaskedWindow, Masking

@@ -9,7 +9,7 @@ import numpy as np
 
 from data_pipeline.manifest import MANIFEST_NAME
 from eval.audit.notes import AuditNote, read_notes
-from eval.finetune.encoder import TextEncoder
+from eval.finetune.text import TextEncoder
 from eval.private.config import DataSettings
 from launch.errors import NotemillError
 

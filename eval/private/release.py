@@ -11,7 +11,7 @@ from typing import Any
 from data_pipeline.files import PRIVATE_FILE, write_text
 from eval.audit.findings import Audit, Finding
 from eval.audit.table import written
-from eval.finetune.encoder import model_hashes
+from eval.finetune.model_config import model_hashes
 from eval.private.accountant import Cost
 from eval.private.budget import NOT_COVERED, Budget
 from eval.private.config import PrivateConfig

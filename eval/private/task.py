@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from eval.audit.findings import Finding
-from eval.finetune.encoder import load_config_of, require_positions
+from eval.finetune.model_config import load_config_of, require_positions
 from eval.private.config import PrivateConfig
 from launch.errors import NotemillError
 from launch.poisoned import refuse_stamped

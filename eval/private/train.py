@@ -21,8 +21,8 @@ import torch
 
 from data_pipeline.files import make_private_folder, only_writer, sha256_json
 from eval.finetune.checkpoint import Checkpoint
-from eval.finetune.encoder import model_hashes
 from eval.finetune.loop import lr_factor, resolve_device
+from eval.finetune.model_config import model_hashes
 from eval.finetune.processes import Processes, joined
 from eval.private.accountant import Cost
 from eval.private.budget import Budget, charge, make_budget, steps_ahead, versions

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from eval.finetune.encoder import TextEncoder
+from eval.finetune.text import TextEncoder
 from pretrain.huggingface.export import PARITY
 from tests.conftest import notemill
 from tests.pretrain.launching import losses, train

@@ -25,10 +25,11 @@ from eval.audit.findings import Audit
 from eval.audit.folder import audit_folder
 from eval.audit.table import print_findings
 from eval.examples import Dataset, LabelledText
-from eval.finetune.encoder import TextEncoder, load_config_of, model_hashes, require_positions
 from eval.finetune.load_classifier import load_classifier
 from eval.finetune.loop import Trainer
+from eval.finetune.model_config import load_config_of, model_hashes, require_positions
 from eval.finetune.recipe import ClsRecipe
+from eval.finetune.text import TextEncoder
 from eval.formats import load_dataset
 from eval.results import hash_data
 from eval.splits import complete_splits

@@ -37,8 +37,8 @@ from eval.audit.folder import audit_folder
 from eval.audit.subject import model_subject
 from eval.audit.table import print_findings
 from eval.examples import Dataset, LabelledText
-from eval.finetune.encoder import model_hashes
 from eval.finetune.load_classifier import load_classifier
+from eval.finetune.model_config import model_hashes
 from eval.finetune.recipe import ClsRecipe
 from eval.formats import load_dataset
 from eval.results import hash_data

@@ -9,11 +9,11 @@ import torch
 from eval.examples import Document, Entity, LabelledText, RelationCandidate, SentencePair
 from eval.finetune.batches import collate
 from eval.finetune.class_weights import weights_of_classes
-from eval.finetune.encoder import TextEncoder
 from eval.finetune.head import Head
 from eval.finetune.load_classifier import FolderHead
 from eval.finetune.recipe import load_recipe
 from eval.finetune.tasks import make_head
+from eval.finetune.text import TextEncoder
 from launch.errors import NotemillError
 from tests.eval.finetune.test_heads import dataset
 

@@ -19,12 +19,13 @@ from eval.examples import (
     SentencePair,
 )
 from eval.finetune.batches import Item, collate
-from eval.finetune.encoder import TextEncoder, model_hashes, set_dropout
+from eval.finetune.model_config import model_hashes, set_dropout
 from eval.finetune.mqa import NO_ANSWER
 from eval.finetune.ner import NerHead
 from eval.finetune.re import MarkerNetwork
 from eval.finetune.recipe import load_recipe
 from eval.finetune.tasks import make_head
+from eval.finetune.text import TextEncoder
 from launch.errors import NotemillError
 from tests.eval.finetune.toys import FILLER
 

@@ -9,11 +9,12 @@ import torch
 
 from eval.examples import Task
 from eval.finetune.checkpoint import Checkpoint
-from eval.finetune.encoder import TextEncoder, load_encoder
+from eval.finetune.encoder import load_encoder
 from eval.finetune.loop import Classifier, Trainer
 from eval.finetune.processes import Processes
 from eval.finetune.recipe import load_recipe
 from eval.finetune.tasks import make_head
+from eval.finetune.text import TextEncoder
 from eval.formats import load_dataset
 from launch.errors import NotemillError
 from tests.eval.finetune import toys

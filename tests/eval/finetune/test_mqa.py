@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from eval.examples import Answer, Question
 from eval.finetune.batches import Item
-from eval.finetune.encoder import TextEncoder
 from eval.finetune.head import Head
 from eval.finetune.mqa import NO_ANSWER, best_spans, whole_words
 from eval.finetune.recipe import load_recipe
 from eval.finetune.tasks import make_head
+from eval.finetune.text import TextEncoder
 from tests.eval.finetune.test_heads import dataset
 from tests.eval.finetune.toys import FILLER
 

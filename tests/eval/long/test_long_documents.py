@@ -16,8 +16,9 @@ from data_pipeline.invented.tasks.long_cls import (
     write_long_documents,
 )
 from eval.finetune.added_words import frequent_words
-from eval.finetune.encoder import TextEncoder, load_encoder
+from eval.finetune.encoder import load_encoder
 from eval.finetune.recipe import load_recipe
+from eval.finetune.text import TextEncoder
 from eval.run import evaluate
 from eval.suite import load_suite
 from launch.errors import NotemillError

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.finetune.encoder import TextEncoder
+from eval.finetune.text import TextEncoder
 from eval.private.classification import ClsTask
 from eval.private.config import load_private_config
 from eval.private.masking import Masking

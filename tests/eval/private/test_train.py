@@ -15,7 +15,7 @@ import pytest
 
 from data_pipeline.files import read_json, sha256_file
 from eval.audit.findings import read_audit
-from eval.finetune.encoder import load_config_of
+from eval.finetune.model_config import load_config_of
 from eval.private.accountant import Cost, Mechanism
 from eval.private.classification import ClsTask
 from eval.private.config import load_private_config
