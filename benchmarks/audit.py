@@ -4,8 +4,8 @@
     python -m benchmarks.audit --seeds 0 --patients 60 --epochs 0 4     # a quick look
     python -m benchmarks.audit --texts tasks/mtsamples_types/train.jsonl --patients 1000 --words 40 --epochs 0 20 30 80
 
-For each seed: patients are divided anew, a tokenizer and a reference model are made from the reference part, a small
-Megatron-BERT is trained on the members and audited untrained, half-way and overtrained; a shifted set of non-members
+For each seed: patients are divided anew, a tokenizer is made from members and the reference part, a reference model from
+the latter, a small Megatron-BERT is trained on the members and audited untrained, half-way and overtrained; a shifted set of non-members
 (other phrases) must void the audit; canaries planted among the members must show. The results say what each
 attack saw; benchmarks/results/audit.json.
 """
@@ -78,7 +78,7 @@ def _play(work: Path, seed: int, arguments: argparse.Namespace) -> dict[str, Any
     counts = make_split(notes, split, fresh=True, seed=seed)
     members = [note.text for note in read_notes(split / "members.jsonl")]
     reference_texts = [note.text for note in read_notes(split / "reference.jsonl")]
-    tokenizer = train_tokenizer(work / "tokenizer", reference_texts)
+    tokenizer = train_tokenizer(work / "tokenizer", [*members, *reference_texts])
     reference = work / "reference"
     train_mlm(
         tokenizer, reference_texts, arguments.reference_epochs, seed + 100,
