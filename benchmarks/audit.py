@@ -4,10 +4,10 @@
     python -m benchmarks.audit --seeds 0 --patients 60 --epochs 0 4     # a quick look
     python -m benchmarks.audit --texts tasks/mtsamples_types/train.jsonl --patients 1000 --words 40 --epochs 0 20 30 80
 
-For each seed: patients are divided anew, a tokenizer is made from members and the reference part, a reference model from
-the latter, a small Megatron-BERT is trained on the members and audited untrained, half-way and overtrained; a shifted set of non-members
-(other phrases) must void the audit; canaries planted among the members must show. The results say what each
-attack saw; benchmarks/results/audit.json.
+For each seed: patients are divided anew, a tokenizer is made of members and the reference part, a reference model of
+the latter. A small Megatron-BERT is trained on the members and audited untrained, half-way and overtrained; a shifted
+set of non-members (other phrases) must void the audit; canaries planted among the members must show. The results say
+what each attack saw; benchmarks/results/audit.json.
 """
 
 import argparse
