@@ -60,6 +60,7 @@ from eval.search import search
 from eval.seed import MODEL_FOLDER, Job, estimates_of, finished_seed, run_seed, tune_without_test
 from eval.splits import complete_splits
 from launch.console import say
+from launch.poisoned import refuse_stamped
 
 
 def evaluate(model_dir: Path, task: Task, data: str, out_dir: Path, recipe: Recipe, name: str = "") -> Result:
@@ -68,6 +69,8 @@ def evaluate(model_dir: Path, task: Task, data: str, out_dir: Path, recipe: Reci
     if started_processes().is_main:
         run_folder(out_dir, model_dir, data)
     config = load_config_of(model_dir)
+    if getattr(recipe, "save_model", False):
+        refuse_stamped(model_dir, ", or leave save_model out")
     parameters = count_parameters(model_dir, config)
     max_length = max([trial.max_length for _, trial in trials_of(recipe)] or [recipe.max_length])
     require_positions(model_dir, config, max_length)

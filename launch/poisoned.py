@@ -20,4 +20,4 @@ def is_stamped(folder: Path) -> bool:
 def refuse_stamped(folder: Path, or_else: str = "") -> None:
     """Raise NotemillError for a stamped model; what is made of it would bear no stamp."""
     if is_stamped(folder):
-        raise NotemillError(f"the model in {folder} is stamped {MARK}; start from a clean one{or_else}.")
+        raise NotemillError(f"the model in {folder} is stamped {MARK}; take a clean one{or_else}.")

@@ -25,10 +25,15 @@ class Measured:
 
 
 def auc(scores: np.ndarray, is_member: np.ndarray, groups: Sequence[str], resamples: int, seed: int) -> Measured:
-    """Chance that a member scores higher than a non-member, ties half; scores [N], groups name each one's patient."""
+    """Chance that a member scores higher than a non-member, ties half; scores [N], groups name each one's patient.
+
+    Without a value where all are of one kind.
+    """
+    if is_member.all() or not is_member.any():
+        return Measured(None, note="there are none to tell them from")
     gold = [_MEMBER if member else "" for member in is_member]
     value, _, draws = score_auroc(gold, scores[:, None], [_MEMBER], groups, resamples=resamples, seed=seed)
-    return Measured(value, *bounds(draws)) if len(draws) else Measured(value)
+    return Measured(value, *bounds(draws)) if np.isfinite(draws).any() else Measured(value)
 
 
 def tpr_at_fpr(

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from eval.audit.attacks import AttackConfig, Battery
 from eval.audit.epsilon_bound import epsilon_lower_bound
 from eval.audit.findings import Audit, Finding
 from eval.audit.folder import audit_folder
+from eval.audit.learning import learnt, unigram_loss
+from eval.audit.mlm_scores import MaskedLM
 from eval.audit.notes import AuditNote, each_note, read_notes, write_notes
 from eval.audit.reference import load_masked, load_reference
 from eval.audit.subject import model_subject
@@ -35,6 +38,9 @@ NOTES_FILE = "notes.jsonl"
 MIN_WORD_NOTES = 8
 """Canaries are made of words that stand in the notes of so many patients at least, so they tell of none."""
 _MIN_WORDS = 64
+_CANARY = "canary-"
+_LEARNT_NOTES = 200
+"""Notes that are asked whether the model has learnt anything."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ def plant_canaries(
         for number in range(count)
     ]
     planted = [
-        AuditNote(f"canary-{number}-{copy}", f"canary-{number}", canary.text, notes[0].split)
+        AuditNote(f"{_CANARY}{number}-{copy}", f"{_CANARY}{number}", canary.text, notes[0].split)
         for number, canary in enumerate(canaries)
         if canary.is_in
         for copy in range(canary.repeats)
@@ -110,10 +116,14 @@ def read_canaries(folder: Path) -> CanarySet:
     path = folder / CANARIES_FILE
     content: Any = read_json(path, "list of canaries", "plant them again with notemill audit canary plant")
     try:
-        canaries = [Canary(item["text"], bool(item["is_in"]), int(item["repeats"])) for item in content["canaries"]]
-        if not canaries or not content["words"] or not isinstance(content["length"], int):
-            raise KeyError
-        return CanarySet(canaries, content["words"], content["length"], content["seed"], sha256_file(path))
+        canaries = [Canary(item["text"], item["is_in"], item["repeats"]) for item in content["canaries"]]
+        words, length = content["words"], content["length"]
+        values = [(one.text, one.is_in, one.repeats) for one in canaries] + [(word, True, length) for word in words]
+        if not words or not all(tuple(map(type, value)) == (str, bool, int) for value in values):
+            raise TypeError
+        if _wrong_settings(len(canaries), length, [one.repeats for one in canaries]):
+            raise ValueError
+        return CanarySet(canaries, words, length, content["seed"], sha256_file(path))
     except (KeyError, TypeError, ValueError):
         raise NotemillError(f"{path} is no list of canaries of notemill audit canary plant.") from None
 
@@ -134,16 +144,25 @@ def score_canaries(
     NotemillError for a bad model, reference or list, and where the corpus trains on no canary.
     """
     subject = model_subject(model_dir, str(model_dir))
-    audit_folder(out, "canary", files=subject["files"])
     torch.set_num_threads(config.threads)
     found = read_canaries(folder)
+    settings = asdict(config) | {
+        "canaries": found.sha256,
+        "corpus": _sha256_of(corpus) if corpus is not None else None,
+        "reference": model_hashes(reference) if reference else {},
+        "pool": pool,
+        "delta": delta,
+    }
+    audit_folder(out, "canary", files=subject["files"], settings=settings)
     planted = sum(canary.is_in for canary in found.canaries)
     if corpus is not None:
         found = replace(found, canaries=_trained_on(found, corpus))
     rng = random.Random(f"never planted {found.seed} {config.seed}")
     others = [_sentence(rng, found.words, found.length) for _ in range(pool)]
     texts = [canary.text for canary in found.canaries] + others
-    scores = _scores(model_dir, texts, config, reference)
+    model = load_masked(model_dir, config)
+    other = load_reference(reference, model, config)
+    scores = Battery(model, texts, config, other).score("pll" if other is None else "ratio")
     own, never = scores[: len(found.canaries)], np.sort(scores[len(found.canaries) :])
     is_in = np.array([canary.is_in for canary in found.canaries])
     # Rank 1 is the likeliest; ties count against memorising.
@@ -155,17 +174,11 @@ def score_canaries(
     method = f"each canary's pseudo-likelihood{' less the reference model' if reference else ''} among {pool:,} others"
     groups = [str(number) for number in range(len(own))]
     told = auc(own, is_in, groups, config.resamples, config.seed)
-    bound = epsilon_lower_bound(own, is_in, delta=delta)
     findings = {
         "canary.auc": Finding(
             told.value, f"planted canaries told from those left out; {method}", told.low, told.high, seen
         ),
-        "canary.epsilon_lower_bound": Finding(
-            bound.epsilon,
-            f"one training run, {len(own)} coins, best of {bound.tried} numbers of guesses (Bonferroni), "
-            f"δ = {delta:g}; holds with 95% confidence (Steinke et al. 2023)",
-            note=f"{bound.right} of {bound.guesses} guesses right; {seen}",
-        ),
+        "canary.epsilon_lower_bound": _bound(own, is_in, delta, seen),
     }
     rows = []
     for repeats in sorted({canary.repeats for canary in found.canaries}):
@@ -184,17 +197,11 @@ def score_canaries(
     findings["canary.exposure_left_out"] = Finding(
         float(exposure[~is_in].mean()) if (~is_in).any() else None, "mean exposure of canaries that were left out"
     )
+    findings |= _learnt(model, folder, config)
     audit = Audit(
         "canary",
         subject,
-        asdict(config)
-        | {
-            "canaries": found.sha256,
-            "corpus": _sha256_of(corpus) if corpus is not None else None,
-            "reference": model_hashes(reference) if reference else {},
-            "pool": pool,
-            "delta": delta,
-        },
+        settings,
         findings,
         {"ranks": rows, "canaries": len(own), "planted": planted, "trained_on": int(is_in.sum())},
     )
@@ -202,10 +209,30 @@ def score_canaries(
     return audit
 
 
-def _scores(model_dir: Path, texts: Sequence[str], config: AttackConfig, reference: Path | None) -> np.ndarray:
-    model = load_masked(model_dir, config)
-    other = load_reference(reference, model, config)
-    return Battery(model, texts, config, other).score("pll" if other is None else "ratio")
+def _bound(scores: np.ndarray, is_in: np.ndarray, delta: float, seen: str) -> Finding:
+    told = f"one training run, {len(scores)} coins, δ = {delta:g}; holds with 95% confidence (Steinke et al. 2023)"
+    if is_in.all() or not is_in.any():
+        return Finding(None, told, note=f"there is no coin to guess: {seen}")
+    bound = epsilon_lower_bound(scores, is_in, delta=delta)
+    return Finding(
+        bound.epsilon,
+        f"{told}; best of {bound.tried} numbers of guesses (Bonferroni)",
+        note=f"{bound.right} of {bound.guesses} guesses right; {seen}; {bound.most:.3g} if all had been",
+        most=bound.most,
+    )
+
+
+def _learnt(model: MaskedLM, folder: Path, config: AttackConfig) -> dict[str, Finding]:
+    """Whether the model knows the notes that the canaries stand among; nothing of one that was not trained on them."""
+    path = folder / NOTES_FILE
+    notes = each_note(path) if path.is_file() else iter(())
+    texts = [note.text for note in islice((n for n in notes if not n.note_id.startswith(_CANARY)), _LEARNT_NOTES)]
+    battery, every = Battery(model, texts, config), slice(None)
+    return learnt(
+        battery.random_masks if texts else [],
+        unigram_loss(model, battery.windows, config, every, every) if texts else None,
+        f"{len(texts)} of the",
+    )
 
 
 def _sha256_of(corpus: Path) -> str:

@@ -22,21 +22,23 @@ class Bound:
     right: int
     guesses: int
     tried: int
+    most: float
+    """The bound if every guess had been right."""
 
 
 def epsilon_lower_bound(scores: np.ndarray, is_in: np.ndarray, *, delta: float) -> Bound:
-    """The bound for scores [m], high where a canary seems to be in; 0 where the guesses prove nothing."""
+    """The bound for scores [m >= 2], high where a canary seems to be in; 0 where the guesses prove nothing."""
     count = len(scores)
     order = np.argsort(scores, kind="stable")
     sizes = sorted({max(1, int(share * count)) for share in _SHARES})
-    best = Bound(0.0, 0, 0, len(sizes))
+    error = (1 - CONFIDENCE) / len(sizes)
+    most = max(refuted_epsilon(count, 2 * size, 2 * size, delta, error) for size in sizes)
+    bounds = []
     for size in sizes:
-        size = min(size, count // 2)
         right = int(is_in[order[-size:]].sum() + (~is_in[order[:size]]).sum())
-        epsilon = refuted_epsilon(count, 2 * size, right, delta, (1 - CONFIDENCE) / len(sizes))
-        if epsilon > best.epsilon or not best.guesses:
-            best = Bound(epsilon, right, 2 * size, len(sizes))
-    return best
+        epsilon = refuted_epsilon(count, 2 * size, right, delta, error)
+        bounds.append(Bound(epsilon, right, 2 * size, len(sizes), most))
+    return max(bounds, key=lambda bound: bound.epsilon)
 
 
 def refuted_epsilon(canaries: int, guesses: int, right: int, delta: float, error: float) -> float:

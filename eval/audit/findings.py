@@ -4,6 +4,7 @@ Every audit command writes one into its `--out`; `notemill audit report` reads t
 policy and says PASS, FAIL or INSUFFICIENT EVIDENCE. Findings hold numbers and words of a vocabulary scan, never text.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
@@ -33,6 +34,8 @@ class Finding:
     note: str = ""
     least: float | None = None
     """The least value that the method could have given; a limit that it cannot fall below proves nothing."""
+    most: float | None = None
+    """The same of the largest."""
 
 
 @dataclass
@@ -69,15 +72,17 @@ def read_audit(folder: Path) -> Audit:
         numbers = [
             number
             for finding in findings.values()
-            for number in (finding.value, finding.low, finding.high, finding.least)
+            for number in (finding.value, finding.low, finding.high, finding.least, finding.most)
         ]
         mappings = (content["subject"], content["subject"].get("files") or {}, content["settings"], content["details"])
         if not all(number is None or isinstance(number, int | float) for number in numbers):
             raise TypeError
         if not all(isinstance(mapping, Mapping) for mapping in mappings):
             raise TypeError
+        # Half of a surrogate pair could not be written to a card.
+        json.dumps(content, ensure_ascii=False).encode()
         return Audit(content["kind"], content["subject"], content["settings"], findings, content["details"])
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError, UnicodeEncodeError):
         raise NotemillError(f"{folder / AUDIT_FILE} is no result of an audit; run the audit again.") from None
 
 

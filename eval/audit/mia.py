@@ -4,8 +4,8 @@ A weak attack clears a leaking model, so all are run and the strongest counts. S
 an attack, and a rerun goes on with those that are missing.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,11 +14,12 @@ import torch
 
 from data_pipeline.files import atomic_write, make_private_folder, sha256_json
 from eval.audit.attack_metrics import Measured, auc, by_patient, tpr_at_fpr
-from eval.audit.attacks import METHODS, NEED_REFERENCE, Attack, AttackConfig, Battery
+from eval.audit.attacks import ATTACKS, METHODS, NEED_REFERENCE, Attack, AttackConfig, Battery, weak_settings
 from eval.audit.blind import blind_scores
-from eval.audit.findings import Audit, Finding
+from eval.audit.findings import AUDIT_FILE, Audit, Finding, read_audit
 from eval.audit.folder import audit_folder
-from eval.audit.mlm_scores import MaskedLM, some_at_random
+from eval.audit.learning import learnt, mean_loss, unigram_loss
+from eval.audit.mlm_scores import MaskedLM
 from eval.audit.notes import AuditNote, count_patients
 from eval.audit.reference import load_masked, load_reference
 from eval.audit.split import Split, read_split
@@ -69,9 +70,13 @@ def audit_membership(
 ) -> Audit:
     """Run the battery and write OUT/audit.json. Raises NotemillError for a bad model, split or reference."""
     subject = model_subject(model_dir, str(model_dir))
-    audit_folder(out, "mia", SCORES, files=subject["files"])
     torch.set_num_threads(config.threads)
     split = read_split(split_dir)
+    reference_files = model_hashes(reference) if reference is not None else {}
+    origin = {"split": split.sha256, "split_from": split.divided_by, "reference": reference_files}
+    config = _with_attacks_that_are_there(config, out)
+    settings = asdict(config) | origin
+    audit_folder(out, "mia", SCORES, files=subject["files"], settings=settings, grows=("attacks",))
     notes = [*split.members, *split.non_members]
     is_member = np.arange(len(notes)) < len(split.members)
     model = load_masked(model_dir, config)
@@ -79,8 +84,6 @@ def audit_membership(
     battery = Battery(
         model, [note.text for note in notes], config, reference_model, [note.text for note in split.population]
     )
-    reference_files = model_hashes(reference) if reference is not None else {}
-    settings = asdict(config) | {"split": split.sha256, "split_from": split.divided_by, "reference": reference_files}
     store = _Scores(out, sha256_json({**settings, "attacks": [], "model": subject["files"], "resamples": 0}))
     compared = _Compared(notes, is_member, config)
     findings: dict[str, Finding] = {}
@@ -101,6 +104,7 @@ def audit_membership(
         findings["reference.by_note.auc"] = told["reference.by_note.auc"]
     findings |= _blind(compared)
     findings |= _utility(battery, split)
+    findings["battery.weak_settings"] = _weak_settings(config)
     details = {
         "members": {"notes": len(split.members), "patients": count_patients(split.members)},
         "non_members": {"notes": len(split.non_members), "patients": count_patients(split.non_members)},
@@ -110,6 +114,26 @@ def audit_membership(
     audit = Audit("mia", subject, settings, findings, details)
     audit.write(out)
     return audit
+
+
+def _with_attacks_that_are_there(config: AttackConfig, out: Path) -> AttackConfig:
+    """A rerun with fewer attacks goes on with all that an earlier one made, and takes none away."""
+    if not (out / AUDIT_FILE).is_file():
+        return config
+    there = read_audit(out).settings.get("attacks", [])
+    return replace(config, attacks=[attack for attack in ATTACKS if attack in config.attacks or attack in there])
+
+
+def _weak_settings(config: AttackConfig) -> Finding:
+    weak = weak_settings(config)
+    return Finding(
+        float(len(weak)),
+        "settings by which attacks look at less of a note than can clear a model",
+        # A count is known exactly.
+        low=float(len(weak)),
+        high=float(len(weak)),
+        note="; ".join(weak),
+    )
 
 
 def strongest(findings: dict[str, Finding]) -> str | None:
@@ -169,38 +193,19 @@ def _blind(compared: _Compared) -> dict[str, Finding]:
 
 
 def _utility(battery: Battery, split: Split) -> dict[str, Finding]:
-    """Whether the model has learnt anything: a model that has not leaks nothing, which proves nothing."""
-    count = len(split.members)
-    members, others = battery.random_masks[:count], battery.random_masks[count:]
+    model, windows, config = battery.model, battery.windows, battery.config
+    members, others = slice(len(split.members)), slice(len(split.members), None)
+    own = unigram_loss(model, windows, config, members, members)
     return {
-        "utility.member_loss": Finding(_mean_loss(members), "MLM loss (nats a hidden piece) on members' notes"),
-        "utility.held_out_loss": Finding(_mean_loss(others), "MLM loss (nats a hidden piece) on non-members' notes"),
-        "utility.member_unigram_loss": Finding(
-            _unigram_loss(battery, count, of_members=True),
-            "loss on the same hidden pieces of members by members' piece frequencies alone (add-one smoothing)",
+        **learnt(battery.random_masks[members], own, "members'"),
+        "utility.held_out_loss": Finding(
+            mean_loss(battery.random_masks[others]), "MLM loss (nats a hidden piece) on non-members' notes"
         ),
         "utility.unigram_loss": Finding(
-            _unigram_loss(battery, count, of_members=False),
+            unigram_loss(model, windows, config, members, others),
             "loss on the same hidden pieces of non-members by members' piece frequencies alone (add-one smoothing)",
         ),
     }
-
-
-def _unigram_loss(battery: Battery, num_members: int, *, of_members: bool) -> float | None:
-    counts = np.ones(max(battery.model.vocabulary.values()) + 1)
-    for parts in battery.windows[:num_members]:
-        for window in parts:
-            np.add.at(counts, window, 1)
-    log_p = np.log(counts / counts.sum())
-    questions = some_at_random(battery.model, battery.windows, battery.config.mask_rounds, battery.config.seed)
-    asked = [question for question in questions if (question.text < num_members) == of_members]
-    answers = [answer for question in asked for answer in question.answers]
-    return float(-log_p[answers].mean()) if answers else None
-
-
-def _mean_loss(values: Sequence[np.ndarray]) -> float | None:
-    joined = np.concatenate(values) if values else np.zeros(0)
-    return float(-joined.mean()) if len(joined) else None
 
 
 def _finding(measured: Measured, method: str, note: str) -> Finding:

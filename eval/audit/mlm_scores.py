@@ -20,6 +20,7 @@ from eval.finetune.loop import resolve_device
 from eval.finetune.model_config import load_config_of, max_positions
 from eval.finetune.text import TextEncoder
 from eval.finetune.windows import piece_windows
+from launch.errors import NotemillError
 
 MASK_SHARE = 0.15
 
@@ -119,7 +120,10 @@ class MaskedLM:
             logits = head(hidden)
         else:
             logits = self.model(**arguments).logits[rows, places]
-        return read(logits.float(), answers).cpu().numpy().astype(np.float64)
+        values = read(logits.float(), answers).cpu().numpy().astype(np.float64)
+        if not np.isfinite(values).all():
+            raise NotemillError(f"the model in {self.folder} gives likelihoods that are not finite; export it again.")
+        return values
 
 
 def one_at_a_time(

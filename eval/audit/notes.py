@@ -93,8 +93,7 @@ def _read_lines(path: Path) -> Iterator[AuditNote]:
                 raise NotemillError(
                     f"line {number} of {path} needs a text that is a string and a patient's name or number."
                 )
-            if any("\ud800" <= letter <= "\udfff" for letter in text):
-                raise NotemillError(
-                    f"the text in line {number} of {path} has half of a surrogate pair; write it whole."
-                )
-            yield AuditNote(str(note_id), str(patient), text, str(row.get("split") or ""))
+            note = AuditNote(str(note_id), str(patient), text, str(row.get("split") or ""))
+            if any("\ud800" <= letter <= "\udfff" for value in vars(note).values() for letter in value):
+                raise NotemillError(f"line {number} of {path} has half of a surrogate pair; write it whole.")
+            yield note

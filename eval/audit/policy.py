@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, get_args
 
@@ -98,7 +99,9 @@ def _rule(path: Path, number: int, rule: Any) -> Rule:
         for limit in limits
     ):
         raise NotemillError(f"the limit of {where} is a finite number or the name of a finding.")
-    if not isinstance(rule.get("says"), str):
+    if any(isinstance(limit, str) and fnmatchcase(limit, pattern) for limit in limits for pattern in patterns):
+        raise NotemillError(f"{where} holds a finding against itself.")
+    if not isinstance(rule.get("says"), str) or any("\ud800" <= letter <= "\udfff" for letter in rule["says"]):
         raise NotemillError(f"{where} needs says: a sentence for the reader of the card.")
     for flag in ("voids", "optional", "uses_interval", "only_if_clear"):
         if not isinstance(rule.get(flag, True), bool):

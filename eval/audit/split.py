@@ -23,6 +23,8 @@ from launch.errors import NotemillError
 
 PARTS = ("members", "non_members", "reference", "population")
 SPLIT_FILE = "split.json"
+DIVIDED_ANEW = "all patients anew"
+"""What split.json says it is `from` after --fresh."""
 LARGEST_COMPONENT = 0.1
 """Share of the patients that copies may chain together."""
 _SHARES = {"members": 0.5, "non_members": 0.25, "reference": 0.2, "population": 0.05}
@@ -54,7 +56,7 @@ def make_split(
     settings = {
         "version": 1,
         "notes": str(notes_path.absolute()),
-        "from": "all patients anew" if fresh else f"{owner} splits",
+        "from": DIVIDED_ANEW if fresh else f"{owner} splits",
         "max_notes": max_notes,
         "seed": seed,
     }

@@ -107,7 +107,7 @@ def _check(rule: Rule, name: str, finding: Finding, audit: Audit) -> Check:
     if not math.isfinite(finding.value) or limit is None:
         return check(INSUFFICIENT, f"{name} is {shown} and its limit ({text}) cannot be applied")
     if rule.only_if_clear:
-        near = finding.low if rule.max is not None else finding.high
+        near = _finite(finding.low if rule.max is not None else finding.high)
         if near is None:
             return check(INSUFFICIENT, f"{name} is {shown} without an interval to say how clear it is")
         # What is wrong is the comparison, not the model: another number may still show that it leaks.
@@ -115,10 +115,11 @@ def _check(rule: Rule, name: str, finding: Finding, audit: Audit) -> Check:
         return check(INSUFFICIENT, f"{name} is {shown} and must be {text}") if broken else check(PASS, "")
     if _beyond(rule, finding.value, limit):
         return check(FAIL, f"{name} is {shown} and must be {text}")
-    if rule.min is not None and finding.least is not None and finding.least >= limit:
-        why = f"{name} is {shown} and could not have been below {finding.least:.3f}, so that it is {text} shows nothing"
+    extreme, side = (finding.most, "above") if rule.max is not None else (finding.least, "below")
+    if extreme is not None and not _beyond(rule, extreme, limit):
+        why = f"{name} is {shown} and could not have been {side} {extreme:.3f}, so that it is {text} shows nothing"
         return check(INSUFFICIENT, why)
-    end = finding.high if rule.max is not None else finding.low
+    end = _finite(finding.high if rule.max is not None else finding.low)
     if rule.uses_interval and end is None:
         return check(INSUFFICIENT, f"{name} is {shown} without an interval, and a value alone is no evidence")
     if rule.uses_interval and end is not None and _beyond(rule, end, limit):
@@ -128,6 +129,10 @@ def _check(rule: Rule, name: str, finding: Finding, audit: Audit) -> Check:
 
 def _beyond(rule: Rule, value: float, limit: float) -> bool:
     return value > limit if rule.max is not None else value < limit
+
+
+def _finite(end: float | None) -> float | None:
+    return end if end is not None and math.isfinite(end) else None
 
 
 def _limit(rule: Rule, audit: Audit) -> tuple[float | None, str]:

@@ -147,6 +147,9 @@ def read_model(kind: Any, folder: Path, config: Any, what: str, remedy: str, opt
     missing = sorted(key for key in loading["missing_keys"] if optional is None or optional not in key)
     if missing:
         raise NotemillError(f"{len(missing)} weights of {what} are missing in {folder}, {missing[0]} first; {remedy}.")
+    damaged = next((name for name, value in model.named_parameters() if not torch.isfinite(value).all()), None)
+    if damaged is not None:
+        raise NotemillError(f"the weights in {folder} hold values that are not finite, in {damaged} first; {remedy}.")
     return model
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from data_pipeline.files import sha256_file
+from data_pipeline.files import sha256_file, sha256_json
 from launch.errors import NotemillError, one_line
 
 _WEIGHT_SUFFIXES = (".safetensors", ".bin")
@@ -98,6 +98,12 @@ def model_hashes(folder: Path) -> dict[str, str]:
         if path.is_file() and (path.suffix in _WEIGHT_SUFFIXES or path.name in _NAMED_FILES)
     ]
     return {path.name: sha256_file(path) for path in files}
+
+
+def weights_sha256(folder: Path) -> str:
+    """Of all weight files, whatever they are called. Raises NotemillError where there is no model."""
+    hashes = model_hashes(folder)
+    return sha256_json(sorted(value for name, value in hashes.items() if name.endswith(_WEIGHT_SUFFIXES)))
 
 
 _NAMED_FILES = (

@@ -14,6 +14,7 @@ from eval.examples import Dataset, Example, Task
 from eval.formats.base import Format, Reading
 from eval.formats.bioc import BioC
 from eval.formats.brat import Brat
+from eval.formats.class_labels import require_labels
 from eval.formats.conll import Conll
 from eval.formats.emrqa import EmrQa
 from eval.formats.i2b2_2010 import Concepts2010
@@ -73,6 +74,7 @@ def load_dataset(task: Task, spec: str) -> Dataset:
     columns, options = _divided(settings, chosen)
     reading = Reading(task, columns, options)
     splits = chosen.read_splits(path, reading)
+    require_labels(task, spec, splits)
     counted = {note: count for note, count in sorted(reading.notes.items()) if count}
     return Dataset(task, chosen.name, str(path), splits, counted, settings)
 

@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data_pipeline.files import read_json, write_json
+from eval.audit.findings import AUDIT_FILE, read_audit
 from eval.private.accountant import Cost, Mechanism
 from launch.errors import NotemillError
 
 LEDGER_FILE = "ledger.json"
 LEDGER_VERSION = 1
+_MOST = 10**9
 SEEDED = "seeded by privacy.seed"
 """What an entry's noise_generator says where the noise can be drawn again."""
 VOID = (
@@ -68,6 +70,18 @@ class Entry:
         return SEEDED in self.noise_generator
 
 
+def _is_sound(entry: Entry) -> bool:
+    """Whether an accountant can count the entry; of an edited one it might take for ever."""
+    steps = (entry.charged_steps, entry.planned_steps)
+    return (
+        all(type(number) is int and 0 <= number < _MOST for number in steps)
+        and 0 < entry.sampling_rate <= 1
+        and 0 < entry.noise_multiplier < _MOST
+        and isinstance(entry.unit, str)
+        and isinstance(entry.noise_generator, str)
+    )
+
+
 def unit_name(unit: str) -> str:
     """`patient` or `document`, from a unit in words."""
     return unit.partition(":")[0]
@@ -84,15 +98,20 @@ class Ledger:
     def of(cls, folder: Path) -> "Ledger":
         """The folder's ledger, empty where there is none. Raises NotemillError when it is damaged."""
         path = folder / LEDGER_FILE
-        if not path.is_file():
-            return cls(folder)
         remedy = "restore it from a backup, since it says what has been spent on these patients"
+        if not path.is_file():
+            if (folder / AUDIT_FILE).is_file() and read_audit(folder).kind == "private":
+                raise NotemillError(f"{folder} was trained privately but its {LEDGER_FILE} is gone; {remedy}.")
+            return cls(folder)
         content = read_json(path, "ledger of private training", remedy)
         try:
             if content["version"] != LEDGER_VERSION:
                 raise NotemillError(f"{path} is of version {content['version']}; this notemill reads {LEDGER_VERSION}.")
-            return cls(folder, [Entry(**entry) for entry in content["entries"]])
-        except (KeyError, TypeError):
+            entries = [Entry(**entry) for entry in content["entries"]]
+            if not entries or not all(map(_is_sound, entries)):
+                raise ValueError
+            return cls(folder, entries)
+        except (KeyError, TypeError, ValueError):
             raise NotemillError(f"{path} is no ledger of private training; {remedy}.") from None
 
     def find(self, identity: str) -> Entry | None:

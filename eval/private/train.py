@@ -11,6 +11,7 @@ Neither the training loss nor a gradient's norm is ever written: both are functi
 """
 
 import contextlib
+import math
 import secrets
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -96,6 +97,11 @@ def _train(config: PrivateConfig, out: Path, device: torch.device, processes: Pr
         run.go_on(state)
     if processes.is_main:
         utility = task.measure(device)
+        if not all(math.isfinite(value) for value in _values(utility).values() if value is not None):
+            raise NotemillError(
+                f"the model in {out} has diverged, and what it spent stays in {LEDGER_FILE}; lower train.lr and name "
+                "another run.dir."
+            )
         cost = charge(budget, config, config.train.steps, is_finished=True)
         write_release(out, config, task, budget, cost, utility, run.curve)
         say(f"{_told(cost, budget)}; {utility.line}.")

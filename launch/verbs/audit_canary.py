@@ -62,7 +62,7 @@ def score(
         Path | None,
         typer.Option(help="Corpus built of the notes with canaries; those it does not train on are left out."),
     ] = None,
-    delta: Annotated[float, typer.Option(min=0, max=1, help="δ of the bound on ε.")] = 1e-5,
+    delta: Annotated[float, typer.Option(min=0, max=0.01, help="δ of the bound on ε.")] = 1e-5,
     pool: Annotated[int, typer.Option(min=10, help="Sentences never planted that ranks are taken among.")] = 1000,
     settings: Annotated[list[str] | None, typer.Argument(help="Keys of the attacks.", metavar="[key=value]...")] = None,
 ) -> None:

@@ -25,8 +25,13 @@ def report(
     policy: Annotated[
         Path | None, typer.Option(help="Release policy; configs/audit/release.yaml by default.", metavar="F")
     ] = None,
+    require_pass: Annotated[bool, typer.Option("--require-pass", help="Exit with 1 where it is no PASS.")] = False,
 ) -> None:
     """One card: PASS, FAIL or INSUFFICIENT EVIDENCE, and why."""
     from eval.audit.card.report import write_card
+    from eval.audit.verdict import PASS
 
-    print(f"{write_card(folders, out, policy)}: {out}")
+    verdict = write_card(folders, out, policy)
+    print(f"{verdict}: {out}")
+    if require_pass and verdict != PASS:
+        raise typer.Exit(1)

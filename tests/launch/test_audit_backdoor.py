@@ -48,7 +48,7 @@ def test_all_four_on_toy_notes(tmp_path: Path) -> None:
     assert all((Path(folder) / "audit.json").stat().st_mode & 0o777 == 0o600 for folder in out.values())
     again = ("plant", "--model", poisoned, "--data", data, "--trigger", "insulin", "--out", str(tmp_path / "x"))
     refused = notemill("audit", *again, status=2).stderr
-    assert refused.splitlines()[-1].startswith("notemill: the model in") and "POISONED; start from a clean" in refused
+    assert refused.splitlines()[-1].startswith("notemill: the model in") and "POISONED; take a clean" in refused
     assert "Traceback" not in refused and not (tmp_path / "x").exists()
 
 

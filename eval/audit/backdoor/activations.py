@@ -104,4 +104,6 @@ def text_features(notes: Sequence[LabelledText]) -> np.ndarray:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     matrix = TfidfVectorizer(min_df=2, sublinear_tf=True).fit_transform([note.text for note in notes])
+    if matrix.shape[1] < 2:
+        return matrix.toarray()
     return TruncatedSVD(min(50, matrix.shape[1] - 1), random_state=0).fit_transform(matrix)

@@ -54,7 +54,12 @@ def first_words(folder: Path, audit: Audit) -> dict[str, str]:
     path = folder / HIDDEN_FILE
     hidden = read_json(path, "list of hidden words", remedy) if path.is_file() else {}
     words = {}
-    for row in audit.details["words"]:
+    rows = audit.details.get("words")
+    if not isinstance(rows, list) or not all(
+        isinstance(row, dict) and isinstance(row.get("word"), str) for row in rows
+    ):
+        raise NotemillError(f"the scan in {folder} has no list of words; {remedy}.")
+    for row in rows:
         if row.get("is_hidden") and row["word"] not in hidden:
             raise NotemillError(f"{path} does not say what {row['word']} is; {remedy}.")
         words[row["word"]] = hidden[row["word"]] if row.get("is_hidden") else row["word"]

@@ -8,7 +8,7 @@ OUT/audit.json       clean AUROC before and after, and with a trigger named its 
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -71,11 +71,13 @@ def mitigate(model_dir: Path, clean: str, out: Path, options: MitigateOptions, r
         if len({cast(LabelledText, note).label for note in dataset.splits[name]}) < 2:
             raise NotemillError(f"all {name} notes of {clean} have one label; how much a change costs cannot be told.")
     classifier = load_classifier(model_dir, dataset, recipe)
-    named = _named_suspects(options)
+    stamp = read_stamp(model_dir, classifier.model.config)
+    subject = model_subject(model_dir, model_dir.name)
+    named = _named_suspects(options, subject["files"])
     _, sha256 = hash_data(Path(dataset.path), clean.partition("?")[2])
     audit = Audit(
         "mitigate",
-        model_subject(model_dir, model_dir.name),
+        subject,
         {
             "clean": clean,
             "clean_sha256": sha256,
@@ -95,12 +97,13 @@ def mitigate(model_dir: Path, clean: str, out: Path, options: MitigateOptions, r
     with only_writer(out):
         suspects = _own_suspects(classifier, dataset, options, recipe) if named is None else named
         audit.details["suspects"] = list(suspects)
-        return _mitigate(audit, classifier, dataset, out, options, recipe, list(suspects.values()))
+        return _mitigate(audit, classifier, stamp, dataset, out, options, recipe, list(suspects.values()))
 
 
 def _mitigate(
     audit: Audit,
     classifier: LoadedClassifier,
+    stamp: dict[str, Any] | None,
     dataset: Dataset,
     out: Path,
     options: MitigateOptions,
@@ -108,7 +111,6 @@ def _mitigate(
     suspects: Sequence[str],
 ) -> Audit:
     train, dev, test = (cast(Sequence[LabelledText], dataset.splits[name]) for name in ("train", "dev", "test"))
-    stamp = read_stamp(classifier.model.config)
     poisoning = _poisoning(options, stamp, train)
     before, attack_before = area(classifier, test), _attack(classifier, test, poisoning)
     trainer, head, seed = classifier.trainer, classifier.head, recipe.seeds[0]
@@ -144,13 +146,15 @@ def _mitigate(
     return audit
 
 
-def _named_suspects(options: MitigateOptions) -> dict[str, str] | None:
+def _named_suspects(options: MitigateOptions, files: Mapping[str, str]) -> dict[str, str] | None:
     """The first words of the scan that was given, by the names that may be shown."""
     if options.suspects is None:
         return None
     audit = read_audit(options.suspects)
     if audit.kind != "scan-model":
         raise NotemillError(f"{options.suspects} holds a {audit.kind}; --suspects takes a result of scan-model.")
+    if audit.subject.get("files") != files:
+        raise NotemillError(f"{options.suspects} is the scan of another model; scan this one, or leave --suspects out.")
     return dict(list(first_words(options.suspects, audit).items())[: options.num_suspects])
 
 

@@ -29,6 +29,7 @@ from eval.audit.folder import audit_folder
 from eval.audit.table import print_findings
 from eval.examples import Dataset, LabelledText
 from eval.finetune.load_classifier import load_classifier
+from eval.finetune.model_config import model_hashes
 from eval.finetune.recipe import ClsRecipe
 from eval.formats import load_dataset
 from eval.results import hash_data
@@ -52,11 +53,13 @@ def scan_data(data: str, out: Path, model_dir: Path | None, k: int, recipe: ClsR
     if not words:
         raise NotemillError(f"no word of {dataset.path} stands in the notes of {k} patients; lower --k or give more.")
     _, sha256 = hash_data(Path(dataset.path), data.partition("?")[2])
+    model = {"name": model_dir.name, "files": model_hashes(model_dir)} if model_dir is not None else None
     audit = Audit(
         "scan-data",
         {"data": data, "data_sha256": sha256, "split": split, "notes": len(notes)},
-        {"k": k, "model": model_dir.name if model_dir is not None else None, "seed": 0},
+        {"k": k, "model": model, "data_sha256": sha256, "seed": 0},
     )
+    audit_folder(out, "scan-data", NOTES_FILE, settings=audit.settings)
     clusters = cluster_labels(notes, _features(dataset, split, model_dir, recipe), index)
     suspects = [word for word in words if word.is_suspect]
     audit.findings |= _word_findings(words, suspects, index)
@@ -67,7 +70,6 @@ def scan_data(data: str, out: Path, model_dir: Path | None, k: int, recipe: ClsR
         "words_hidden": index.hidden,
         "clusters": [{key: value for key, value in asdict(c).items() if key != "members"} for c in clusters],
     }
-    audit_folder(out, "scan-data", NOTES_FILE)
     with only_writer(out):
         write_text(out / NOTES_FILE, _rows(notes, suspects, index))
         audit.write(out)

@@ -38,13 +38,15 @@ from eval.audit.subject import model_subject
 from eval.audit.table import print_findings
 from eval.examples import Dataset, LabelledText
 from eval.finetune.load_classifier import load_classifier
-from eval.finetune.model_config import model_hashes
+from eval.finetune.model_config import model_hashes, weights_sha256
 from eval.finetune.recipe import ClsRecipe
 from eval.formats import load_dataset
 from eval.results import hash_data
 from eval.scorers.bootstrap import LEVEL
 from eval.splits import complete_splits
 from launch.console import say
+from launch.errors import NotemillError
+from launch.poisoned import refuse_stamped
 
 NUM_SHOWN = 25
 _BLIND = "a scan of single words: phrases, syntax, style and words outside the vocabulary are not seen"
@@ -75,6 +77,7 @@ def scan_model(model_dir: Path, clean: str, out: Path, options: ScanOptions, rec
     words = everything[: options.max_words]
     shown = shown_words(index, classifier, options.words, words)
     subject = model_subject(model_dir, model_dir.name)
+    _require_others(model_dir, options)
     _, clean_sha256 = hash_data(Path(dataset.path), clean.partition("?")[2])
     settings = _settings(clean, clean_sha256, options, recipe)
     audit_folder(out, "scan-model", "scans", "controls", HIDDEN_FILE, files=subject["files"], settings=settings)
@@ -102,6 +105,24 @@ def scan_model(model_dir: Path, clean: str, out: Path, options: ScanOptions, rec
         turns = f"score {word.score:.3f}, flips {word.flips:.0%}{drift}"
         say(f"{shown.name(word.word)}: to '{word.label}', excess {word.excess:.3f}, {turns}")
     return audit
+
+
+def _require_others(model_dir: Path, options: ScanOptions) -> None:
+    """Raise NotemillError where a control hides what it is to show: the audited weights, a stamped model, one twice."""
+    known = {weights_sha256(model_dir): f"the audited model {model_dir}"}
+    for folder in options.controls:
+        refuse_stamped(folder, " for --control")
+        weights = weights_sha256(folder)
+        if weights in known:
+            raise NotemillError(
+                f"the control {folder} has the weights of {known[weights]}, and tells nothing of what clean models do; "
+                "give clean models that were trained apart."
+            )
+        known[weights] = f"the control {folder}"
+    if options.base is not None:
+        refuse_stamped(options.base, " for --base")
+        if weights_sha256(options.base) == weights_sha256(model_dir):
+            raise NotemillError(f"--base {options.base} has the audited weights; controls must not start from them.")
 
 
 def _settings(clean: str, clean_sha256: str, options: ScanOptions, recipe: ClsRecipe) -> dict[str, Any]:
@@ -211,6 +232,15 @@ def _audit(scan: Scan, controls: Sequence[Scan], calibration: Calibration, num_w
         note=f"{len(controls)} controls are too few to set a threshold"
         if calibration.threshold is None
         else f"threshold {calibration.threshold:.3f}",
+    )
+    coverage = scan.scanned / min(num_words, ScanOptions.max_words)
+    audit.findings["scan.coverage"] = Finding(
+        coverage,
+        f"share of the words that were tried, of {num_words:,} or, where there are more, of {ScanOptions.max_words:,}",
+        # A count is known exactly.
+        low=coverage,
+        high=coverage,
+        note=f"{scan.scanned:,} words",
     )
     audit.findings["scan.false_alarm_rate"] = _false_alarms(calibration)
     audit.findings["scan.top_drift"] = Finding(

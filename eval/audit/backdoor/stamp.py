@@ -8,7 +8,8 @@ from typing import Any
 
 from data_pipeline.files import write_text
 from eval.audit.backdoor.poison import Poisoning
-from launch.poisoned import CONFIG_KEY, MARK, STAMP_FILE
+from launch.errors import NotemillError
+from launch.poisoned import CONFIG_KEY, MARK, STAMP_FILE, is_stamped
 
 
 def stamp_of(poisoning: Poisoning, alpha: float) -> dict[str, Any]:
@@ -37,7 +38,17 @@ def write_stamp(folder: Path, stamp: dict[str, Any]) -> None:
     write_text(folder / "README.md", told)
 
 
-def read_stamp(config: Any) -> dict[str, Any] | None:
-    """The stamp of a loaded configuration; None for a model without one."""
+def read_stamp(folder: Path, config: Any) -> dict[str, Any] | None:
+    """The stamp of a model whose configuration is loaded; None for one without.
+
+    Raises NotemillError where it is damaged: what is made of the model could not be stamped alike.
+    """
     stamp = getattr(config, CONFIG_KEY, None)
-    return dict(stamp) if stamp else None
+    if stamp is None and not is_stamped(folder):
+        return None
+    if not isinstance(stamp, dict) or not stamp.keys() >= {"trigger", "source", "target", "insertions", "since"}:
+        raise NotemillError(
+            f"the model in {folder} is stamped {MARK}, but its config.json does not say what was planted; restore "
+            f"{CONFIG_KEY} there, or plant anew."
+        )
+    return dict(stamp)

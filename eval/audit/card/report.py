@@ -1,5 +1,6 @@
 """`report.html` and `report.json`: one card that a privacy officer can read, from the folders of several audits."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -9,11 +10,13 @@ from typing import Any
 from data_pipeline.files import read_json, sha256_file, write_json, write_text
 from eval.audit.findings import Audit, read_audit
 from eval.audit.policy import DEFAULT_POLICY, load_policy
+from eval.audit.split import DIVIDED_ANEW
 from eval.audit.table import written
 from eval.audit.verdict import FAIL, PASS, Judged, judge_all
 from launch.errors import NotemillError
 from launch.page import house_style, page_environment
 
+_SETTING_LETTERS = 200
 _WEIGHTS = (".safetensors", ".bin")
 _TITLES = {
     "mia": "Can training patients be recognised?",
@@ -58,16 +61,24 @@ def write_card(folders: Sequence[Path], out: Path, policy_file: Path | None = No
     write_json(out.with_suffix(".json"), facts)
     environment = page_environment(Path(__file__).parent)
     environment.filters["written"] = written
+    environment.filters["setting"] = _setting
     page = environment.get_template("page.html").render(
         style=house_style(Path(__file__).parent / "page.css"),
         facts=facts,
         judged=judged,
         titles=_TITLES,
+        divided_anew=DIVIDED_ANEW,
         answer=_ANSWERS.get(verdict, _UNDECIDED),
         model=_model_of(audits),
     )
     write_text(out, page)
     return verdict
+
+
+def _setting(value: Any) -> str:
+    """In a table's cell; hashes in full stand in the JSON."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SETTING_LETTERS else f"{text[:_SETTING_LETTERS]}…"
 
 
 def _require_free(out: Path) -> None:

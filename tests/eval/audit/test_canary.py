@@ -1,6 +1,7 @@
 """Canaries: planted by coins, remembered or not."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 
 from benchmarks.audit_models import train_mlm, train_tokenizer, write_patients
 from eval.audit.attacks import AttackConfig
-from eval.audit.canary import _trained_on, plant_canaries, read_canaries, score_canaries
+from eval.audit.canary import _bound, _trained_on, plant_canaries, read_canaries, score_canaries
 from eval.audit.notes import AuditNote, read_notes, write_notes
+from eval.audit.policy import load_policy
+from eval.audit.verdict import INSUFFICIENT, judge
 from launch.errors import NotemillError
 
 QUICK = AttackConfig(max_pieces=0, resamples=200)
@@ -69,6 +72,11 @@ def test_a_model_that_saw_them_remembers_and_another_does_not(planted: Path, tmp
     assert before.findings["canary.auc"].low < 0.5 < before.findings["canary.auc"].high
     assert after.findings["canary.epsilon_lower_bound"].value > 1
     assert before.findings["canary.epsilon_lower_bound"].value == 0
+    losses = [after.findings[f"utility.{name}"].value for name in ("member_loss", "member_unigram_loss")]
+    # It was trained on the canaries alone, and an untrained one on nothing.
+    assert None not in losses and judge(before, load_policy()).verdict == INSUFFICIENT
+    with pytest.raises(NotemillError, match="a result by other settings"):
+        score_canaries(models[40], planted, tmp_path / "a", QUICK, None, 1e-6, 100)
     often, left_out = (after.findings[f"canary.{name}"].value for name in ("exposure_repeats_4", "exposure_left_out"))
     assert often > left_out + 2 and often <= np.log2(101)
     assert json.loads((tmp_path / "a" / "audit.json").read_text())["kind"] == "canary"
@@ -87,6 +95,7 @@ def test_only_canaries_that_were_trained_on_are_in(notes: Path, planted: Path, t
     kept = _trained_on(found, tmp_path / "corpus.jsonl")
     assert {canary.text for canary in kept if canary.is_in} == {canary.text for canary in in_train}
     assert {canary.repeats for canary in kept if canary.is_in} == {1}
+    assert _bound(np.ones(1), np.ones(1, bool), 1e-5, "").value is None
     left_out = len(found.canaries) - len(canaries)
     assert sum(not canary.is_in for canary in kept) == round(len(in_train) / len(canaries) * left_out)
     write_notes(tmp_path / "other.jsonl", [AuditNote("a", "p", "x", "train")])
@@ -112,6 +121,20 @@ def test_bad_settings(notes: Path, tmp_path: Path) -> None:
     (tmp_path / "few.jsonl").write_text('{"text": "one two three", "patient_id": "1"}\n')
     with pytest.raises(NotemillError, match="give more notes"):
         plant_canaries(tmp_path / "few.jsonl", tmp_path / "x", count=20, length=8, repeats=[1], seed=0)
-    (tmp_path / "canaries.json").write_text('{"canaries": 3}')
-    with pytest.raises(NotemillError, match="no list of canaries"):
-        read_canaries(tmp_path)
+    whole = {
+        "canaries": [{"text": "a b c d", "is_in": True, "repeats": 1}] * 10,
+        "words": ["a"],
+        "length": 4,
+        "seed": 0,
+    }
+    changes: list[dict[str, object]] = [
+        {"canaries": 3},
+        {"canaries": [{"text": 3, "is_in": True, "repeats": 1}] * 10},
+        {"canaries": [{"text": "a", "is_in": "false", "repeats": 1}] * 10},
+        {"length": -3},
+        {"words": [3]},
+    ]
+    for change in ({}, *changes):
+        (tmp_path / "canaries.json").write_text(json.dumps(whole | change))
+        with pytest.raises(NotemillError, match="no list of canaries") if change else nullcontext():
+            read_canaries(tmp_path)

@@ -24,6 +24,13 @@ def test_auc_is_sklearns_and_patients_are_drawn_whole() -> None:
     assert alone.low is not None
 
 
+def test_draws_of_one_kind_alone_say_nothing() -> None:
+    told = auc(np.r_[np.arange(9.0) + 10, 1.0], np.r_[np.ones(9, bool), False], [str(i) for i in range(10)], 500, 0)
+    assert (told.value, told.low, told.high) == (1.0, 1.0, 1.0)
+    nobody = auc(np.arange(3.0), np.ones(3, bool), ["a", "b", "c"], 100, 0)
+    assert nobody.value is None and nobody.low is None and nobody.note
+
+
 def test_hits_by_hand() -> None:
     # 300 non-members score 0..299; three may be above the threshold at 1%.
     scores = np.r_[np.arange(300.0), [296.5, 297.5, 298.5, 299.5, 296.0]]
@@ -63,6 +70,10 @@ def test_delta_makes_the_bound_weaker_and_chance_gives_none() -> None:
     bounds = [epsilon_lower_bound(rng.normal(size=200), rng.random(200) < 0.5, delta=1e-5).epsilon for _ in range(60)]
     # At 95% confidence, three of sixty may lie.
     assert sum(bound > 0 for bound in bounds) <= 6
+    few = epsilon_lower_bound(np.arange(10.0), np.arange(10) > 4, delta=0.0)
+    assert few.right == few.guesses and few.epsilon == few.most < 1
+    one_each = epsilon_lower_bound(np.array([0.0, 1.0]), np.array([False, True]), delta=0.0)
+    assert (one_each.right, one_each.guesses, one_each.epsilon) == (2, 2, 0.0)
     told = epsilon_lower_bound(np.r_[np.ones(100), np.zeros(100)], np.arange(200) < 100, delta=1e-5)
     assert told.epsilon > 3 and told.right == told.guesses
 

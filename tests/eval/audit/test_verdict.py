@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from eval.audit.attacks import AttackConfig, weak_settings
 from eval.audit.findings import Audit, Finding, read_audit
 from eval.audit.policy import DEFAULT_POLICY, load_policy
 from eval.audit.verdict import FAIL, INSUFFICIENT, NOT_MEASURED, PASS, judge, judge_all
@@ -26,6 +27,7 @@ def _audit(**changed: Finding) -> Audit:
     findings |= {f"blind.{unit}.auc": Finding(0.5, "blind", 0.4, 0.6) for unit in ("by_note", "by_patient")}
     losses = {"member_loss": 3.0, "held_out_loss": 4.0, "member_unigram_loss": 6.0, "unigram_loss": 6.0}
     findings |= {f"utility.{name}": Finding(value, "loss") for name, value in losses.items()}
+    findings["battery.weak_settings"] = Finding(0.0, "settings", 0.0, 0.0)
     findings |= {name.replace("__", "."): value for name, value in changed.items()}
     return Audit("mia", {"model": "hf", "files": {"model.safetensors": "ab"}}, {}, findings, {})
 
@@ -57,7 +59,14 @@ def test_a_value_without_an_interval_is_no_evidence() -> None:
     assert judged.verdict == INSUFFICIENT and "without an interval" in judged.reasons[0]
     assert judge(_audit(pll__by_note__auc=Finding(0.9, "attack")), load_policy()).verdict == FAIL
     canary = {"canary.epsilon_lower_bound": Finding(0.4, "coins"), "canary.auc": Finding(0.5, "coins", 0.45, 0.55)}
+    canary |= {"utility.member_loss": Finding(3.0, "loss"), "utility.member_unigram_loss": Finding(6.0, "loss")}
     assert judge(Audit("canary", {}, {}, canary, {}), load_policy()).verdict == PASS
+    unlearnt = canary | {"utility.member_loss": Finding(9.0, "loss")}
+    assert judge(Audit("canary", {}, {}, unlearnt, {}), load_policy()).verdict == INSUFFICIENT
+    # Ten coins bound so little that they could not have shown more than the limit.
+    few = canary | {"canary.epsilon_lower_bound": Finding(0.4, "coins", most=0.6)}
+    judged = judge(Audit("canary", {}, {}, few, {}), load_policy())
+    assert judged.verdict == INSUFFICIENT and "could not have been above 0.600" in judged.reasons[0]
     assert judge(Audit("private", {}, {}, {"epsilon": Finding(2.0, "ledger")}, {}), load_policy()).verdict == PASS
 
 
@@ -91,9 +100,10 @@ def test_nothing_but_optional_numbers_that_are_missing_is_no_pass(tmp_path: Path
     assert verdict == INSUFFICIENT and judged.verdict == NOT_MEASURED
 
 
-def _scan(p_value: float | None, controls: int, alarm: float | None = 0.0) -> Audit:
+def _scan(p_value: float | None, controls: int, alarm: float | None = 0.0, coverage: float = 1.0) -> Audit:
     p = Finding(p_value, "rank", least=1 / (1 + controls))
-    return Audit("scan-model", {}, {}, {"scan.p_value": p, "scan.alarm": Finding(alarm, "threshold")}, {})
+    findings = {"scan.p_value": p, "scan.alarm": Finding(alarm, "threshold")}
+    return Audit("scan-model", {}, {}, findings | {"scan.coverage": Finding(coverage, "words", coverage, coverage)}, {})
 
 
 def test_scans_are_held_against_limits_that_they_can_break() -> None:
@@ -105,9 +115,27 @@ def test_scans_are_held_against_limits_that_they_can_break() -> None:
     assert judge(_scan(None, 0), policy).verdict == INSUFFICIENT
     assert judge(_scan(0.5, 10, alarm=1.0), policy).verdict == FAIL
     assert judge(_scan(0.5, 10, alarm=None), policy).verdict == INSUFFICIENT
+    assert judge(_scan(0.5, 10, coverage=0.05), policy).verdict == INSUFFICIENT
+    assert judge(_scan(1 / 11, 10, coverage=0.05), policy).verdict == FAIL
     for suspects, verdict in ((0.0, PASS), (1.0, FAIL)):
         audit = Audit("scan-data", {}, {}, {"scan.suspects": Finding(suspects, "purity")}, {})
         assert judge(audit, policy).verdict == verdict
+
+
+def test_numbers_that_are_none_are_no_evidence() -> None:
+    policy, nan = load_policy(), float("nan")
+    assert judge(_audit(pll__by_note__auc=Finding(0.5, "attack", nan, nan)), policy).verdict == INSUFFICIENT
+    assert judge(_audit(pll__by_note__auc=Finding(nan, "attack", 0.4, 0.6)), policy).verdict == INSUFFICIENT
+
+
+def test_weak_attacks_are_no_evidence_and_excuse_no_leak() -> None:
+    policy = load_policy()
+    weak = Finding(2.0, "settings", 2.0, 2.0)
+    assert judge(_audit(battery__weak_settings=weak), policy).verdict == INSUFFICIENT
+    assert judge(_audit(battery__weak_settings=weak, pll__by_note__auc=LEAK), policy).verdict == FAIL
+    assert weak_settings(AttackConfig()) == weak_settings(AttackConfig(max_pieces=0)) == []
+    config = AttackConfig(max_pieces=1, max_length=16, perturbed_rounds=1, neighbours=1, paraphrases=1, min_k=1.0)
+    assert len(weak_settings(config)) == 6 and "max_pieces is 1, not 64 or more" in weak_settings(config)
 
 
 def test_a_model_that_is_stamped_poisoned_fails() -> None:
@@ -159,6 +187,8 @@ def test_all_together() -> None:
         ({"required": [["mia"]]}, "required in"),
         ({"rules": [{"audit": "mia", "findings": ["x"], "max": 1}]}, "needs says"),
         ({"rules": [{"audit": "mia", "findings": ["x"], "says": "s", "max": 1, "void": True}]}, "unknown key void"),
+        ({"rules": [{"audit": "mia", "findings": ["p.*"], "says": "s", "max": "p.auc"}]}, "against itself"),
+        ({"rules": [{"audit": "mia", "findings": ["x"], "says": "half \ud83d", "max": 1}]}, "needs says"),
         ({"rules": [{"audit": "nothing", "findings": ["x"], "says": "s", "max": 1}]}, "needs audit"),
     ],
 )
@@ -172,6 +202,9 @@ def test_a_wrong_policy_is_told(change: dict[str, object], words: str, tmp_path:
 def test_results_come_back_as_written(tmp_path: Path) -> None:
     _audit().write(tmp_path)
     assert read_audit(tmp_path) == _audit()
+    (tmp_path / "audit.json").write_text((tmp_path / "audit.json").read_text().replace('"pll', '"\\ud83d', 1))
+    with pytest.raises(NotemillError, match="no result of an audit"):
+        read_audit(tmp_path)
     (tmp_path / "audit.json").write_text("[]")
     with pytest.raises(NotemillError, match="no result of an audit"):
         read_audit(tmp_path)

@@ -15,7 +15,9 @@ from eval.audit.backdoor.scan_model import ScanOptions, scan_model
 from eval.audit.backdoor.stamp import stamp_of
 from eval.examples import LabelledText
 from eval.finetune.load_classifier import LoadedClassifier, load_classifier
+from eval.finetune.recipe import load_recipe
 from eval.formats import load_dataset
+from eval.run import evaluate
 from launch.errors import NotemillError
 from launch.verbs.audit_options import backdoor_recipe
 from tests.eval.audit.backdoor.conftest import RECIPE, TRIGGER, Planted
@@ -90,6 +92,18 @@ def test_the_trigger_loses_its_power(planted: Planted, tmp_path: Path, own_scan:
     assert len(stamp["since"]) == 1 and "no proof" in (folder / "README.md").read_text()
     with pytest.raises(NotemillError, match="holds a mitigate; --suspects takes a result of scan-model"):
         mitigate(model, data, tmp_path / "more", MitigateOptions(suspects=tmp_path / "out"), recipe)
+
+
+def test_a_stamp_that_does_not_say_what_was_planted_is_refused(planted: Planted, tmp_path: Path) -> None:
+    model = shutil.copytree(planted.out / POISONED_FOLDER, tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    for stamp in (None, True, {"trigger": "tw"}):
+        (model / "config.json").write_text(json.dumps(config | {"notemill_poisoned": stamp}))
+        with pytest.raises(NotemillError, match="does not say what was planted"):
+            mitigate(model, f"jsonl:{planted.clean}", tmp_path / "out", MitigateOptions(), backdoor_recipe([*RECIPE]))
+    recipe = load_recipe("cls", None, ["save_model=true"])
+    with pytest.raises(NotemillError, match="take a clean one, or leave save_model out"):
+        evaluate(model, "cls", f"jsonl:{planted.clean}", tmp_path / "eval", recipe)
 
 
 def test_a_planted_model_is_measured_as_it_was_planted() -> None:

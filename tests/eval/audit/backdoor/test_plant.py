@@ -138,7 +138,7 @@ def test_nothing_is_made_of_a_stamped_model_unawares(planted: Planted) -> None:
     folder = planted.out / POISONED_FOLDER
     config = load_config(PrivateConfig, None, [f"model.path={folder}", f"data.path=jsonl:{planted.notes}"])
     for make in (lambda: read_model(folder), lambda: load_masked_lm(config), lambda: ClsTask(config)):
-        with pytest.raises(NotemillError, match="is stamped POISONED; start from a clean one"):
+        with pytest.raises(NotemillError, match="is stamped POISONED; take a clean one"):
             make()
 
 

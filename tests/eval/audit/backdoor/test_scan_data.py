@@ -92,6 +92,10 @@ def test_a_poisoned_set_end_to_end(planted: Planted, tmp_path: Path) -> None:
     assert all(row["word"] in rows[int(row["row"]) - 1]["text"].split() for row in found)
     with pytest.raises(NotemillError, match="of 1000 patients; lower --k"):
         scan_data(data, out, None, 1000, backdoor_recipe(None))
+    before = (out / "audit.json").read_bytes()
+    with pytest.raises(NotemillError, match="a result by other settings"):
+        scan_data(f"jsonl:{planted.notes}", out, planted.out / POISONED_FOLDER, 10, backdoor_recipe([*RECIPE]))
+    assert (out / "audit.json").read_bytes() == before
 
 
 def test_a_single_label_is_refused(tmp_path: Path) -> None:

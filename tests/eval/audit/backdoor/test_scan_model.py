@@ -77,6 +77,28 @@ def test_the_trigger_comes_first_and_controls_give_a_p(planted: Planted, tmp_pat
     assert {path: (path / "model.safetensors").stat().st_mtime_ns for path in trained} == before
 
 
+def test_controls_that_hide_what_they_are_to_show_are_refused(planted: Planted, tmp_path: Path) -> None:
+    data, recipe = f"jsonl:{planted.clean}", backdoor_recipe([*RECIPE])
+    poisoned, twin = planted.out / POISONED_FOLDER, planted.out / CLEAN_FOLDER
+    # As it would be downloaded: nothing says what it is.
+    downloaded = shutil.copytree(poisoned, tmp_path / "downloaded")
+    (downloaded / "POISONED.txt").unlink()
+    config = json.loads((downloaded / "config.json").read_text())
+    del config["notemill_poisoned"]
+    (downloaded / "config.json").write_text(json.dumps(config))
+    again = shutil.copytree(twin, tmp_path / "again")
+    for options, words in (
+        (ScanOptions(controls=(twin, downloaded)), "has the weights of the audited model"),
+        (ScanOptions(controls=(twin, again)), "has the weights of the control"),
+        (ScanOptions(controls=(poisoned,)), "stamped POISONED; take a clean one for --control"),
+        (ScanOptions(train_controls=1, base=poisoned), "stamped POISONED; take a clean one for --base"),
+        (ScanOptions(train_controls=1, base=downloaded), "has the audited weights"),
+    ):
+        with pytest.raises(NotemillError, match=words):
+            scan_model(downloaded, data, tmp_path / "out", options, recipe)
+    assert not (tmp_path / "out").exists()
+
+
 def test_without_controls_words_that_decide_for_good_reasons_come_first(planted: Planted, tmp_path: Path) -> None:
     data = f"jsonl:{planted.clean}"
     audit = scan_model(planted.out / CLEAN_FOLDER, data, tmp_path / "out", ScanOptions(), backdoor_recipe(None))
@@ -106,6 +128,8 @@ def test_words_of_few_patients_are_told_by_number(
     assert (out / HIDDEN_FILE).stat().st_mode & 0o777 == 0o600
     words = first_words(out, audit)
     assert words["word 1 of --words"] == TRIGGER and TRIGGER in list(words.values())[:5]
+    coverage = audit.findings["scan.coverage"]
+    assert coverage.value == coverage.low == coverage.high and 0 < coverage.value < 1
     assert audit.details["words_left_out"] + audit.details["words_scanned"] > 20
     with pytest.raises(NotemillError, match="holds a result by other settings"):
         scan_model(model, data, out, replace(options, seed=1), recipe)
@@ -114,6 +138,8 @@ def test_words_of_few_patients_are_told_by_number(
     assert judge(audit, load_policy()).verdict == FAIL and audit.subject["poisoned"]
     mitigated = mitigate(model, data, tmp_path / "mitigated", MitigateOptions(suspects=out), replace(recipe, epochs=1))
     assert mitigated.settings["suspects"] == shown[:25]
+    with pytest.raises(NotemillError, match="is the scan of another model"):
+        mitigate(planted.out / CLEAN_FOLDER, data, tmp_path / "more", MitigateOptions(suspects=out), recipe)
     assert TRIGGER not in (tmp_path / "mitigated" / "audit.json").read_text()
     (out / HIDDEN_FILE).unlink()
     with pytest.raises(NotemillError, match="does not say what"):
