@@ -15,7 +15,6 @@ from data_pipeline.invented.notes import invent_patient, write_notes
 
 WINDOW = 128
 """Pieces that the small models read at once."""
-_SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def write_patients(path: Path, patients: int, seed: int, max_words: int = 90) -> Path:
@@ -53,21 +52,14 @@ def write_excerpts(path: Path, source: Path, documents: int, seed: int, max_word
 
 
 def train_tokenizer(folder: Path, texts: Sequence[str], vocab_size: int = 4096) -> Path:
-    """A cased WordPiece tokenizer that transformers loads."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
+    """A tokenizer as `notemill tokenizer train` makes it: the same pieces from the same texts each time."""
+    from tokenizer.folder import write_tokenizer
+    from tokenizer.settings import TokenizerConfig
+    from tokenizer.training import learn_tokenizer
 
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.train_from_iterator(
-        texts, trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=_SPECIAL, show_progress=False)
-    )
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), _SPECIAL, strict=True))
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder)
+    finished = learn_tokenizer(lambda: iter(texts), TokenizerConfig(vocab_size=vocab_size))
+    make_private_folder(folder)
+    write_tokenizer(folder, finished, corpus_manifest_sha256="invented", config={}, model_max_length=WINDOW)
     return folder
 
 
