@@ -2,7 +2,7 @@
 
     python -m benchmarks.audit --seeds 0 1 2
     python -m benchmarks.audit --seeds 0 --patients 60 --epochs 0 4     # a quick look
-    python -m benchmarks.audit --texts tasks/mtsamples_types/train.jsonl --patients 1000 --words 40 --epochs 0 20 30 80
+    python -m benchmarks.audit --texts tasks/mtsamples_types/train.jsonl --patients 600 --words 40 --epochs 0 20 30 80
 
 For each seed: patients are divided anew, a tokenizer is made of members and the reference part, a reference model of
 the latter. A small Megatron-BERT is trained on the members and audited untrained, half-way and overtrained; a shifted
@@ -58,7 +58,7 @@ def main() -> None:
         for seed in arguments.seeds:
             rows.append(_play(Path(folder) / str(seed), seed, arguments))
             print(json.dumps(rounded(rows[-1])), flush=True)
-    settings = {"patients": arguments.patients, "words": arguments.words}
+    settings = {"patients": arguments.patients, "words": arguments.words, "settings": arguments.settings}
     result = {"machine": machine(_PACKAGES, "audit"), **settings, "seeds": rows}
     notes = f" of excerpts from {arguments.texts.parent.name}" if arguments.texts else ""
     save_result(arguments.results, f"membership{notes}", rounded(result))

@@ -57,7 +57,7 @@ from eval.results import (
 from eval.scorers import score
 from eval.scorers.probabilities import PROBABILITIES_FILE
 from eval.search import search
-from eval.seed import MODEL_FOLDER, Job, estimates_of, finished_seed, run_seed, tune_without_test
+from eval.seed import MODEL_FOLDER, Job, estimates_of, finished_seed, run_seed, saves_model, tune_without_test
 from eval.splits import complete_splits
 from launch.console import say
 from launch.poisoned import refuse_stamped
@@ -69,7 +69,7 @@ def evaluate(model_dir: Path, task: Task, data: str, out_dir: Path, recipe: Reci
     if started_processes().is_main:
         run_folder(out_dir, model_dir, data)
     config = load_config_of(model_dir)
-    if getattr(recipe, "save_model", False):
+    if saves_model(recipe):
         refuse_stamped(model_dir, ", or leave save_model out")
     parameters = count_parameters(model_dir, config)
     max_length = max([trial.max_length for _, trial in trials_of(recipe)] or [recipe.max_length])

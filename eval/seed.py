@@ -80,7 +80,7 @@ def finished_seed(job: Job, seed: int) -> SeedResult | None:
     path = job.out_dir / f"seed-{seed}" / "result.json"
     if not path.is_file():
         return None
-    if _saves_model(job.recipe) and not (path.parent / MODEL_FOLDER).is_dir():
+    if saves_model(job.recipe) and not (path.parent / MODEL_FOLDER).is_dir():
         return None
     result: SeedResult = read_json(path, "seed's result")
     if not has_keys(result, SeedResult):
@@ -111,7 +111,7 @@ def run_seed(job: Job, seed: int) -> SeedResult:
         write_predictions(dataset, "test", predictions, make_private_folder(folder))
         if probabilities is not None:
             write_probabilities(probabilities, folder)
-    if _saves_model(job.recipe):
+    if saves_model(job.recipe):
         _save_model(job, tuned, folder / MODEL_FOLDER)
     result: SeedResult = {
         "fingerprint": job.fingerprint,
@@ -147,7 +147,7 @@ def tune_without_test(job: Job, recipe: Recipe, seed: int, checkpoint: Checkpoin
 
 
 def _tune(job: Job, dataset: Dataset, recipe: Recipe, seed: int, checkpoint: Checkpoint) -> Tuned:
-    prepare = _require_savable if _saves_model(recipe) else None
+    prepare = _require_savable if saves_model(recipe) else None
     return fine_tune(job.model_dir, dataset, recipe, seed, job.processes, checkpoint, prepare)
 
 
@@ -185,7 +185,7 @@ def _save_tagger(job: Job, tuned: Tuned, folder: Path) -> None:
         say(f"a word is an identifier from a probability of {threshold:.4f} on, chosen on dev")
 
 
-def _saves_model(recipe: Recipe) -> bool:
+def saves_model(recipe: Recipe) -> bool:
     # A model from random weights is a baseline and nothing to use.
     return isinstance(recipe, NerRecipe | ClsRecipe) and recipe.save_model and recipe.initial == "pretrained"
 

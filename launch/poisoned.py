@@ -18,6 +18,6 @@ def is_stamped(folder: Path) -> bool:
 
 
 def refuse_stamped(folder: Path, or_else: str = "") -> None:
-    """Raise NotemillError for a stamped model; what is made of it would bear no stamp."""
+    """Raise NotemillError for a stamped model; what is made of it would not be stamped everywhere."""
     if is_stamped(folder):
         raise NotemillError(f"the model in {folder} is stamped {MARK}; take a clean one{or_else}.")

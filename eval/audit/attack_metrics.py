@@ -33,7 +33,17 @@ def auc(scores: np.ndarray, is_member: np.ndarray, groups: Sequence[str], resamp
         return Measured(None, note="there are none to tell them from")
     gold = [_MEMBER if member else "" for member in is_member]
     value, _, draws = score_auroc(gold, scores[:, None], [_MEMBER], groups, resamples=resamples, seed=seed)
-    return Measured(value, *bounds(draws)) if np.isfinite(draws).any() else Measured(value)
+    draws = draws[_has_both(is_member, groups, resamples, seed)] if len(draws) else draws
+    return Measured(value, *bounds(draws)) if len(draws) else Measured(value)
+
+
+def _has_both(is_member: np.ndarray, groups: Sequence[str], resamples: int, seed: int) -> np.ndarray:
+    """[resamples]: whether a draw of patients holds members and others; one of a kind alone has no area."""
+    group = {name: index for index, name in enumerate(dict.fromkeys(groups))}
+    counts = np.zeros((len(group), 2))
+    np.add.at(counts, (np.array([group[name] for name in groups]), is_member.astype(int)), 1)
+    blocks = weight_blocks(len(group), resamples=resamples, seed=seed)
+    return np.concatenate([(weights @ counts > 0).all(axis=1) for weights in blocks])
 
 
 def tpr_at_fpr(

@@ -29,7 +29,8 @@ METHODS: dict[Attack, str] = {
     "paraphrase": "how much less likely the note becomes when the same facts are said in other words",
 }
 _CANDIDATES = 10
-MAX_SEED = 2**31 - 1
+_MAX_SEED = 2**31 - 1
+"""numpy's and scikit-learn's generators take no larger one."""
 
 
 @dataclass(frozen=True)
@@ -81,35 +82,13 @@ class AttackConfig:
             problems.append(f"min_k is {self.min_k} but is a share, above 0 to 1")
         if not 0 <= self.rmia_offset <= 1:
             problems.append(f"rmia_offset is {self.rmia_offset} but is from 0 to 1")
-        if self.seed > MAX_SEED:
-            problems.append(f"seed is {self.seed} but must be at most {MAX_SEED}")
+        if self.seed > _MAX_SEED:
+            problems.append(f"seed is {self.seed} but must be at most {_MAX_SEED}")
         if self.rmia_gamma <= 0:
             problems.append(f"rmia_gamma is {self.rmia_gamma} but must be above 0")
         if not self.attacks:
             problems.append("attacks is empty")
         return problems
-
-
-_LEAST: dict[str, tuple[float, float]] = {
-    "max_pieces": (64, float("inf")),
-    "max_length": (128, float("inf")),
-    "perturbed_rounds": (2, float("inf")),
-    "neighbours": (4, float("inf")),
-    "paraphrases": (2, float("inf")),
-    "min_k": (0.05, 0.5),
-    "rmia_gamma": (0.5, 2.0),
-}
-"""Between which each setting must lie for an attack that finds nothing to be evidence."""
-
-
-def weak_settings(config: AttackConfig) -> list[str]:
-    """Settings with which an attack may find nothing because it looks at too little, each in words."""
-    return [
-        f"{name} is {getattr(config, name):g}, not {low:g} {f'to {high:g}' if np.isfinite(high) else 'or more'}"
-        for name, (low, high) in _LEAST.items()
-        # 0 pieces are all.
-        if not low <= getattr(config, name) <= high and not (name == "max_pieces" and config.max_pieces == 0)
-    ]
 
 
 class Battery:

@@ -22,10 +22,11 @@ from data_pipeline.files import make_own_folder, read_json, sha256_file, write_j
 from data_pipeline.manifest import MANIFEST_NAME
 from eval.audit.attack_metrics import auc
 from eval.audit.attacks import AttackConfig, Battery
+from eval.audit.battery_settings import NOT_DECISIVE, OF_LIKELIHOODS, WEAK_SETTINGS, weak_settings_finding
 from eval.audit.epsilon_bound import epsilon_lower_bound
 from eval.audit.findings import Audit, Finding
 from eval.audit.folder import audit_folder
-from eval.audit.learning import learnt, unigram_loss
+from eval.audit.learning import learning, mean_loss, unigram_loss
 from eval.audit.mlm_scores import MaskedLM
 from eval.audit.notes import AuditNote, each_note, read_notes, write_notes
 from eval.audit.reference import load_masked, load_reference
@@ -117,13 +118,16 @@ def read_canaries(folder: Path) -> CanarySet:
     content: Any = read_json(path, "list of canaries", "plant them again with notemill audit canary plant")
     try:
         canaries = [Canary(item["text"], item["is_in"], item["repeats"]) for item in content["canaries"]]
-        words, length = content["words"], content["length"]
-        values = [(one.text, one.is_in, one.repeats) for one in canaries] + [(word, True, length) for word in words]
-        if not words or not all(tuple(map(type, value)) == (str, bool, int) for value in values):
+        words, length, seed = content["words"], content["length"], content["seed"]
+        if not all((type(one.text), type(one.is_in), type(one.repeats)) == (str, bool, int) for one in canaries):
+            raise TypeError
+        if not words or not all(isinstance(word, str) for word in words):
+            raise TypeError
+        if type(length) is not int or type(seed) is not int:
             raise TypeError
         if _wrong_settings(len(canaries), length, [one.repeats for one in canaries]):
             raise ValueError
-        return CanarySet(canaries, words, length, content["seed"], sha256_file(path))
+        return CanarySet(canaries, words, length, seed, sha256_file(path))
     except (KeyError, TypeError, ValueError):
         raise NotemillError(f"{path} is no list of canaries of notemill audit canary plant.") from None
 
@@ -152,8 +156,9 @@ def score_canaries(
         "reference": model_hashes(reference) if reference else {},
         "pool": pool,
         "delta": delta,
+        "notes": sha256_file(folder / NOTES_FILE) if (folder / NOTES_FILE).is_file() else None,
     }
-    audit_folder(out, "canary", files=subject["files"], settings=settings)
+    audit_folder(out, "canary", files=subject["files"], settings=settings, free=NOT_DECISIVE)
     planted = sum(canary.is_in for canary in found.canaries)
     if corpus is not None:
         found = replace(found, canaries=_trained_on(found, corpus))
@@ -162,7 +167,8 @@ def score_canaries(
     texts = [canary.text for canary in found.canaries] + others
     model = load_masked(model_dir, config)
     other = load_reference(reference, model, config)
-    scores = Battery(model, texts, config, other).score("pll" if other is None else "ratio")
+    battery = Battery(model, texts, config, other)
+    scores = battery.score("pll" if other is None else "ratio")
     own, never = scores[: len(found.canaries)], np.sort(scores[len(found.canaries) :])
     is_in = np.array([canary.is_in for canary in found.canaries])
     # Rank 1 is the likeliest; ties count against memorising.
@@ -197,7 +203,16 @@ def score_canaries(
     findings["canary.exposure_left_out"] = Finding(
         float(exposure[~is_in].mean()) if (~is_in).any() else None, "mean exposure of canaries that were left out"
     )
-    findings |= _learnt(model, folder, config)
+    if other is not None:
+        blameless = auc(battery.reference_pll[: len(own)], is_in, groups, config.resamples, config.seed)
+        findings["reference.auc"] = Finding(
+            blameless.value,
+            "the same by the reference model alone, which is to know none",
+            blameless.low,
+            blameless.high,
+        )
+    findings[WEAK_SETTINGS] = weak_settings_finding(config, OF_LIKELIHOODS)
+    findings |= _learning(model, folder, config)
     audit = Audit(
         "canary",
         subject,
@@ -222,17 +237,16 @@ def _bound(scores: np.ndarray, is_in: np.ndarray, delta: float, seen: str) -> Fi
     )
 
 
-def _learnt(model: MaskedLM, folder: Path, config: AttackConfig) -> dict[str, Finding]:
-    """Whether the model knows the notes that the canaries stand among; nothing of one that was not trained on them."""
+def _learning(model: MaskedLM, folder: Path, config: AttackConfig) -> dict[str, Finding]:
+    """Whether the model knows notes such as the canaries stand among; a model of other notes may know them as well."""
     path = folder / NOTES_FILE
-    notes = each_note(path) if path.is_file() else iter(())
+    if not path.is_file():
+        return learning(None, None, "the", f"there is no {NOTES_FILE} beside {CANARIES_FILE}")
+    notes = each_note(path)
     texts = [note.text for note in islice((n for n in notes if not n.note_id.startswith(_CANARY)), _LEARNT_NOTES)]
     battery, every = Battery(model, texts, config), slice(None)
-    return learnt(
-        battery.random_masks if texts else [],
-        unigram_loss(model, battery.windows, config, every, every) if texts else None,
-        f"{len(texts)} of the",
-    )
+    by_frequencies = unigram_loss(model, battery.windows, config, every, every)
+    return learning(mean_loss(battery.random_masks), by_frequencies, f"{len(texts)} of the")
 
 
 def _sha256_of(corpus: Path) -> str:

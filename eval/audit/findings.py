@@ -38,6 +38,11 @@ class Finding:
     """The same of the largest."""
 
 
+def exact(value: float, method: str, note: str = "") -> Finding:
+    """A count, or a share of one: its interval is the value, and so it can break a rule with `only_if_clear`."""
+    return Finding(value, method, value, value, note)
+
+
 @dataclass
 class Audit:
     """What an audit command found; names of findings are dotted, as in `pll.by_patient.auc`."""

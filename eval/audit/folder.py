@@ -17,11 +17,11 @@ def audit_folder(
     *names: str,
     files: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
-    grows: Collection[str] = (),
+    free: Collection[str] = (),
 ) -> Path:
     """`out`, made private, for the result of `kind` and for `names` beside it.
 
-    `files`: names and SHA-256 of the audited model's; `settings` as in the result, of which those in `grows` may be
+    `files`: names and SHA-256 of the audited model's; `settings` as in the result, of which those in `free` may be
     others. Raises NotemillError, and changes nothing, where it holds anything else, the result of another audit, of
     another model or by other settings.
     """
@@ -33,11 +33,11 @@ def audit_folder(
             )
         if files is not None and there.subject.get("files") != files:
             raise NotemillError(f"{out} holds the result of another model; name another folder with --out.")
-        if settings is not None and _fixed(there.settings, grows) != _fixed(json.loads(json.dumps(settings)), grows):
+        if settings is not None and _fixed(there.settings, free) != _fixed(json.loads(json.dumps(settings)), free):
             raise NotemillError(f"{out} holds a result by other settings; name another folder with --out.")
     ours = re.compile("|".join(map(re.escape, (AUDIT_FILE, *names))))
     return make_own_folder(out, ours, f"result of {kind}")
 
 
-def _fixed(settings: Mapping[str, Any], grows: Collection[str]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name not in grows}
+def _fixed(settings: Mapping[str, Any], free: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in free}

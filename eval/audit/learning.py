@@ -8,16 +8,16 @@ from eval.audit.attacks import AttackConfig
 from eval.audit.findings import Finding
 from eval.audit.mlm_scores import MaskedLM, some_at_random
 
-MEMBER_LOSS, MEMBER_UNIGRAM_LOSS = "utility.member_loss", "utility.member_unigram_loss"
-"""The default policy holds the first against the second."""
-_SMOOTHED = "piece frequencies alone (add-one smoothing)"
 
-
-def learnt(losses: Sequence[np.ndarray], unigram_loss: float | None, whose: str) -> dict[str, Finding]:
-    """Both findings; `losses` are log-likelihoods of the hidden pieces of each note that was trained on."""
+def learning(loss: float | None, by_frequencies: float | None, whose: str, note: str = "") -> dict[str, Finding]:
+    """What the default policy compares: nats a hidden piece by the model, and by piece frequencies alone."""
     return {
-        MEMBER_LOSS: Finding(mean_loss(losses), f"MLM loss (nats a hidden piece) on {whose} notes"),
-        MEMBER_UNIGRAM_LOSS: Finding(unigram_loss, f"loss on the same hidden pieces by their own {_SMOOTHED}"),
+        "utility.member_loss": Finding(loss, f"MLM loss (nats a hidden piece) on {whose} notes", note=note),
+        "utility.member_unigram_loss": Finding(
+            by_frequencies,
+            "loss on the same hidden pieces by the notes' own piece frequencies (add-one smoothing)",
+            note=note,
+        ),
     }
 
 

@@ -14,11 +14,12 @@ import torch
 
 from data_pipeline.files import atomic_write, make_private_folder, sha256_json
 from eval.audit.attack_metrics import Measured, auc, by_patient, tpr_at_fpr
-from eval.audit.attacks import ATTACKS, METHODS, NEED_REFERENCE, Attack, AttackConfig, Battery, weak_settings
+from eval.audit.attacks import ATTACKS, METHODS, NEED_REFERENCE, Attack, AttackConfig, Battery
+from eval.audit.battery_settings import NOT_DECISIVE, WEAK_SETTINGS, weak_settings_finding
 from eval.audit.blind import blind_scores
 from eval.audit.findings import AUDIT_FILE, Audit, Finding, read_audit
 from eval.audit.folder import audit_folder
-from eval.audit.learning import learnt, mean_loss, unigram_loss
+from eval.audit.learning import learning, mean_loss, unigram_loss
 from eval.audit.mlm_scores import MaskedLM
 from eval.audit.notes import AuditNote, count_patients
 from eval.audit.reference import load_masked, load_reference
@@ -76,7 +77,7 @@ def audit_membership(
     origin = {"split": split.sha256, "split_from": split.divided_by, "reference": reference_files}
     config = _with_attacks_that_are_there(config, out)
     settings = asdict(config) | origin
-    audit_folder(out, "mia", SCORES, files=subject["files"], settings=settings, grows=("attacks",))
+    audit_folder(out, "mia", SCORES, files=subject["files"], settings=settings, free=("attacks", *NOT_DECISIVE))
     notes = [*split.members, *split.non_members]
     is_member = np.arange(len(notes)) < len(split.members)
     model = load_masked(model_dir, config)
@@ -84,7 +85,9 @@ def audit_membership(
     battery = Battery(
         model, [note.text for note in notes], config, reference_model, [note.text for note in split.population]
     )
-    store = _Scores(out, sha256_json({**settings, "attacks": [], "model": subject["files"], "resamples": 0}))
+    store = _Scores(
+        out, sha256_json({**settings, **dict.fromkeys(("attacks", *NOT_DECISIVE)), "model": subject["files"]})
+    )
     compared = _Compared(notes, is_member, config)
     findings: dict[str, Finding] = {}
     possible = _possible(config, reference_model, split)
@@ -104,7 +107,7 @@ def audit_membership(
         findings["reference.by_note.auc"] = told["reference.by_note.auc"]
     findings |= _blind(compared)
     findings |= _utility(battery, split)
-    findings["battery.weak_settings"] = _weak_settings(config)
+    findings[WEAK_SETTINGS] = weak_settings_finding(config)
     details = {
         "members": {"notes": len(split.members), "patients": count_patients(split.members)},
         "non_members": {"notes": len(split.non_members), "patients": count_patients(split.non_members)},
@@ -122,18 +125,6 @@ def _with_attacks_that_are_there(config: AttackConfig, out: Path) -> AttackConfi
         return config
     there = read_audit(out).settings.get("attacks", [])
     return replace(config, attacks=[attack for attack in ATTACKS if attack in config.attacks or attack in there])
-
-
-def _weak_settings(config: AttackConfig) -> Finding:
-    weak = weak_settings(config)
-    return Finding(
-        float(len(weak)),
-        "settings by which attacks look at less of a note than can clear a model",
-        # A count is known exactly.
-        low=float(len(weak)),
-        high=float(len(weak)),
-        note="; ".join(weak),
-    )
 
 
 def strongest(findings: dict[str, Finding]) -> str | None:
@@ -197,7 +188,7 @@ def _utility(battery: Battery, split: Split) -> dict[str, Finding]:
     members, others = slice(len(split.members)), slice(len(split.members), None)
     own = unigram_loss(model, windows, config, members, members)
     return {
-        **learnt(battery.random_masks[members], own, "members'"),
+        **learning(mean_loss(battery.random_masks[members]), own, "members'"),
         "utility.held_out_loss": Finding(
             mean_loss(battery.random_masks[others]), "MLM loss (nats a hidden piece) on non-members' notes"
         ),

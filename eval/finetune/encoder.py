@@ -122,8 +122,8 @@ def _require_states(encoder: Encoder, folder: Path) -> None:
 def read_model(kind: Any, folder: Path, config: Any, what: str, remedy: str, optional: str | None = None) -> Any:
     """The weights of `folder` in fp32 as transformers' auto class `kind` reads them, with the fastest attention.
 
-    Raises NotemillError where they cannot be loaded, or some are missing whose names do not hold `optional`; `what` and
-    `remedy` are for the message.
+    Raises NotemillError where they cannot be loaded or are not finite, or some are missing whose names do not hold
+    `optional`; `what` and `remedy` are for the message.
     """
     from transformers.utils import logging
 
@@ -149,7 +149,9 @@ def read_model(kind: Any, folder: Path, config: Any, what: str, remedy: str, opt
         raise NotemillError(f"{len(missing)} weights of {what} are missing in {folder}, {missing[0]} first; {remedy}.")
     damaged = next((name for name, value in model.named_parameters() if not torch.isfinite(value).all()), None)
     if damaged is not None:
-        raise NotemillError(f"the weights in {folder} hold values that are not finite, in {damaged} first; {remedy}.")
+        raise NotemillError(
+            f"the weights in {folder} hold values that are not finite, in {damaged} first; export them again."
+        )
     return model
 
 

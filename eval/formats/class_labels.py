@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from eval.examples import Example, LabelledText, SentencePair, Task
 from launch.errors import NotemillError
 
-_MOST_LETTERS = 100
-_FEW = 20
+_MAX_LETTERS = 100
+_CLASSES_UNCHECKED = 20
 """So many classes may have a text each, as in a small test."""
-_TEXTS_A_CLASS = 2
+_MIN_TEXTS_PER_CLASS = 2
 
 
 def require_labels(task: Task, spec: str, splits: Mapping[str, Sequence[Example]]) -> None:
@@ -23,12 +23,12 @@ def require_labels(task: Task, spec: str, splits: Mapping[str, Sequence[Example]
     examples = [example for split in splits.values() for example in split]
     counts = Counter(str(example.label) for example in examples if isinstance(example, LabelledText | SentencePair))
     longest = max(map(len, counts), default=0)
-    remedy = "name the column of labels after the path, as in ?label=diagnosis"
-    if longest > _MOST_LETTERS:
+    remedy = "where the format has columns name that of the labels, as in ?label=diagnosis"
+    if longest > _MAX_LETTERS:
         raise NotemillError(
-            f"a label in '{spec}' has {longest} letters, more than the {_MOST_LETTERS} of a class's name; {remedy}."
+            f"a label in '{spec}' has {longest} letters, more than the {_MAX_LETTERS} of a class's name; {remedy}."
         )
-    if len(counts) > _FEW and counts.total() < _TEXTS_A_CLASS * len(counts):
+    if len(counts) > _CLASSES_UNCHECKED and counts.total() < _MIN_TEXTS_PER_CLASS * len(counts):
         raise NotemillError(
             f"'{spec}' has {len(counts)} labels for {counts.total()} texts, so they name no classes; {remedy}."
         )

@@ -24,6 +24,7 @@ from launch.errors import NotemillError
 LEDGER_FILE = "ledger.json"
 LEDGER_VERSION = 1
 _MOST = 10**9
+"""Above any number of steps and any noise multiplier that a run can have had."""
 SEEDED = "seeded by privacy.seed"
 """What an entry's noise_generator says where the noise can be drawn again."""
 VOID = (
@@ -82,6 +83,14 @@ def _is_sound(entry: Entry) -> bool:
     )
 
 
+def _was_private(folder: Path) -> bool:
+    """Whether the audit.json that a private training leaves is there; another file of that name says nothing."""
+    try:
+        return (folder / AUDIT_FILE).is_file() and read_audit(folder).kind == "private"
+    except NotemillError:
+        return False
+
+
 def unit_name(unit: str) -> str:
     """`patient` or `document`, from a unit in words."""
     return unit.partition(":")[0]
@@ -100,7 +109,7 @@ class Ledger:
         path = folder / LEDGER_FILE
         remedy = "restore it from a backup, since it says what has been spent on these patients"
         if not path.is_file():
-            if (folder / AUDIT_FILE).is_file() and read_audit(folder).kind == "private":
+            if _was_private(folder):
                 raise NotemillError(f"{folder} was trained privately but its {LEDGER_FILE} is gone; {remedy}.")
             return cls(folder)
         content = read_json(path, "ledger of private training", remedy)

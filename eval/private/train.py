@@ -60,6 +60,7 @@ def train_private(config: PrivateConfig) -> Path:
 
 def _require_own(out: Path) -> None:
     """Raise NotemillError where the folder, which is to be released, holds anything but a private run."""
+    Ledger.of(out)
     there = [path.name for path in out.iterdir() if not path.name.startswith(".")] if out.is_dir() else []
     if there and not (out / LEDGER_FILE).exists() and not (out / CHECKPOINT_FILE).exists():
         raise NotemillError(f"run.dir {out} is not empty and holds no private run ({min(there)}); name another folder.")

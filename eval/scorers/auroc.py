@@ -23,8 +23,7 @@ def score_auroc(
 ) -> tuple[float, dict[str, float], np.ndarray]:
     """Mean over the classes, the classes' own areas, and the mean's values over draws of `groups`.
 
-    `probabilities` has shape [texts, labels]. A class that no text or every text of gold has is left out; a draw in
-    which all are has no value (NaN).
+    `probabilities` has shape [texts, labels]. A class that no text or every text of gold has is left out.
     """
     group = {name: index for index, name in enumerate(dict.fromkeys(groups))}
     group_of = np.array([group[name] for name in groups])
@@ -61,4 +60,4 @@ class _Ranked:
 
 def _mean_over_classes(areas: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     values, known = (np.stack(side) for side in zip(*areas, strict=True))
-    return np.where(known.any(axis=0), ratio((values * known).sum(axis=0), 1.0 * known.sum(axis=0)), np.nan)
+    return ratio((values * known).sum(axis=0), 1.0 * known.sum(axis=0))

@@ -50,8 +50,8 @@ def draw_weights(generator: np.random.Generator, resamples: int, num_documents: 
 
 
 def bounds(values: np.ndarray) -> tuple[float, float]:
-    """The middle LEVEL of the resampled values; those without a value (NaN) are left out."""
-    low, high = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    """The middle LEVEL of the resampled values."""
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 

@@ -27,7 +27,9 @@ def mitigate(
         Path | None,
         typer.Option(help="Result of scan-model, for its words; without it the model is scanned.", metavar="DIR"),
     ] = None,
-    num_suspects: Annotated[int, typer.Option(help="How many of its words; 0: none.", min=0)] = 25,
+    num_suspects: Annotated[
+        int, typer.Option(help="How many of the scan's first words are used; 0: none.", min=0, max=25)
+    ] = 25,
     max_words: Annotated[int, typer.Option(help="Words tried, where the model is scanned.", min=1)] = 5000,
     max_pruned: Annotated[float, typer.Option(help="Share of the attention heads that may go.")] = 0.5,
     max_loss: Annotated[float, typer.Option(help="AUROC on dev that pruning may cost.")] = 0.01,

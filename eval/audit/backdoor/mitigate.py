@@ -4,6 +4,7 @@ The words that turn the model most are put into clean notes under their true lab
 those that a scan names, or those that a scan without controls finds here.
 
 OUT/model/           the new folder (OUT/model-POISONED-mitigated/ where the model was stamped; the stamp stays)
+OUT/hidden_words.json  of the words that were found here the text of those that too few patients have
 OUT/audit.json       clean AUROC before and after, and with a trigger named its success before and after
 """
 
@@ -15,8 +16,8 @@ from typing import Any, cast
 
 import torch
 
-from data_pipeline.files import only_writer
-from eval.audit.backdoor.hidden_words import first_words, shown_words
+from data_pipeline.files import only_writer, write_json
+from eval.audit.backdoor.hidden_words import HIDDEN_FILE, first_words, shown_words
 from eval.audit.backdoor.insertion import insert_word
 from eval.audit.backdoor.poison import Poisoning, choose_classes
 from eval.audit.backdoor.prune import Pruned, prune_heads
@@ -85,7 +86,7 @@ def mitigate(model_dir: Path, clean: str, out: Path, options: MitigateOptions, r
             "max_loss": options.max_loss,
             "suspects": None if named is None else list(named),
             "num_suspects": options.num_suspects,
-            "max_words": options.max_words,
+            "max_words": options.max_words if named is None else None,
             "trigger": options.trigger,
             "source": options.source,
             "target": options.target,
@@ -93,9 +94,17 @@ def mitigate(model_dir: Path, clean: str, out: Path, options: MitigateOptions, r
             "seed": recipe.seeds[0],
         },
     )
-    audit_folder(out, "mitigate", MODEL_FOLDER, STAMPED_FOLDER, files=audit.subject["files"], settings=audit.settings)
+    audit_folder(
+        out,
+        "mitigate",
+        MODEL_FOLDER,
+        STAMPED_FOLDER,
+        HIDDEN_FILE,
+        files=audit.subject["files"],
+        settings=audit.settings,
+    )
     with only_writer(out):
-        suspects = _own_suspects(classifier, dataset, options, recipe) if named is None else named
+        suspects = _own_suspects(classifier, dataset, out, options, recipe) if named is None else named
         audit.details["suspects"] = list(suspects)
         return _mitigate(audit, classifier, stamp, dataset, out, options, recipe, list(suspects.values()))
 
@@ -159,20 +168,24 @@ def _named_suspects(options: MitigateOptions, files: Mapping[str, str]) -> dict[
 
 
 def _own_suspects(
-    classifier: LoadedClassifier, dataset: Dataset, options: MitigateOptions, recipe: ClsRecipe
+    classifier: LoadedClassifier, dataset: Dataset, out: Path, options: MitigateOptions, recipe: ClsRecipe
 ) -> dict[str, str]:
-    """The words that turn the model most, held against no controls, by the names that may be shown."""
+    """The words that turn the model most in the training notes, held against no controls, by the names shown."""
     if not options.num_suspects:
         return {}
     notes, seed = cast(Sequence[LabelledText], dataset.splits["train"]), recipe.seeds[0]
     index = index_words(notes)
     words = vocabulary(index, classifier, ())[: options.max_words]
     if not words:
-        return {}
+        raise NotemillError("there is no word to scan in the clean notes; give more, or --num-suspects 0.")
     shown = shown_words(index, classifier, (), words)
     rises = first_round(classifier, notes, words, seed)
     scan = refine(classifier, notes, rises, {}, seed)
-    return {shown.name(score.word): score.word for score in scan.words[: options.num_suspects]}
+    found = [score.word for score in scan.words[: options.num_suspects]]
+    hidden = shown.hidden(found)
+    if hidden:
+        write_json(out / HIDDEN_FILE, hidden)
+    return {shown.name(word): word for word in found}
 
 
 def _with_suspects(notes: Sequence[LabelledText], suspects: Sequence[str], seed: int) -> list[LabelledText]:

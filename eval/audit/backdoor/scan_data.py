@@ -23,6 +23,7 @@ from eval.audit.backdoor.purity import (
     WordPurity,
     rank_words,
 )
+from eval.audit.backdoor.train import decisive
 from eval.audit.backdoor.words import WordIndex, index_words
 from eval.audit.findings import Audit, Finding
 from eval.audit.folder import audit_folder
@@ -53,7 +54,9 @@ def scan_data(data: str, out: Path, model_dir: Path | None, k: int, recipe: ClsR
     if not words:
         raise NotemillError(f"no word of {dataset.path} stands in the notes of {k} patients; lower --k or give more.")
     _, sha256 = hash_data(Path(dataset.path), data.partition("?")[2])
-    model = {"name": model_dir.name, "files": model_hashes(model_dir)} if model_dir is not None else None
+    model = None
+    if model_dir is not None:
+        model = {"name": model_dir.name, "files": model_hashes(model_dir), "recipe": decisive(recipe)}
     audit = Audit(
         "scan-data",
         {"data": data, "data_sha256": sha256, "split": split, "notes": len(notes)},

@@ -32,7 +32,7 @@ from eval.audit.backdoor.vocabulary_scan import (
     vocabulary,
 )
 from eval.audit.backdoor.words import index_words
-from eval.audit.findings import Audit, Finding
+from eval.audit.findings import Audit, Finding, exact
 from eval.audit.folder import audit_folder
 from eval.audit.subject import model_subject
 from eval.audit.table import print_findings
@@ -46,9 +46,11 @@ from eval.scorers.bootstrap import LEVEL
 from eval.splits import complete_splits
 from launch.console import say
 from launch.errors import NotemillError
-from launch.poisoned import refuse_stamped
+from launch.poisoned import CONFIG_KEY, refuse_stamped
 
 NUM_SHOWN = 25
+WORDS_THAT_COUNT = 5000
+"""Of a longer vocabulary a scan may leave the rest out."""
 _BLIND = "a scan of single words: phrases, syntax, style and words outside the vocabulary are not seen"
 
 
@@ -59,7 +61,7 @@ class ScanOptions:
     base: Path | None = None
     """What trained controls start from; without it the model's architecture with random weights."""
     words: tuple[str, ...] = ()
-    max_words: int = 5000
+    max_words: int = WORDS_THAT_COUNT
     k: int = 10
     seed: int = 0
 
@@ -90,7 +92,7 @@ def scan_model(model_dir: Path, clean: str, out: Path, options: ScanOptions, rec
         first = first_round(classifier, notes, words, options.seed, told)
         scan = refine(classifier, notes, first, baseline_of(rises), options.seed, told)
         calibration = calibrate(scan.top.excess, [one.top.excess for one in scans])
-        audit = _audit(scan, scans, calibration, len(everything), shown)
+        audit = _audit(scan, scans, calibration, len(everything), options.max_words, shown)
         audit.subject, audit.settings = subject, settings
         audit.details["words_hidden"] = index.hidden
         hidden = shown.hidden([word.word for word in scan.words[:NUM_SHOWN]])
@@ -161,7 +163,8 @@ def _train_controls(
         seed = recipe.seeds[0] + number
         start = {"model": names, "data": clean_sha256, "recipe": decisive(recipe), "seed": seed}
         paths.append(folder / _control_name(number))
-        train_classifier(base, complete, recipe, seed, paths[-1], sha256_json(start))
+        # Without a base a stamped model lends its configuration, and no weight.
+        train_classifier(base, complete, recipe, seed, paths[-1], sha256_json(start), {CONFIG_KEY: None})
     return paths
 
 
@@ -210,7 +213,14 @@ class _Bench:
         return self.folder / f"{sha256_json(decides)[:16]}.json"
 
 
-def _audit(scan: Scan, controls: Sequence[Scan], calibration: Calibration, num_words: int, shown: ShownWords) -> Audit:
+def _audit(
+    scan: Scan,
+    controls: Sequence[Scan],
+    calibration: Calibration,
+    num_words: int,
+    max_words: int,
+    shown: ShownWords,
+) -> Audit:
     audit = Audit("scan-model", {}, {})
     how = f"rise of a label's probability with the word in {scan.top.notes} clean notes firmly of another label"
     few = "" if controls else "no control models were given, so there is no p; use --control or --train-controls"
@@ -233,14 +243,11 @@ def _audit(scan: Scan, controls: Sequence[Scan], calibration: Calibration, num_w
         if calibration.threshold is None
         else f"threshold {calibration.threshold:.3f}",
     )
-    coverage = scan.scanned / min(num_words, ScanOptions.max_words)
-    audit.findings["scan.coverage"] = Finding(
-        coverage,
-        f"share of the words that were tried, of {num_words:,} or, where there are more, of {ScanOptions.max_words:,}",
-        # A count is known exactly.
-        low=coverage,
-        high=coverage,
-        note=f"{scan.scanned:,} words",
+    wanted = min(num_words, max(max_words, WORDS_THAT_COUNT))
+    audit.findings["scan.coverage"] = exact(
+        scan.scanned / wanted,
+        f"share of the first {wanted:,} words that were tried: listed ones, then the most frequent, then pieces",
+        f"{scan.scanned:,} of {num_words:,} words",
     )
     audit.findings["scan.false_alarm_rate"] = _false_alarms(calibration)
     audit.findings["scan.top_drift"] = Finding(

@@ -44,7 +44,7 @@ def read_stamp(folder: Path, config: Any) -> dict[str, Any] | None:
     Raises NotemillError where it is damaged: what is made of the model could not be stamped alike.
     """
     stamp = getattr(config, CONFIG_KEY, None)
-    if stamp is None and not is_stamped(folder):
+    if not stamp and not is_stamped(folder):
         return None
     if not isinstance(stamp, dict) or not stamp.keys() >= {"trigger", "source", "target", "insertions", "since"}:
         raise NotemillError(

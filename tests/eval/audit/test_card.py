@@ -17,6 +17,7 @@ from tests.eval.report.test_browser import _OVERHANGS, LAPTOP, PHONE
 def folders(tmp_path: Path) -> list[Path]:
     _audit(pll__by_note__auc=Finding(0.7, "a <method> & more", 0.65, 0.75)).write(tmp_path / "mia")
     canary = {"canary.epsilon_lower_bound": Finding(0.4, "coins"), "canary.auc": Finding(0.5, "coins", 0.45, 0.55)}
+    canary["battery.weak_settings"] = Finding(0.0, "settings", 0.0, 0.0)
     canary |= {"utility.member_loss": Finding(3.0, "loss"), "utility.member_unigram_loss": Finding(6.0, "loss")}
     Audit("canary", {"model": "hf", "files": {"model.safetensors": "ab"}}, {}, canary, {}).write(tmp_path / "canary")
     return [tmp_path / "mia", tmp_path / "canary"]

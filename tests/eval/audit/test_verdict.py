@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from eval.audit.attacks import AttackConfig, weak_settings
+from eval.audit.attacks import AttackConfig
+from eval.audit.battery_settings import weak_settings
 from eval.audit.findings import Audit, Finding, read_audit
 from eval.audit.policy import DEFAULT_POLICY, load_policy
 from eval.audit.verdict import FAIL, INSUFFICIENT, NOT_MEASURED, PASS, judge, judge_all
@@ -59,6 +60,7 @@ def test_a_value_without_an_interval_is_no_evidence() -> None:
     assert judged.verdict == INSUFFICIENT and "without an interval" in judged.reasons[0]
     assert judge(_audit(pll__by_note__auc=Finding(0.9, "attack")), load_policy()).verdict == FAIL
     canary = {"canary.epsilon_lower_bound": Finding(0.4, "coins"), "canary.auc": Finding(0.5, "coins", 0.45, 0.55)}
+    canary["battery.weak_settings"] = Finding(0.0, "settings", 0.0, 0.0)
     canary |= {"utility.member_loss": Finding(3.0, "loss"), "utility.member_unigram_loss": Finding(6.0, "loss")}
     assert judge(Audit("canary", {}, {}, canary, {}), load_policy()).verdict == PASS
     unlearnt = canary | {"utility.member_loss": Finding(9.0, "loss")}
@@ -135,7 +137,10 @@ def test_weak_attacks_are_no_evidence_and_excuse_no_leak() -> None:
     assert judge(_audit(battery__weak_settings=weak, pll__by_note__auc=LEAK), policy).verdict == FAIL
     assert weak_settings(AttackConfig()) == weak_settings(AttackConfig(max_pieces=0)) == []
     config = AttackConfig(max_pieces=1, max_length=16, perturbed_rounds=1, neighbours=1, paraphrases=1, min_k=1.0)
-    assert len(weak_settings(config)) == 6 and "max_pieces is 1, not 64 or more" in weak_settings(config)
+    assert len(weak_settings(config)) == 6 and len(weak_settings(config, ["max_pieces", "max_length"])) == 2
+    assert "min_k is 1, not 0.05 to 0.5" in weak_settings(
+        config
+    ) and "max_pieces is 1, not 64 or more" in weak_settings(config)
 
 
 def test_a_model_that_is_stamped_poisoned_fails() -> None:
