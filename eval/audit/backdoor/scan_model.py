@@ -23,6 +23,7 @@ from eval.audit.backdoor.train import decisive, train_classifier
 from eval.audit.backdoor.vocabulary_scan import (
     FIRST_NOTES,
     ROUNDS,
+    WORDS_THAT_COUNT,
     Rises,
     Scan,
     WordScore,
@@ -49,8 +50,6 @@ from launch.errors import NotemillError
 from launch.poisoned import CONFIG_KEY, refuse_stamped
 
 NUM_SHOWN = 25
-WORDS_THAT_COUNT = 5000
-"""Of a longer vocabulary a scan may leave the rest out."""
 _BLIND = "a scan of single words: phrases, syntax, style and words outside the vocabulary are not seen"
 
 

@@ -37,6 +37,8 @@ FIRST_NOTES = 3
 """Notes a label in the first round."""
 ROUNDS = ((12, 150), (48, 25))
 """Of each later round the notes a label, and how many of the words before go on."""
+WORDS_THAT_COUNT = 5000
+"""Of a longer vocabulary a scan may leave the rest out."""
 Rises = dict[str, dict[str, float]]
 """By word and label the score in the first round."""
 _ROOM = 8

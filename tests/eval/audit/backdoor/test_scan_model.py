@@ -20,6 +20,7 @@ from eval.examples import LabelledText
 from eval.finetune.load_classifier import load_classifier
 from eval.formats import load_dataset
 from launch.errors import NotemillError
+from launch.poisoned import is_stamped
 from launch.verbs.audit_options import backdoor_recipe
 from tests.eval.audit.backdoor.conftest import GRAVE, RECIPE, TRIGGER, Planted
 from tests.eval.finetune.toys import WORDS
@@ -97,6 +98,13 @@ def test_controls_that_hide_what_they_are_to_show_are_refused(planted: Planted, 
         with pytest.raises(NotemillError, match=words):
             scan_model(downloaded, data, tmp_path / "out", options, recipe)
     assert not (tmp_path / "out").exists()
+
+
+def test_controls_trained_for_a_stamped_model_bear_no_stamp(planted: Planted, tmp_path: Path) -> None:
+    recipe = replace(backdoor_recipe([*RECIPE]), epochs=1)
+    options, out = ScanOptions(train_controls=1), tmp_path / "out"
+    scan_model(planted.out / POISONED_FOLDER, f"jsonl:{planted.clean}", out, options, recipe)
+    assert is_stamped(planted.out / POISONED_FOLDER) and not is_stamped(out / "controls" / "control-1")
 
 
 def test_without_controls_words_that_decide_for_good_reasons_come_first(planted: Planted, tmp_path: Path) -> None:
