@@ -1,13 +1,14 @@
 """A real SLURM of two nodes on this machine, for tests: its daemons are started here and ended with the test."""
 
 import contextlib
+import fcntl
 import os
-import random
 import secrets
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ import psutil
 _PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "sinfo")
 _MUNGE_KEY = Path("/etc/munge/munge.key")
 _START_S = 60.0
+# Below the ports that systems give to whoever asks for any, which other tests do while a cluster starts.
+_PORTS = range(20_000, 32_000)
 
 
 def why_not() -> str | None:
@@ -31,23 +34,39 @@ def why_not() -> str | None:
 def running_cluster(folder: Path) -> Iterator[dict[str, str]]:
     """Two nodes of one core each in the partition `debug`, whose jobs are preempted and queued again by those of the
     partition `urgent`; gives the environment that SLURM's commands need."""
-    folder.mkdir(parents=True)
-    (folder / "state").mkdir()
     _start_munge()
+    try:
+        environment = _start(folder / "first")
+    except RuntimeError:
+        # Whoever took a port, or was slow, in the first minute is asked once more, elsewhere.
+        environment = _start(folder / "second")
+    try:
+        yield environment
+    finally:
+        _end_jobs(environment)
+        _end_daemons(Path(environment["SLURM_CONF"]).parent)
+
+
+def _start(folder: Path) -> dict[str, str]:
+    (folder / "state").mkdir(parents=True)
     configuration = folder / "slurm.conf"
-    configuration.write_text(_configuration(folder, random.randint(20_000, 40_000)))
+    configuration.write_text(_configuration(folder, _free_ports(3)))
     environment = {**os.environ, "SLURM_CONF": str(configuration)}
     try:
         subprocess.run([_program("slurmctld")], env=environment, check=True)
         for node in ("n1", "n2"):
             subprocess.run([_program("slurmd"), "-N", node], env=environment, check=True)
-        _wait_for_nodes(environment)
-        yield environment
-    finally:
-        _end_jobs(environment)
-        for file in (*folder.glob("slurmd-*.pid"), folder / "slurmctld.pid"):
-            with contextlib.suppress(OSError, ValueError):
-                os.kill(int(file.read_text()), 15)
+        _wait_for_nodes(environment, folder)
+    except BaseException:
+        _end_daemons(folder)
+        raise
+    return environment
+
+
+def _end_daemons(folder: Path) -> None:
+    for file in (*folder.glob("slurmd-*.pid"), folder / "slurmctld.pid"):
+        with contextlib.suppress(OSError, ValueError):
+            os.kill(int(file.read_text()), 15)
 
 
 class Cluster:
@@ -113,18 +132,41 @@ def _end_jobs(environment: dict[str, str]) -> None:
 
 
 def _start_munge() -> None:
-    if subprocess.run(["pgrep", "-x", "munged"], capture_output=True, check=False).returncode == 0:
-        return
-    if not _MUNGE_KEY.exists() or not _MUNGE_KEY.stat().st_size:
-        _MUNGE_KEY.touch(0o600)
-        _MUNGE_KEY.write_bytes(secrets.token_bytes(1024))
-        shutil.chown(_MUNGE_KEY, "munge", "munge")
-    Path("/run/munge").mkdir(exist_ok=True)
-    shutil.chown("/run/munge", "munge", "munge")
-    subprocess.run(["su", "-s", "/bin/sh", "munge", "-c", str(_program("munged"))], check=True)
+    """Start munged unless it answers; only one of the processes that run tests does so."""
+    with (Path(tempfile.gettempdir()) / "munge-of-tests.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _munge_answers():
+            return
+        if not _MUNGE_KEY.exists() or not _MUNGE_KEY.stat().st_size:
+            _MUNGE_KEY.touch(0o600)
+            _MUNGE_KEY.write_bytes(secrets.token_bytes(1024))
+            shutil.chown(_MUNGE_KEY, "munge", "munge")
+        Path("/run/munge").mkdir(exist_ok=True)
+        shutil.chown("/run/munge", "munge", "munge")
+        subprocess.run(["su", "-s", "/bin/sh", "munge", "-c", str(_program("munged"))], check=True)
+        until = time.monotonic() + _START_S
+        while not _munge_answers():
+            if time.monotonic() > until:
+                raise RuntimeError("munged did not come up")
+            time.sleep(0.1)
 
 
-def _wait_for_nodes(environment: dict[str, str]) -> None:
+def _munge_answers() -> bool:
+    return subprocess.run(["munge", "--no-input"], capture_output=True, check=False).returncode == 0
+
+
+def _free_ports(count: int) -> int:
+    """The first of `count` ports in a row that nobody uses now. Drawn by the system: tests seed `random`, and two
+    clusters that begin at once in two processes would draw the same."""
+    while True:
+        first = _PORTS.start + secrets.randbelow(len(_PORTS) - count)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as sockets:
+            for port in range(first, first + count):
+                sockets.enter_context(socket.socket()).bind(("", port))
+            return first
+
+
+def _wait_for_nodes(environment: dict[str, str], folder: Path) -> None:
     until = time.monotonic() + _START_S
     while time.monotonic() < until:
         command = ["sinfo", "--noheader", "--states=idle", "--format=%D"]
@@ -132,7 +174,8 @@ def _wait_for_nodes(environment: dict[str, str]) -> None:
         if found.stdout.strip() == "2":
             return
         time.sleep(0.3)
-    raise RuntimeError("the two SLURM nodes did not come up")
+    logs = (f"{file.name}:\n{file.read_text(errors='replace')[-2000:]}" for file in sorted(folder.glob("*.log")))
+    raise RuntimeError("the two SLURM nodes did not come up\n" + "\n".join(logs))
 
 
 def _configuration(folder: Path, port: int) -> str:
