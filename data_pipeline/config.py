@@ -22,8 +22,8 @@ class Columns:
     text: str | None = None
     """The text; else text, note_text, content, body."""
     patient: str | None = None
-    """The patient; else patient_id, subject_id, person_id, patient, mrn; else each note is its own patient. Once named,
-    a row without a value is rejected as missing_patient."""
+    """The patient; else patient_id, subject_id, person_id, patient, mrn, patient_key; else each note is its own
+    patient. Once named, a row without a value is rejected as missing_patient."""
     type: str | None = None
     """The note's type; else note_type, type, category, note_title, note_type_concept_id."""
     source: str | None = None

@@ -15,7 +15,8 @@ from launch.errors import NotemillError
 USUAL: Mapping[str, tuple[str, ...]] = {
     "id": ("id", "note_id", "row_id"),
     "text": ("text", "note_text", "content", "body"),
-    "patient": ("patient_id", "subject_id", "person_id", "patient", "mrn"),
+    # The last is how a corpus calls them, whose notes come back with canaries among them.
+    "patient": ("patient_id", "subject_id", "person_id", "patient", "mrn", "patient_key"),
     "type": ("note_type", "type", "category", "note_title", "note_type_concept_id"),
     "source": (),
     "date": ("date", "note_date", "charttime", "chartdate", "note_datetime"),

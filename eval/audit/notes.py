@@ -9,11 +9,12 @@ from typing import Protocol
 from data_pipeline.files import write_text
 from data_pipeline.manifest import attested_corpus, iter_notes
 from data_pipeline.patients import SPLITS
+from data_pipeline.readers.columns import USUAL
 from launch.errors import NotemillError
 
 _CORPUS_COLUMNS = ("note_id", "patient_key", "split", "text")
-_PATIENT_KEYS = ("patient_key", "patient_id", "patient")
-_ID_KEYS = ("note_id", "id")
+_PATIENT_KEYS = ("patient_key", *USUAL["patient"])
+_ID_KEYS = ("note_id", *USUAL["id"])
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ def count_patients(notes: Iterable[OfPatient]) -> int:
 
 
 def read_notes(path: Path, splits: Sequence[str] = SPLITS) -> list[AuditNote]:
-    """Notes of a corpus folder's `splits`, or of a JSONL file with note_id, patient_key (or patient_id) and text.
+    """Notes of a corpus folder's `splits`, or of a JSONL file with note_id, patient_key (or patient_id, subject_id, …)
+    and text.
 
     Raises NotemillError when there is neither, or a line cannot be read; the line's text is not quoted.
     """

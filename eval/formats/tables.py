@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from data_pipeline.readers.columns import USUAL
 from data_pipeline.readers.swallowed import Lines
 from eval.formats.base import Reading, read_text
 from launch.errors import NotemillError
@@ -20,7 +21,7 @@ SUFFIXES = {"tsv": (".tsv", ".txt"), "csv": (".csv",), "jsonl": (".jsonl", ".ndj
 KNOWN_COLUMNS = {
     "id": ("id", "pair_id", "pairID", "doc_id", "note_id"),
     "text": ("text", "sentence", "note", "TEXT"),
-    "patient": ("patient_key", "patient_id", "subject_id", "SUBJECT_ID", "patient"),
+    "patient": ("patient_key", *(spelt for name in USUAL["patient"] for spelt in (name, name.upper()))),
     "label": ("gold_label", "label", "Label", "class", "category"),
     "first": ("sentence1", "premise", "text1", "sentence_1", "snomed_label_1", "term1"),
     "second": ("sentence2", "hypothesis", "text2", "sentence_2", "snomed_label_2", "term2"),

@@ -10,11 +10,12 @@ import pytest
 
 from benchmarks.audit_models import train_mlm, train_tokenizer, write_patients
 from eval.audit.attacks import AttackConfig
-from eval.audit.canary import _bound, _trained_on, plant_canaries, read_canaries, score_canaries
-from eval.audit.notes import AuditNote, read_notes, write_notes
+from eval.audit.canary import NOTES_FILE, _bound, _trained_on, plant_canaries, read_canaries, score_canaries
+from eval.audit.notes import AuditNote, count_patients, read_notes, write_notes
 from eval.audit.policy import load_policy
 from eval.audit.verdict import INSUFFICIENT, judge
 from launch.errors import NotemillError
+from tests.data_pipeline.corpora import build
 
 QUICK = AttackConfig(max_pieces=0, resamples=200)
 
@@ -55,6 +56,15 @@ def test_what_is_planted(notes: Path, planted: Path) -> None:
     holders = {word: {n.patient_key for n in original if word in n.text.lower()} for word in found.words}
     assert min(map(len, holders.values())) >= 8
     assert all(path.stat().st_mode & 0o077 == 0 for path in planted.iterdir())
+
+
+def test_a_corpus_of_them_keeps_a_patients_notes_together(planted: Path, tmp_path: Path) -> None:
+    build(tmp_path / "corpus", f"jsonl:{planted / NOTES_FILE}")
+    splits: dict[str, set[str]] = {}
+    for note in (kept := read_notes(tmp_path / "corpus")):
+        splits.setdefault(note.patient_key, set()).add(note.split)
+    assert len(splits) == count_patients(read_notes(planted / NOTES_FILE)) < len(kept)
+    assert max(map(len, splits.values())) == 1
 
 
 def test_a_model_that_saw_them_remembers_and_another_does_not(planted: Path, tmp_path: Path) -> None:
