@@ -1,6 +1,7 @@
 """The release policy: which findings are looked at, and what limits they are held to; YAML, a hospital's own."""
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -75,6 +76,25 @@ def load_policy(path: Path = DEFAULT_POLICY) -> Policy:
     if not isinstance(required, list) or not all(kind in get_args(Kind) for kind in required):
         raise NotemillError(f"required in {path} is a list of {', '.join(get_args(Kind))}.")
     return Policy(rules, required)
+
+
+def left_out(policy: Policy, kinds: Collection[Kind]) -> list[str]:
+    """What the policy that comes with notemill looks at in audits of `kinds` and this one does not, such as `mia
+    blind.by_note.auc`: a copy that was made before a rule was added lacks it."""
+    return list(
+        dict.fromkeys(
+            f"{rule.audit} {pattern}"
+            for rule in load_policy().rules
+            for pattern in rule.findings
+            if rule.audit in kinds and not any(_covers(own, rule, pattern) for own in policy.rules)
+        )
+    )
+
+
+def _covers(own: Rule, other: Rule, pattern: str) -> bool:
+    """Whether `own` limits what `pattern` names on the side on which `other` does."""
+    is_same_side = own.audit == other.audit and (own.max is None) == (other.max is None)
+    return is_same_side and any(fnmatchcase(pattern, wider) for wider in own.findings)
 
 
 def _rule(path: Path, number: int, rule: Any) -> Rule:

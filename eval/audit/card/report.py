@@ -9,7 +9,7 @@ from typing import Any
 
 from data_pipeline.files import read_json, sha256_file, write_json, write_text
 from eval.audit.findings import Audit, read_audit
-from eval.audit.policy import DEFAULT_POLICY, load_policy
+from eval.audit.policy import DEFAULT_POLICY, left_out, load_policy
 from eval.audit.split import DIVIDED_ANEW
 from eval.audit.table import written
 from eval.audit.verdict import FAIL, PASS, Judged, judge_all
@@ -55,7 +55,12 @@ def write_card(folders: Sequence[Path], out: Path, policy_file: Path | None = No
         "verdict": verdict,
         "reasons": reasons,
         "date": datetime.now(UTC).date().isoformat(),
-        "policy": {"file": policy_file.name, "sha256": sha256_file(policy_file), "required": policy.required},
+        "policy": {
+            "file": policy_file.name,
+            "sha256": sha256_file(policy_file),
+            "required": policy.required,
+            "left_out": left_out(policy, {audit.kind for audit in audits}),
+        },
         "audits": [_facts(one, folder) for one, folder in zip(judged, folders, strict=True)],
     }
     write_json(out.with_suffix(".json"), facts)

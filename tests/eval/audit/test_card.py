@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from eval.audit.card.report import write_card
 from eval.audit.findings import Audit, Finding
+from eval.audit.policy import DEFAULT_POLICY
 from launch.errors import NotemillError
 from tests.eval.audit.test_verdict import _audit
 from tests.eval.report.browser import CHROMIUM, browser
@@ -40,6 +42,22 @@ def test_what_was_not_measured_is_told_with_its_reason(tmp_path: Path) -> None:
     write_card([tmp_path / "mia"], tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert 'class="tag not">NOT MEASURED</span><small>' in page and "12 are too few" in page
+
+
+def test_what_a_policy_has_no_rule_for_is_told(folders: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "report.html"
+    write_card(folders, out)
+    assert json.loads(out.with_suffix(".json").read_text())["policy"]["left_out"] == []
+    assert "has no rule for these numbers" not in out.read_text()
+    rules = yaml.safe_load(DEFAULT_POLICY.read_text())["rules"]
+    kept = [rule for rule in rules if "blind.by_note.auc" not in rule["findings"] and "min" not in rule]
+    kept = [{**rule, "findings": ["canary.*"]} if "canary.auc" in rule["findings"] else rule for rule in kept]
+    own = tmp_path / "own.yaml"
+    own.write_text(yaml.safe_dump({"rules": kept}))
+    write_card(folders, out, own)
+    told = json.loads(out.with_suffix(".json").read_text())["policy"]["left_out"]
+    assert told[:3] == ["mia blind.by_note.auc", "mia blind.by_patient.auc", "mia loss.*.auc"]
+    assert all(name.startswith("mia ") and name in out.read_text() for name in told)
 
 
 def test_a_card_speaks_of_one_model(folders: list[Path], tmp_path: Path) -> None:
