@@ -24,7 +24,8 @@ from benchmarks.audit_models import train_mlm, train_tokenizer, write_excerpts, 
 from benchmarks.machine import machine, rounded, save_result
 from data_pipeline.files import sha256_file, write_json, write_text
 from eval.audit.attacks import ATTACKS, AttackConfig
-from eval.audit.canary import plant_canaries, score_canaries
+from eval.audit.canary.plant import plant_canaries
+from eval.audit.canary.score import score_canaries
 from eval.audit.findings import Audit
 from eval.audit.mia import audit_membership
 from eval.audit.notes import read_notes

@@ -45,7 +45,7 @@ def plant(
     seed: Annotated[int, typer.Option(min=0, help="Draws words and coins.")] = 0,
 ) -> None:
     """Write the notes with canaries among them, and the list of canaries."""
-    from eval.audit.canary import plant_canaries
+    from eval.audit.canary.plant import plant_canaries
 
     planted, notes_written = plant_canaries(notes, out, count=count, length=length, repeats=repeats or [1], seed=seed)
     print(f"{planted} of {count} canaries are in {out / 'notes.jsonl'} ({notes_written:,} notes)")
@@ -68,7 +68,7 @@ def score(
 ) -> None:
     """Exposure and rank of each canary, and a lower bound on ε from this one training."""
     from eval.audit.attacks import AttackConfig
-    from eval.audit.canary import score_canaries
+    from eval.audit.canary.score import score_canaries
     from eval.audit.findings import AUDIT_FILE
     from eval.audit.table import print_findings
     from launch.config import load_config

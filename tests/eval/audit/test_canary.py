@@ -10,7 +10,9 @@ import pytest
 
 from benchmarks.audit_models import train_mlm, train_tokenizer, write_patients
 from eval.audit.attacks import AttackConfig
-from eval.audit.canary import NOTES_FILE, _bound, _trained_on, plant_canaries, read_canaries, score_canaries
+from eval.audit.canary.key import NOTES_FILE, read_canaries
+from eval.audit.canary.plant import plant_canaries
+from eval.audit.canary.score import _bound, _trained_on, score_canaries
 from eval.audit.notes import AuditNote, count_patients, read_notes, write_notes
 from eval.audit.policy import load_policy
 from eval.audit.verdict import INSUFFICIENT, judge
