@@ -39,7 +39,7 @@ def count_patients(notes: Iterable[OfPatient]) -> int:
 
 def read_notes(path: Path, splits: Sequence[str] = SPLITS) -> list[AuditNote]:
     """Notes of a corpus folder's `splits`, or of a JSONL file with note_id, patient_key (or patient_id, subject_id, …)
-    and text.
+    and text; of a line that names its split, too, only if it is one of these.
 
     Raises NotemillError when there is neither, or a line cannot be read; the line's text is not quoted.
     """
@@ -57,7 +57,8 @@ def each_note(path: Path, splits: Sequence[str] = SPLITS) -> Iterator[AuditNote]
             for row in iter_notes(path, split, _CORPUS_COLUMNS):
                 yield AuditNote(**row)
     elif path.is_file():
-        yield from _read_lines(path)
+        left_out = set(SPLITS) - set(splits)
+        yield from (note for note in _read_lines(path) if note.split not in left_out)
     else:
         raise NotemillError(f"no notes at {path}; give the folder of a corpus or a JSONL file.")
 
@@ -71,7 +72,8 @@ def write_notes(path: Path, notes: Iterable[AuditNote]) -> int:
 
 def line_of(note: AuditNote) -> str:
     """A note as a line of JSON, with its end."""
-    return json.dumps({name: value for name, value in asdict(note).items() if value != ""}, ensure_ascii=False) + "\n"
+    fields = {name: value for name, value in asdict(note).items() if name != "split" or value}
+    return json.dumps(fields, ensure_ascii=False) + "\n"
 
 
 def _read_lines(path: Path) -> Iterator[AuditNote]:

@@ -63,14 +63,20 @@ def make_budget(
         raise NotemillError(
             f"train.patients is {config.train.patients} but {config.data.path} has {patients} patients; lower it."
         )
-    delta = privacy.delta if privacy.delta is not None else default_delta(patients)
+    ledger = _with_earlier(Ledger.of(out), config, identity)
+    _require_one_unit(ledger, task.unit)
+    earlier = ledger.least_delta(without=identity)
+    delta = privacy.delta if privacy.delta is not None else min(default_delta(patients), earlier)
     if delta * patients >= 1:
         raise NotemillError(
             f"delta is {delta:g}, at which publishing a patient's notes would count as private: it must be below 1 / "
             f"{patients} patients; leave privacy.delta out for {default_delta(patients):.2g}."
         )
-    ledger = _with_earlier(Ledger.of(out), config, identity)
-    _require_one_unit(ledger, task.unit)
+    if delta > earlier:
+        raise NotemillError(
+            f"delta is {delta:g}, but a run before this one in the ledger protects its patients at {earlier:g}, and one "
+            f"delta holds for all; leave privacy.delta out, or give {earlier:g} at most."
+        )
     rate = config.train.patients / patients
     known = ledger.find(identity)
     noise = known.noise_multiplier if known else privacy.noise_multiplier
@@ -96,6 +102,7 @@ def make_budget(
         charged_steps=0,
         noise_generator=generator + (_SEEDED if privacy.seed is not None else ""),
         versions=dict(versions),
+        delta=delta,
     )
     whole = replace(entry, charged_steps=config.train.steps).mechanism
     cost = cost_of([*others, whole], delta, privacy.accountant)

@@ -61,6 +61,8 @@ class Entry:
     versions: dict[str, str | None] = field(default_factory=dict)
     inherited: bool = False
     """Whether it was run in another folder."""
+    delta: float | None = None
+    """At which its patients are protected: below 1 / their number. None in an entry of before it was kept here."""
 
     @property
     def mechanism(self) -> Mechanism:
@@ -78,6 +80,7 @@ def _is_sound(entry: Entry) -> bool:
         all(type(number) is int and 0 <= number < _MOST for number in steps)
         and 0 < entry.sampling_rate <= 1
         and 0 < entry.noise_multiplier < _MOST
+        and (entry.delta is None or 0 < entry.delta < 1)
         and isinstance(entry.unit, str)
         and isinstance(entry.noise_generator, str)
     )
@@ -116,7 +119,7 @@ class Ledger:
         try:
             if content["version"] != LEDGER_VERSION:
                 raise NotemillError(f"{path} is of version {content['version']}; this notemill reads {LEDGER_VERSION}.")
-            entries = [Entry(**entry) for entry in content["entries"]]
+            entries = [Entry(**{"delta": content["total"]["delta"], **entry}) for entry in content["entries"]]
             if not entries or not all(map(_is_sound, entries)):
                 raise ValueError
             return cls(folder, entries)
@@ -139,6 +142,11 @@ class Ledger:
     def is_seeded(self) -> bool:
         """Whether the noise of any run can be drawn again by whoever knows its seed, which voids epsilon."""
         return any(entry.is_seeded for entry in self.entries)
+
+    def least_delta(self, without: str) -> float:
+        """The smallest δ of any run: at a larger one its patients are not protected. 1 where there is none."""
+        deltas = [entry.delta for entry in self.entries if entry.id != without and entry.charged_steps]
+        return min((delta for delta in deltas if delta is not None), default=1.0)
 
     def inherit(self, entries: Iterable[Entry]) -> None:
         """Take entries of other folders in, before our own and each once, at the most that any ledger has for them.

@@ -63,12 +63,13 @@ def _read(data: DataSettings) -> tuple[list[AuditNote], list[AuditNote]]:
                 f"{path} is no corpus and no folder of notemill audit split; give one, or a JSONL file."
             )
         return read_notes(path / _MEMBERS), held_out or read_notes(path / _OTHERS)
+    held_out = held_out or [note for note in read_notes(path) if note.split == "valid"]
     if not held_out:
         raise NotemillError(
             f"{path} comes without notes of other patients, on which the loss is measured; add "
             "data.held_out=FILE.jsonl."
         )
-    return read_notes(path), held_out
+    return read_notes(path, ["train"]), held_out
 
 
 def _by_patient(notes: Sequence[AuditNote], text: TextEncoder) -> Notes:

@@ -27,7 +27,7 @@ def plant_canaries(
     problems = wrong_settings(count, length, repeats)
     if problems:
         raise NotemillError(f"{problems}.")
-    notes = [note for note in read_notes(notes_path, ("train",)) if note.split in ("", "train")]
+    notes = read_notes(notes_path, ("train",))
     words = _common_words(notes)
     if len(words) < _MIN_WORDS:
         raise NotemillError(

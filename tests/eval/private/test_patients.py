@@ -38,6 +38,16 @@ def test_a_folder_of_an_audit_split_names_both(tied_model: Path, tmp_path: Path)
     assert (task.num_patients, task.counts["held-out patients"]) == (20, 7)
 
 
+def test_lines_that_name_their_split_are_trained_on_or_held_out(tied_model: Path, tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in write_notes(tmp_path / "all.jsonl", 0, 20).read_text().splitlines()]
+    patients = list(dict.fromkeys(line["patient_key"] for line in lines))
+    split = {patient: ("train", "valid", "test")[number % 3] for number, patient in enumerate(patients)}
+    path = tmp_path / "named.jsonl"
+    path.write_text("".join(json.dumps({**line, "split": split[line["patient_key"]]}) + "\n" for line in lines))
+    task = MlmTask(load_private_config(None, [f"model.path={tied_model}", f"data.path={path}", *SMALL]))
+    assert (task.num_patients, task.counts["held-out patients"]) == (7, 7)
+
+
 def test_held_out_patients_must_be_others(tied_model: Path, tmp_path: Path, notes: tuple[str, str]) -> None:
     overlapping = write_notes(tmp_path / "o.jsonl", 38, 5)
     settings = [f"model.path={tied_model}", notes[0], f"data.held_out={overlapping}", *SMALL]

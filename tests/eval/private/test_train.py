@@ -16,7 +16,7 @@ import pytest
 from data_pipeline.files import read_json, sha256_file
 from eval.audit.findings import read_audit
 from eval.finetune.model_config import load_config_of
-from eval.private.accountant import Cost, Mechanism
+from eval.private.accountant import Cost, Mechanism, default_delta
 from eval.private.classification import ClsTask
 from eval.private.config import load_private_config
 from eval.private.ledger import Ledger
@@ -24,7 +24,7 @@ from eval.private.mlm import MlmTask
 from eval.private.task import PrivateTask, dropout_of
 from eval.private.train import _fingerprint, train_private
 from launch.errors import NotemillError
-from tests.eval.private.toys import ENTRY, SMALL, weights_of, write_labelled
+from tests.eval.private.toys import ENTRY, SMALL, weights_of, write_labelled, write_notes
 from tests.pretrain.launching import environment, notemill, torchrun
 
 DROPOUT = {"hidden_dropout_prob": 0.3, "attention_probs_dropout_prob": 0.2}
@@ -278,6 +278,20 @@ def test_spending_is_inherited_from_the_model_and_from_earlier_runs(
         run(tied_model, notes, tmp_path / "none", f"privacy.earlier=[{tied_model}]")
     with pytest.raises(NotemillError, match="of other settings"):
         run(tied_model, notes, tmp_path / "first", "privacy.noise_multiplier=4.0")
+
+
+def test_fewer_patients_do_not_loosen_the_delta_of_a_run_before(
+    tied_model: Path, notes: tuple[str, str], tmp_path: Path
+) -> None:
+    few = ("privacy.noise_multiplier=3.0", "privacy.epsilon=20")
+    first = run(tied_model, notes, tmp_path / "first", *few)
+    fewer = (f"data.path={write_notes(tmp_path / 'fewer.jsonl', 60, 12)}", notes[1])
+    second = run(first, fewer, tmp_path / "second", *few)
+    deltas = [read_json(out / "ledger.json", "ledger")["total"]["delta"] for out in (first, second)]
+    assert deltas[1] == deltas[0] == pytest.approx(default_delta(40))
+    assert default_delta(40) < default_delta(12)
+    with pytest.raises(NotemillError, match="a run before this one in the ledger protects its patients at 0.0172"):
+        run(first, fewer, tmp_path / "third", *few, f"privacy.delta={default_delta(12)}")
 
 
 def test_classification_has_patients_and_a_baseline(untied_model: Path, tmp_path: Path) -> None:
