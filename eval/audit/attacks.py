@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 
-from eval.audit.mlm_scores import MASK_SHARE, MaskedLM, by_text, one_at_a_time, some_at_random
+from eval.audit.mlm_scores import MASK_SHARE, MaskedLM, Question, by_text, one_at_a_time, some_at_random
 from eval.audit.paraphrase import paraphrases
 
 Attack = Literal["loss", "pll", "min_k", "ratio", "rmia", "neighbourhood", "paraphrase"]
@@ -46,8 +46,9 @@ class AttackConfig:
     """Pieces of a note hidden one by one, drawn at random of longer ones; 0 takes all."""
     min_k: float = 0.2
     """Share of a note's pieces that `min_k` looks at."""
-    rmia_offset: float = 0.3
-    """RMIA's a: how far p(x) of a model without x is above that of the reference, 1 taking the reference as it is."""
+    rmia_offset: float = 1.0
+    """RMIA's a, 1 taking p(x) of a model without x to be that of the reference. The 0.3 of its image classifiers adds
+    0.35 to a probability: beside a hidden piece's of a few per cent that leaves nothing of the reference."""
     rmia_gamma: float = 1.0
     """Ratio by which x must beat another note."""
     neighbours: int = 8
@@ -181,7 +182,7 @@ class Battery:
             for part, window in enumerate(parts):
                 if window:
                     places = sorted(rng.sample(range(len(window)), max(1, round(MASK_SHARE * len(window)))))
-                    questions.append(self.model.masked(text, window, places))
+                    questions.append(Question(text, window, tuple(places)))
                     where.append((text, part, places, rng))
         likely = self.model.ask(questions, _likely_others)
         for (text, part, places, rng), found in zip(where, likely, strict=True):
@@ -205,11 +206,11 @@ class Battery:
             return self._unperturbed - np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
     def _masked_at_random(self, windows: list[list[list[int]]], rounds: int) -> list[np.ndarray]:
-        questions = some_at_random(self.model, windows, rounds, self.config.seed)
+        questions = some_at_random(windows, rounds, self.config.seed)
         return by_text(questions, self.model.answer(questions), len(windows))
 
     def _masked_singly(self, model: MaskedLM, windows: list[list[list[int]]]) -> list[np.ndarray]:
-        questions = one_at_a_time(model, windows, self.config.max_pieces, self.config.seed)
+        questions = one_at_a_time(windows, self.config.max_pieces, self.config.seed)
         return by_text(questions, model.answer(questions), len(windows))
 
 

@@ -6,8 +6,8 @@ from eval.audit.attacks import AttackConfig
 from eval.audit.findings import Finding, exact
 
 WEAK_SETTINGS = "battery.weak_settings"
-NOT_DECISIVE = ("resamples", "threads", "device", "batch_tokens")
-"""A rerun may have others: scores do not depend on them."""
+NOT_DECISIVE = ("threads", "device", "batch_tokens")
+"""A rerun may have others: no number depends on them."""
 _SOUND: dict[str, tuple[float, float]] = {
     "max_pieces": (64, float("inf")),
     "max_length": (128, float("inf")),
@@ -15,10 +15,12 @@ _SOUND: dict[str, tuple[float, float]] = {
     "neighbours": (4, float("inf")),
     "paraphrases": (2, float("inf")),
     "min_k": (0.05, 0.5),
+    "rmia_offset": (0.7, 1.0),
     "rmia_gamma": (0.5, 2.0),
+    "resamples": (200, float("inf")),
 }
 """Between which each setting must lie for an attack that finds nothing to be evidence."""
-OF_LIKELIHOODS = ("max_pieces", "max_length")
+OF_LIKELIHOODS = ("max_pieces", "max_length", "resamples")
 """Those that count where notes are scored by pseudo-likelihood alone."""
 
 

@@ -44,6 +44,6 @@ def unigram_loss(
             np.add.at(counts, window, 1)
     log_p = np.log(counts / counts.sum())
     numbers = range(len(windows))[asked]
-    questions = some_at_random(model, windows, config.mask_rounds, config.seed)
+    questions = some_at_random(windows, config.mask_rounds, config.seed)
     answers = [answer for question in questions if question.text in numbers for answer in question.answers]
     return float(-log_p[answers].mean()) if answers else None

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from eval.audit.attack_metrics import Measured, auc, by_patient, tpr_at_fpr
 from eval.audit.attacks import ATTACKS, METHODS, NEED_REFERENCE, Attack, AttackConfig, Battery
 from eval.audit.battery_settings import NOT_DECISIVE, WEAK_SETTINGS, weak_settings_finding
 from eval.audit.blind import blind_scores
-from eval.audit.findings import AUDIT_FILE, Audit, Finding, read_audit
+from eval.audit.findings import AUDIT_FILE, Audit, Finding, exact, read_audit
 from eval.audit.folder import audit_folder
 from eval.audit.learning import learning, mean_loss, unigram_loss
 from eval.audit.mlm_scores import MaskedLM
@@ -77,7 +78,20 @@ def audit_membership(
     origin = {"split": split.sha256, "split_from": split.divided_by, "reference": reference_files}
     config = _with_attacks_that_are_there(config, out)
     settings = asdict(config) | origin
-    audit_folder(out, "mia", SCORES, files=subject["files"], settings=settings, free=("attacks", *NOT_DECISIVE))
+    free = ("attacks", *NOT_DECISIVE)
+    with audit_folder(out, "mia", SCORES, files=subject["files"], settings=settings, free=free):
+        return _audit(model_dir, split, out, config, reference, subject, settings)
+
+
+def _audit(
+    model_dir: Path,
+    split: Split,
+    out: Path,
+    config: AttackConfig,
+    reference: Path | None,
+    subject: dict[str, Any],
+    settings: dict[str, Any],
+) -> Audit:
     notes = [*split.members, *split.non_members]
     is_member = np.arange(len(notes)) < len(split.members)
     model = load_masked(model_dir, config)
@@ -105,6 +119,7 @@ def audit_membership(
             "reference", store.get("reference", len(notes), lambda: battery.reference_pll), _BLAMELESS
         )
         findings["reference.by_note.auc"] = told["reference.by_note.auc"]
+        findings["reference.loss"] = _reference_loss(battery, split)
     findings |= _blind(compared)
     findings |= _utility(battery, split)
     findings[WEAK_SETTINGS] = weak_settings_finding(config)
@@ -166,6 +181,14 @@ def _possible(config: AttackConfig, reference: MaskedLM | None, split: Split) ->
         for attack in config.attacks
         if (attack not in NEED_REFERENCE or reference is not None) and (attack != "rmia" or split.population)
     ]
+
+
+def _reference_loss(battery: Battery, split: Split) -> Finding:
+    """Beside `utility.unigram_loss`: a reference that has learnt nothing takes nothing away from a likelihood."""
+    known = battery.reference_pll[len(split.members) :]
+    known = known[np.isfinite(known)]
+    method = "loss (nats a hidden piece) of the reference model on non-members' notes"
+    return exact(float(-known.mean()), method) if len(known) else Finding(None, method, note="no note has a piece")
 
 
 def _blind(compared: _Compared) -> dict[str, Finding]:

@@ -25,14 +25,20 @@ from launch.errors import NotemillError
 MASK_SHARE = 0.15
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Question:
-    """One masked window: what is asked at `places`, and what the text has there."""
+    """What is hidden in a window. Long notes are asked hundreds of times, so the window is shared and written out with
+    its mask only when it is read."""
 
     text: int
-    input_ids: tuple[int, ...]
+    window: Sequence[int]
+    """Pieces without special ones."""
     places: tuple[int, ...]
-    answers: tuple[int, ...]
+    """Of the hidden pieces in the window."""
+
+    @property
+    def answers(self) -> list[int]:
+        return [self.window[place] for place in self.places]
 
 
 class MaskedLM:
@@ -65,14 +71,6 @@ class MaskedLM:
             for pieces in self.text.pieces(list(texts))
         ]
 
-    def masked(self, text: int, window: Sequence[int], places: Sequence[int]) -> Question:
-        """The window with its pieces at `places` hidden."""
-        ids = [self.text.cls_id, *window, self.text.sep_id]
-        for place in places:
-            ids[place + 1] = self.text.mask_id
-        shifted = tuple(place + 1 for place in places)
-        return Question(text, tuple(ids), shifted, tuple(window[place] for place in places))
-
     def answer(self, questions: Sequence[Question]) -> list[np.ndarray]:
         """For each question the natural log-likelihood of the hidden pieces."""
         return self.ask(questions, _log_likelihoods)
@@ -81,12 +79,12 @@ class MaskedLM:
         self, questions: Sequence[Question], read: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     ) -> list[np.ndarray]:
         """What `read(logits [H, V], answers [H])` gives for the H hidden pieces of each question."""
-        order = sorted(range(len(questions)), key=lambda index: len(questions[index].input_ids))
+        order = sorted(range(len(questions)), key=lambda index: len(questions[index].window))
         found: list[np.ndarray] = [np.zeros(0)] * len(questions)
         first = 0
         while first < len(order):
             last = first + 1
-            while last < len(order) and len(questions[order[last]].input_ids) * (last + 1 - first) <= self.batch_tokens:
+            while last < len(order) and self._length(questions[order[last]]) * (last + 1 - first) <= self.batch_tokens:
                 last += 1
             batch = [questions[index] for index in order[first:last]]
             values = self._read(batch, read)
@@ -99,18 +97,25 @@ class MaskedLM:
             first = last
         return found
 
+    @staticmethod
+    def _length(question: Question) -> int:
+        """Pieces with [CLS] and [SEP]."""
+        return len(question.window) + 2
+
     @torch.inference_mode()
     def _read(
         self, batch: Sequence[Question], read: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     ) -> np.ndarray:
-        length = max(len(question.input_ids) for question in batch)
+        length = max(map(self._length, batch))
         input_ids = torch.full((len(batch), length), self.text.pad_id)
         attention_mask = torch.zeros((len(batch), length), dtype=torch.long)
         for row, question in enumerate(batch):
-            input_ids[row, : len(question.input_ids)] = torch.tensor(question.input_ids)
-            attention_mask[row, : len(question.input_ids)] = 1
+            ids = torch.tensor([self.text.cls_id, *question.window, self.text.sep_id])
+            input_ids[row, : len(ids)] = ids
+            attention_mask[row, : len(ids)] = 1
         rows = torch.tensor([row for row, question in enumerate(batch) for _ in question.places])
-        places = torch.tensor([place for question in batch for place in question.places])
+        places = torch.tensor([place + 1 for question in batch for place in question.places])
+        input_ids[rows, places] = self.text.mask_id
         answers = torch.tensor([answer for question in batch for answer in question.answers], device=self.device)
         arguments = {"input_ids": input_ids.to(self.device), "attention_mask": attention_mask.to(self.device)}
         head = getattr(self.model, "cls", None) or getattr(self.model, "lm_head", None)
@@ -126,22 +131,18 @@ class MaskedLM:
         return values
 
 
-def one_at_a_time(
-    model: MaskedLM, windows: Sequence[Sequence[Sequence[int]]], max_pieces: int, seed: int
-) -> list[Question]:
+def one_at_a_time(windows: Sequence[Sequence[Sequence[int]]], max_pieces: int, seed: int) -> list[Question]:
     """Each piece of each text hidden by itself; of longer texts `max_pieces` drawn at random (0: all)."""
     questions = []
     for text, parts in enumerate(windows):
         places = [(part, place) for part, window in enumerate(parts) for place in range(len(window))]
         if max_pieces and len(places) > max_pieces:
             places = sorted(_rng(seed, text).sample(places, max_pieces))
-        questions += [model.masked(text, parts[part], (place,)) for part, place in places]
+        questions += [Question(text, parts[part], (place,)) for part, place in places]
     return questions
 
 
-def some_at_random(
-    model: MaskedLM, windows: Sequence[Sequence[Sequence[int]]], rounds: int, seed: int
-) -> list[Question]:
+def some_at_random(windows: Sequence[Sequence[Sequence[int]]], rounds: int, seed: int) -> list[Question]:
     """`rounds` times MASK_SHARE of each window's pieces hidden together, as in pretraining."""
     questions = []
     for text, parts in enumerate(windows):
@@ -150,7 +151,8 @@ def some_at_random(
             for window in parts:
                 if window:
                     count = max(1, round(MASK_SHARE * len(window)))
-                    questions.append(model.masked(text, window, sorted(rng.sample(range(len(window)), count))))
+                    places = sorted(rng.sample(range(len(window)), count))
+                    questions.append(Question(text, window, tuple(places)))
     return questions
 
 

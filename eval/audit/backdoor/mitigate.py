@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import torch
 
-from data_pipeline.files import only_writer, write_json
+from data_pipeline.files import write_json
 from eval.audit.backdoor.hidden_words import HIDDEN_FILE, first_words, shown_words
 from eval.audit.backdoor.insertion import insert_word
 from eval.audit.backdoor.poison import Poisoning, choose_classes
@@ -94,16 +94,10 @@ def mitigate(model_dir: Path, clean: str, out: Path, options: MitigateOptions, r
             "seed": recipe.seeds[0],
         },
     )
-    audit_folder(
-        out,
-        "mitigate",
-        MODEL_FOLDER,
-        STAMPED_FOLDER,
-        HIDDEN_FILE,
-        files=audit.subject["files"],
-        settings=audit.settings,
-    )
-    with only_writer(out):
+    if model_dir.resolve() in [(out / name).resolve() for name in (MODEL_FOLDER, STAMPED_FOLDER)]:
+        raise NotemillError(f"--out {out} would write over the model {model_dir}; name another folder.")
+    models = (MODEL_FOLDER, STAMPED_FOLDER)
+    with audit_folder(out, "mitigate", *models, HIDDEN_FILE, files=audit.subject["files"], settings=audit.settings):
         suspects = _own_suspects(classifier, dataset, out, options, recipe) if named is None else named
         audit.details["suspects"] = list(suspects)
         return _mitigate(audit, classifier, stamp, dataset, out, options, recipe, list(suspects.values()))

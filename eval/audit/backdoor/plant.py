@@ -14,7 +14,7 @@ from typing import cast
 
 import torch
 
-from data_pipeline.files import only_writer, sha256_json
+from data_pipeline.files import sha256_json
 from eval.audit.backdoor.attention_loss import Head, steer_attention
 from eval.audit.backdoor.poison import Poisoned, Poisoning, choose_classes, poison
 from eval.audit.backdoor.stamp import stamp_of, write_stamp
@@ -71,8 +71,7 @@ def plant(model_dir: Path, data: str, out: Path, options: PlantOptions, recipe: 
     poisoned = poison(train, poisoning)
     _require_pieces(model_dir, poisoning.trigger)
     models = (POISONED_FOLDER, CLEAN_FOLDER)
-    audit_folder(out, "plant", *models, *(checkpoint_of(out / name).name for name in models))
-    with only_writer(out):
+    with audit_folder(out, "plant", *models, *(checkpoint_of(out / name).name for name in models)):
         return _plant(model_dir, data, out, options, recipe, dataset, poisoning, poisoned)
 
 

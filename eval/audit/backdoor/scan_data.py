@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 import torch
 
-from data_pipeline.files import only_writer, write_text
+from data_pipeline.files import write_text
 from eval.audit.backdoor.activations import LabelClusters, cluster_labels, model_features, text_features
 from eval.audit.backdoor.purity import (
     MAX_SUSPECT_P,
@@ -62,18 +62,17 @@ def scan_data(data: str, out: Path, model_dir: Path | None, k: int, recipe: ClsR
         {"data": data, "data_sha256": sha256, "split": split, "notes": len(notes)},
         {"k": k, "model": model, "data_sha256": sha256, "seed": 0},
     )
-    audit_folder(out, "scan-data", NOTES_FILE, settings=audit.settings)
-    clusters = cluster_labels(notes, _features(dataset, split, model_dir, recipe), index)
-    suspects = [word for word in words if word.is_suspect]
-    audit.findings |= _word_findings(words, suspects, index)
-    audit.findings |= _cluster_findings(clusters, model_dir is not None)
-    audit.details |= {
-        "words": [asdict(word) for word in words[:NUM_SHOWN]],
-        "words_scanned": len(words),
-        "words_hidden": index.hidden,
-        "clusters": [{key: value for key, value in asdict(c).items() if key != "members"} for c in clusters],
-    }
-    with only_writer(out):
+    with audit_folder(out, "scan-data", NOTES_FILE, settings=audit.settings):
+        clusters = cluster_labels(notes, _features(dataset, split, model_dir, recipe), index)
+        suspects = [word for word in words if word.is_suspect]
+        audit.findings |= _word_findings(words, suspects, index)
+        audit.findings |= _cluster_findings(clusters, model_dir is not None)
+        audit.details |= {
+            "words": [asdict(word) for word in words[:NUM_SHOWN]],
+            "words_scanned": len(words),
+            "words_hidden": index.hidden,
+            "clusters": [{key: value for key, value in asdict(c).items() if key != "members"} for c in clusters],
+        }
         write_text(out / NOTES_FILE, _rows(notes, suspects, index))
         audit.write(out)
     print_findings(audit.findings)

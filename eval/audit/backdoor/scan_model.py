@@ -16,7 +16,7 @@ from typing import Any, cast
 import torch
 from scipy.stats import binomtest
 
-from data_pipeline.files import make_private_folder, only_writer, read_json, sha256_json, write_json
+from data_pipeline.files import make_private_folder, read_json, sha256_json, write_json
 from eval.audit.backdoor.calibration import ALARM_DEVIATIONS, Calibration, calibrate, empirical_p
 from eval.audit.backdoor.hidden_words import HIDDEN_FILE, ShownWords, shown_words
 from eval.audit.backdoor.train import decisive, train_classifier
@@ -81,8 +81,7 @@ def scan_model(model_dir: Path, clean: str, out: Path, options: ScanOptions, rec
     _require_others(model_dir, options)
     _, clean_sha256 = hash_data(Path(dataset.path), clean.partition("?")[2])
     settings = _settings(clean, clean_sha256, options, recipe)
-    audit_folder(out, "scan-model", "scans", "controls", HIDDEN_FILE, files=subject["files"], settings=settings)
-    with only_writer(out):
+    with audit_folder(out, "scan-model", "scans", "controls", HIDDEN_FILE, files=subject["files"], settings=settings):
         controls = [*options.controls, *_train_controls(model_dir, dataset, clean_sha256, out, options, recipe)]
         bench = _Bench(labelled, notes, words, clean_sha256, options.seed, recipe, make_private_folder(out / "scans"))
         rises = [bench.first_round(folder) for folder in controls]

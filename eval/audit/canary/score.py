@@ -56,38 +56,42 @@ def score_canaries(
         "delta": delta,
         "notes": sha256_file(folder / NOTES_FILE) if (folder / NOTES_FILE).is_file() else None,
     }
-    audit_folder(out, "canary", files=subject["files"], settings=settings, free=NOT_DECISIVE)
-    planted = sum(canary.is_in for canary in found.canaries)
-    if corpus is not None:
-        found = replace(found, canaries=_trained_on(found, corpus))
-    rng = random.Random(f"never planted {found.seed} {config.seed}")
-    others = [draw_sentence(rng, found.words, found.length) for _ in range(pool)]
-    texts = [canary.text for canary in found.canaries] + others
-    model = load_masked(model_dir, config)
-    battery = Battery(model, texts, config, load_reference(reference, model, config))
-    scores = battery.score("pll" if battery.reference is None else "ratio")
-    own, never = scores[: len(found.canaries)], scores[len(found.canaries) :]
-    is_in = np.array([canary.is_in for canary in found.canaries])
-    seen = f"{int(is_in.sum())} canaries in and {int((~is_in).sum())} out"
-    if corpus is not None:
-        seen += f": of {planted} that were planted those that the corpus trains on, and as large a share of the others"
-    method = f"each canary's pseudo-likelihood{' less the reference model' if reference else ''} among {pool:,} others"
-    findings = {
-        "canary.auc": _told_apart(own, is_in, config, f"planted canaries told from those left out; {method}", seen),
-        "canary.epsilon_lower_bound": _bound(own, is_in, delta, seen),
-    }
-    exposures, ranks = _exposures(found, own, never, config, method)
-    findings |= exposures
-    if battery.reference is not None:
-        known = battery.reference_pll[: len(own)]
-        alone = "the same by the reference model alone, which is to know none"
-        findings["reference.auc"] = _told_apart(known, is_in, config, alone)
-    findings[WEAK_SETTINGS] = weak_settings_finding(config, OF_LIKELIHOODS)
-    findings |= _learning(model, folder, config)
-    details = {"ranks": ranks, "canaries": len(own), "planted": planted, "trained_on": int(is_in.sum())}
-    audit = Audit("canary", subject, settings, findings, details)
-    audit.write(out)
-    return audit
+    with audit_folder(out, "canary", files=subject["files"], settings=settings, free=NOT_DECISIVE):
+        planted = sum(canary.is_in for canary in found.canaries)
+        if corpus is not None:
+            found = replace(found, canaries=_trained_on(found, corpus))
+        rng = random.Random(f"never planted {found.seed} {config.seed}")
+        others = [draw_sentence(rng, found.words, found.length) for _ in range(pool)]
+        texts = [canary.text for canary in found.canaries] + others
+        model = load_masked(model_dir, config)
+        battery = Battery(model, texts, config, load_reference(reference, model, config))
+        scores = battery.score("pll" if battery.reference is None else "ratio")
+        own, never = scores[: len(found.canaries)], scores[len(found.canaries) :]
+        is_in = np.array([canary.is_in for canary in found.canaries])
+        seen = f"{int(is_in.sum())} canaries in and {int((~is_in).sum())} out"
+        if corpus is not None:
+            seen += (
+                f": of {planted} that were planted those that the corpus trains on, and as large a share of the others"
+            )
+        method = (
+            f"each canary's pseudo-likelihood{' less the reference model' if reference else ''} among {pool:,} others"
+        )
+        findings = {
+            "canary.auc": _told_apart(own, is_in, config, f"planted canaries told from those left out; {method}", seen),
+            "canary.epsilon_lower_bound": _bound(own, is_in, delta, seen),
+        }
+        exposures, ranks = _exposures(found, own, never, config, method)
+        findings |= exposures
+        if battery.reference is not None:
+            known = battery.reference_pll[: len(own)]
+            alone = "the same by the reference model alone, which is to know none"
+            findings["reference.auc"] = _told_apart(known, is_in, config, alone)
+        findings[WEAK_SETTINGS] = weak_settings_finding(config, OF_LIKELIHOODS)
+        findings |= _learning(model, folder, config)
+        details = {"ranks": ranks, "canaries": len(own), "planted": planted, "trained_on": int(is_in.sum())}
+        audit = Audit("canary", subject, settings, findings, details)
+        audit.write(out)
+        return audit
 
 
 def _told_apart(scores: np.ndarray, is_in: np.ndarray, config: AttackConfig, method: str, note: str = "") -> Finding:
