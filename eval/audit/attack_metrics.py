@@ -16,6 +16,11 @@ MIN_FALSE_ALARMS = 3
 _MEMBER = "member"
 
 
+def needed_for(rate: float) -> int:
+    """How many there must be for that rate of them to be shown."""
+    return int(np.ceil(MIN_FALSE_ALARMS / rate))
+
+
 @dataclass(frozen=True)
 class Measured:
     value: float | None
@@ -50,7 +55,7 @@ def tpr_at_fpr(
     scores: np.ndarray, is_member: np.ndarray, groups: Sequence[str], rate: float, resamples: int, seed: int
 ) -> Measured:
     """Share of members above the threshold that at most `rate` of the non-members pass (TPR at that FPR)."""
-    needed = int(np.ceil(MIN_FALSE_ALARMS / rate))
+    needed = needed_for(rate)
     others = int((~is_member).sum())
     if others < needed:
         return Measured(None, note=f"{others} non-members are too few: at least {needed:,} are needed")

@@ -28,9 +28,10 @@ def audit_folder(
     audit, of another model or by other settings.
     """
     ours = re.compile("|".join(map(re.escape, (AUDIT_FILE, *names))))
+    _require_same(out, kind, files, settings, free)
     with only_writer(make_own_folder(out, ours, f"result of {kind}")):
-        if (out / AUDIT_FILE).is_file():
-            _require_same(out, kind, files, settings, free)
+        # Another process may have written one since.
+        _require_same(out, kind, files, settings, free)
         yield
 
 
@@ -41,6 +42,8 @@ def _require_same(
     settings: Mapping[str, Any] | None,
     free: Collection[str],
 ) -> None:
+    if not (out / AUDIT_FILE).is_file():
+        return
     there = read_audit(out)
     if there.kind != kind:
         raise NotemillError(f"{out} holds the result of {there.kind}, not of {kind}; name another folder with --out.")

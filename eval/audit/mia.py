@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from data_pipeline.files import atomic_write, make_private_folder, sha256_json
-from eval.audit.attack_metrics import Measured, auc, by_patient, tpr_at_fpr
+from eval.audit.attack_metrics import Measured, auc, by_patient, needed_for, tpr_at_fpr
 from eval.audit.attacks import ATTACKS, METHODS, NEED_REFERENCE, Attack, AttackConfig, Battery
 from eval.audit.battery_settings import NOT_DECISIVE, WEAK_SETTINGS, weak_settings_finding
 from eval.audit.blind import blind_scores
@@ -46,8 +46,12 @@ class _Compared:
     is_member: np.ndarray
     config: AttackConfig
 
-    def measure(self, name: str, scores: np.ndarray, method: str) -> dict[str, Finding]:
-        """AUC and hits of `scores` [N] by note and by patient; NaN scores are left out and counted."""
+    def measure(self, name: str, scores: np.ndarray, method: str, population: int | None = None) -> dict[str, Finding]:
+        """AUC and hits of `scores` [N] by note and by patient; NaN scores are left out and counted.
+
+        Where a score is the share of a `population` that a note beats, hits need as many of these as of non-members: of
+        few the highest score is that of every hundredth note, member or not.
+        """
         known = np.isfinite(scores)
         groups = [note.patient_key for note, kept in zip(self.notes, known, strict=True) if kept]
         scores, is_member = scores[known], self.is_member[known]
@@ -62,7 +66,12 @@ class _Compared:
             told = f"{method}; {len(members)} {_UNIT_NAMES[unit]}"
             options = self.config.resamples, self.config.seed
             found = {"auc": auc(values, members, names, *options)}
-            found |= {f"tpr_at_{rate:g}": tpr_at_fpr(values, members, names, rate, *options) for rate in RATES}
+            for rate in RATES:
+                if population is not None and population < needed_for(rate):
+                    few = f"a population of {population} is too small: at least {needed_for(rate):,} are needed"
+                    found[f"tpr_at_{rate:g}"] = Measured(None, note=few)
+                else:
+                    found[f"tpr_at_{rate:g}"] = tpr_at_fpr(values, members, names, rate, *options)
             findings |= {f"{name}.{unit}.{key}": _finding(value, told, left_out) for key, value in found.items()}
         return findings
 
@@ -113,7 +122,8 @@ def _audit(
         say(f"left out {needed}")
     for attack in possible:
         scores = store.get(attack, len(notes), partial(battery.score, attack))
-        findings |= compared.measure(attack, scores, METHODS[attack])
+        population = len(split.population) if attack == "rmia" else None
+        findings |= compared.measure(attack, scores, METHODS[attack], population)
     if any(attack in NEED_REFERENCE for attack in possible):
         told = compared.measure(
             "reference", store.get("reference", len(notes), lambda: battery.reference_pll), _BLAMELESS

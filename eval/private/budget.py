@@ -74,8 +74,8 @@ def make_budget(
         )
     if delta > earlier:
         raise NotemillError(
-            f"delta is {delta:g}, but a run before this one in the ledger protects its patients at {earlier:g}, and one "
-            f"delta holds for all; leave privacy.delta out, or give {earlier:g} at most."
+            f"delta is {delta:g}, but a run before this one in the ledger protects its patients at {earlier:g}, and "
+            f"one delta holds for all; leave privacy.delta out, or give {earlier:g} at most."
         )
     rate = config.train.patients / patients
     known = ledger.find(identity)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline.files import PRIVATE_FILE, write_text
-from eval.audit.findings import Audit, Finding
+from eval.audit.findings import Audit, Finding, exact
 from eval.audit.table import written
 from eval.finetune.model_config import model_hashes
 from eval.private.accountant import Cost
@@ -110,7 +110,7 @@ def _findings(config: PrivateConfig, task: PrivateTask, budget: Budget, cost: Co
         ),
         "epsilon.opacus": epsilon(cost.opacus, f"Opacus's {config.privacy.accountant} accountant."),
         "epsilon.dp_accounting": epsilon(cost.dp_accounting, "Google's dp-accounting, the second opinion."),
-        "unit.is_patient": Finding(
+        "unit.is_patient": exact(
             float(unit == "patient"), f"1 where epsilon holds for all notes of a patient; here for each {unit}."
         ),
         "delta": Finding(cost.delta, f"Probability that the bound fails; chosen before training, below 1 / {unit}s."),

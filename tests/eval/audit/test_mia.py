@@ -92,12 +92,14 @@ def test_likelihoods_are_those_of_the_stock_model(audited: Audited) -> None:
     texts = ["Patient seen in clinic.", "No fever " * 40, "x"]
     windows = model.windows(texts)
     assert len(windows[1]) > 1 and sum(len(window) for window in windows[1]) == len(model.text.pieces(texts)[1].ids)
-    questions = one_at_a_time(model, windows, 0, 0) + some_at_random(model, windows, 2, 0)
+    questions = one_at_a_time(windows, 0, 0) + some_at_random(windows, 2, 0)
     answers = model.answer(questions)
     stock = AutoModelForMaskedLM.from_pretrained(audited.overtrained, attn_implementation="eager").eval()
     for question, answer in zip(questions[::7], answers[::7], strict=True):
         with torch.no_grad():
-            logits = stock(torch.tensor([question.input_ids])).logits[0, list(question.places)]
+            ids = torch.tensor([model.text.cls_id, *question.window, model.text.sep_id])
+            ids[[place + 1 for place in question.places]] = model.text.mask_id
+            logits = stock(ids[None]).logits[0, [place + 1 for place in question.places]]
         expected = logits.log_softmax(-1).gather(1, torch.tensor(question.answers)[:, None])[:, 0]
         np.testing.assert_allclose(answer, expected, atol=1e-4)
 

@@ -8,7 +8,7 @@ import yaml
 
 from eval.audit.attacks import AttackConfig
 from eval.audit.battery_settings import weak_settings
-from eval.audit.findings import Audit, Finding, read_audit
+from eval.audit.findings import Audit, Finding, exact, read_audit
 from eval.audit.policy import DEFAULT_POLICY, load_policy
 from eval.audit.verdict import FAIL, INSUFFICIENT, NOT_MEASURED, PASS, judge, judge_all
 from launch.errors import NotemillError
@@ -69,7 +69,10 @@ def test_a_value_without_an_interval_is_no_evidence() -> None:
     few = canary | {"canary.epsilon_lower_bound": Finding(0.4, "coins", most=0.6)}
     judged = judge(Audit("canary", {}, {}, few, {}), load_policy())
     assert judged.verdict == INSUFFICIENT and "could not have been above 0.600" in judged.reasons[0]
-    assert judge(Audit("private", {}, {}, {"epsilon": Finding(2.0, "ledger")}, {}), load_policy()).verdict == PASS
+    private = {"epsilon": Finding(2.0, "ledger"), "unit.is_patient": exact(1.0, "ledger")}
+    assert judge(Audit("private", {}, {}, private, {}), load_policy()).verdict == PASS
+    by_text = private | {"unit.is_patient": exact(0.0, "ledger")}
+    assert judge(Audit("private", {}, {}, by_text, {}), load_policy()).verdict == INSUFFICIENT
 
 
 def test_an_attack_clearly_below_guessing_is_no_pass_and_excuses_no_leak() -> None:
@@ -85,6 +88,14 @@ def test_a_reference_that_knows_the_members_is_no_pass_and_excuses_no_leak() -> 
         changed = {"reference__by_note__auc": Finding(0.7, "pll", low, 0.8)}
         assert judge(_audit(**changed), load_policy()).verdict == expected
         assert judge(_audit(**changed, pll__by_note__auc=LEAK), load_policy()).verdict == FAIL
+
+
+def test_a_reference_that_has_learnt_nothing_is_no_pass() -> None:
+    known = {"reference__loss": exact(5.0, "reference"), "utility__unigram_loss": Finding(6.0, "loss")}
+    assert judge(_audit(**known), load_policy()).verdict == PASS
+    unlearnt = known | {"reference__loss": exact(6.5, "reference")}
+    assert judge(_audit(**unlearnt), load_policy()).verdict == INSUFFICIENT
+    assert judge(_audit(**unlearnt, pll__by_note__auc=LEAK), load_policy()).verdict == FAIL
 
 
 def test_what_was_not_measured_is_no_pass() -> None:
@@ -169,7 +180,8 @@ def test_nothing_held_against_a_limit_is_no_pass(tmp_path: Path) -> None:
 
 def test_all_together() -> None:
     policy = load_policy()
-    private = Audit("private", {}, {}, {"epsilon": Finding(9.0, "ledger")}, {})
+    findings = {"epsilon": Finding(9.0, "ledger"), "unit.is_patient": exact(1.0, "ledger")}
+    private = Audit("private", {}, {}, findings, {})
     verdict, reasons, _ = judge_all([_audit(), private], policy)
     assert verdict == FAIL and reasons == ["private: epsilon is 9.000 and must be at most 8.0"]
     assert judge_all([private], policy)[0] == FAIL

@@ -290,7 +290,7 @@ def test_fewer_patients_do_not_loosen_the_delta_of_a_run_before(
     deltas = [read_json(out / "ledger.json", "ledger")["total"]["delta"] for out in (first, second)]
     assert deltas[1] == deltas[0] == pytest.approx(default_delta(40))
     assert default_delta(40) < default_delta(12)
-    with pytest.raises(NotemillError, match="a run before this one in the ledger protects its patients at 0.0172"):
+    with pytest.raises(NotemillError, match=r"a run before this one in the ledger protects its patients at 0\.0172"):
         run(first, fewer, tmp_path / "third", *few, f"privacy.delta={default_delta(12)}")
 
 
