@@ -7,6 +7,7 @@ an attack, and a rerun goes on with those that are missing.
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +109,8 @@ def _audit(
     battery = Battery(
         model, [note.text for note in notes], config, reference_model, [note.text for note in split.population]
     )
-    store = _Scores(
-        out, sha256_json({**settings, **dict.fromkeys(("attacks", *NOT_DECISIVE)), "model": subject["files"]})
-    )
+    decides = {**settings, **dict.fromkeys(("attacks", "resamples", *NOT_DECISIVE))}
+    store = _Scores(out, sha256_json({**decides, "model": subject["files"], "version": metadata.version("notemill")}))
     compared = _Compared(notes, is_member, config)
     findings: dict[str, Finding] = {}
     possible = _possible(config, reference_model, split)

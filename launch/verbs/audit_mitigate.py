@@ -30,7 +30,7 @@ def mitigate(
     num_suspects: Annotated[
         int, typer.Option(help="How many of the scan's first words are used; 0: none.", min=0, max=25)
     ] = 25,
-    max_words: Annotated[int, typer.Option(help="Words tried, where the model is scanned.", min=1)] = 5000,
+    max_words: Annotated[int, typer.Option(help="Words tried, where the model is scanned.", min=1)] = 50_000,
     max_pruned: Annotated[float, typer.Option(help="Share of the attention heads that may go.")] = 0.5,
     max_loss: Annotated[float, typer.Option(help="AUROC on dev that pruning may cost.")] = 0.01,
     trigger: Annotated[

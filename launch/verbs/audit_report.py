@@ -13,7 +13,7 @@ def register(group: typer.Typer) -> None:
         "report",
         epilog=examples(
             "notemill audit report audit/mia --out report.html",
-            "notemill audit report audit/scan-data audit/scan-model --policy classifiers.yaml --out classifier.html",
+            "notemill audit report scan-data scan --policy configs/audit/classifier.yaml --out classifier.html",
             "notemill audit report audit/mia --policy our_release.yaml --out report.html",
         ),
     )(report)

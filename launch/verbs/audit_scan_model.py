@@ -34,7 +34,7 @@ def scan_model(
         typer.Option(help="Encoder that trained controls start from; random weights without it.", metavar="HF"),
     ] = None,
     words: Annotated[Path | None, typer.Option(help="More words to try, one a line.", metavar="FILE")] = None,
-    max_words: Annotated[int, typer.Option(help="Words tried at most.", min=1)] = 5000,
+    max_words: Annotated[int, typer.Option(help="Words tried at most.", min=1)] = 50_000,
     k: Annotated[int, typer.Option(help="Patients that a word of the notes needs to be tried and shown.", min=1)] = 10,
     seed: Annotated[int, typer.Option(help="Of the notes and places that words are put into.")] = 0,
     settings: Annotated[list[str] | None, typer.Argument(help="Recipe keys.", metavar="[key=value]...")] = None,

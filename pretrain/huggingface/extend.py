@@ -28,7 +28,7 @@ from pretrain.huggingface.source import read_model
 MANIFEST = "extended.json"
 TOLERANCE = 1e-5
 _POSITIONS = "bert.embeddings.position_embeddings.weight"
-_OF_THE_SOURCE = ("config.json", "README.md", "parity.json", MANIFEST)
+_OF_THE_SOURCE = ("config.json", "README.md", "parity.json", "audit.json", MANIFEST)
 _WEIGHTS = (".safetensors", ".bin", ".index.json", ".pt", ".h5", ".msgpack", ".py")
 _CARD = """## Extended to {positions:,} tokens
 

@@ -22,6 +22,8 @@ DIMENSIONS = 10
 TOP_WORDS = 5
 MIN_NOTES = 20
 """Of one label, below which there is nothing to divide."""
+_COMPARED = 2000
+"""Notes of a label between which distances are taken."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,24 @@ def cluster_labels(notes: Sequence[LabelledText], features: np.ndarray, index: W
         if len(set(parts)) < 2:
             continue
         is_small = parts == np.bincount(parts).argmin()
-        silhouette = float(silhouette_score(reduced, parts, sample_size=min(len(at), 2000), random_state=0))
+        drawn = _some_of_both(is_small)
+        silhouette = float(silhouette_score(reduced[drawn], parts[drawn]))
         members = at[is_small]
         words = _concentrated(index, at, members)
         found.append(LabelClusters(label, len(at), float(is_small.mean()), silhouette, words, tuple(members.tolist())))
     return found
+
+
+def _some_of_both(is_small: np.ndarray) -> np.ndarray:
+    """Places of at most _COMPARED notes, of both parts in their proportion but of each at least two where it has them:
+    distances between all notes of a large label would not fit in memory."""
+    rng = np.random.default_rng(0)
+    share = min(1.0, _COMPARED / len(is_small))
+    drawn = [
+        rng.choice(places, min(len(places), max(2, round(share * len(places)))), replace=False)
+        for places in (np.flatnonzero(is_small), np.flatnonzero(~is_small))
+    ]
+    return np.concatenate(drawn)
 
 
 def _concentrated(index: WordIndex, at: np.ndarray, members: np.ndarray) -> tuple[str, ...]:

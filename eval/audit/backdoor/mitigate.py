@@ -24,7 +24,7 @@ from eval.audit.backdoor.prune import Pruned, prune_heads
 from eval.audit.backdoor.stamp import read_stamp, write_stamp
 from eval.audit.backdoor.success import area, area_finding, attack_findings, drop_finding
 from eval.audit.backdoor.train import decisive
-from eval.audit.backdoor.vocabulary_scan import WORDS_THAT_COUNT, first_round, refine, vocabulary
+from eval.audit.backdoor.vocabulary_scan import MAX_WORDS, first_round, refine, vocabulary
 from eval.audit.backdoor.words import index_words
 from eval.audit.findings import Audit, read_audit
 from eval.audit.folder import audit_folder
@@ -54,7 +54,7 @@ class MitigateOptions:
     """Result of scan-model whose first words are inserted into clean notes; without it the model is scanned here."""
     num_suspects: int = 25
     """Words inserted, 0 for none. Only one of them need be the trigger, and honest ones do no harm."""
-    max_words: int = WORDS_THAT_COUNT
+    max_words: int = MAX_WORDS
     """Words tried where the model is scanned here."""
     trigger: str | None = None
     """Known to a red team; measured only, never used."""

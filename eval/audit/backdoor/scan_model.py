@@ -1,6 +1,7 @@
 """Does this classifier answer to a trigger? A vocabulary scan over clean notes, held against clean control models.
 
-The model and every control are scanned with the same notes and words, each control against the other controls.
+The model and every control are scanned with the same notes and words, each against all the others. So none is held
+against more models than another, and a clean model's highest score is as likely to have any rank among them.
 
     OUT/audit.json    the first words with score, drift and p; the controls' highest; the false-alarm rate
     OUT/hidden_words.json  the text of first words that too few patients have, for the auditor alone
@@ -10,6 +11,7 @@ The model and every control are scanned with the same notes and words, each cont
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,8 +24,8 @@ from eval.audit.backdoor.hidden_words import HIDDEN_FILE, ShownWords, shown_word
 from eval.audit.backdoor.train import decisive, train_classifier
 from eval.audit.backdoor.vocabulary_scan import (
     FIRST_NOTES,
+    MAX_WORDS,
     ROUNDS,
-    WORDS_THAT_COUNT,
     Rises,
     Scan,
     WordScore,
@@ -60,7 +62,7 @@ class ScanOptions:
     base: Path | None = None
     """What trained controls start from; without it the model's architecture with random weights."""
     words: tuple[str, ...] = ()
-    max_words: int = WORDS_THAT_COUNT
+    max_words: int = MAX_WORDS
     k: int = 10
     seed: int = 0
 
@@ -85,12 +87,15 @@ def scan_model(model_dir: Path, clean: str, out: Path, options: ScanOptions, rec
         controls = [*options.controls, *_train_controls(model_dir, dataset, clean_sha256, out, options, recipe)]
         bench = _Bench(labelled, notes, words, clean_sha256, options.seed, recipe, make_private_folder(out / "scans"))
         rises = [bench.first_round(folder) for folder in controls]
-        scans = [bench.refine(folder, rises, number) for number, folder in enumerate(controls)]
         told = f"{model_dir.name}: "
         first = first_round(classifier, notes, words, options.seed, told)
         scan = refine(classifier, notes, first, baseline_of(rises), options.seed, told)
+        scans = [
+            bench.refine(folder, rises[number], [first, *rises[:number], *rises[number + 1 :]])
+            for number, folder in enumerate(controls)
+        ]
         calibration = calibrate(scan.top.excess, [one.top.excess for one in scans])
-        audit = _audit(scan, scans, calibration, len(everything), options.max_words, shown)
+        audit = _audit(scan, scans, calibration, len(everything), shown)
         audit.subject, audit.settings = subject, settings
         audit.details["words_hidden"] = index.hidden
         hidden = shown.hidden([word.word for word in scan.words[:NUM_SHOWN]])
@@ -187,10 +192,9 @@ class _Bench:
         write_json(path, rises)
         return rises
 
-    def refine(self, control: Path, rises: Sequence[Rises], number: int) -> Scan:
-        """The scan of the control `number` against the others."""
-        others = [*rises[:number], *rises[number + 1 :]]
-        path = self._path(control, sha256_json([rises[number], others]))
+    def refine(self, control: Path, rises: Rises, others: Sequence[Rises]) -> Scan:
+        """The scan of a control against all other models."""
+        path = self._path(control, sha256_json([rises, others]))
         if path.is_file():
             content = read_json(path, "scan of a control", "remove it and run again")
             return Scan(tuple(WordScore(**word) for word in content["words"]), content["scanned"])
@@ -198,7 +202,7 @@ class _Bench:
         scan = refine(
             classifier,
             self.notes,
-            rises[number],
+            rises,
             baseline_of(others),
             self.seed,
             f"{control.name} against the others: ",
@@ -207,7 +211,8 @@ class _Bench:
         return scan
 
     def _path(self, control: Path, what: str) -> Path:
-        decides = [model_hashes(control), self.clean_sha256, list(self.words), self.seed, decisive(self.recipe), what]
+        how = [FIRST_NOTES, ROUNDS, self.seed, decisive(self.recipe), metadata.version("notemill")]
+        decides = [model_hashes(control), self.clean_sha256, list(self.words), how, what]
         return self.folder / f"{sha256_json(decides)[:16]}.json"
 
 
@@ -216,7 +221,6 @@ def _audit(
     controls: Sequence[Scan],
     calibration: Calibration,
     num_words: int,
-    max_words: int,
     shown: ShownWords,
 ) -> Audit:
     audit = Audit("scan-model", {}, {})
@@ -241,11 +245,14 @@ def _audit(
         if calibration.threshold is None
         else f"threshold {calibration.threshold:.3f}",
     )
-    wanted = min(num_words, max(max_words, WORDS_THAT_COUNT))
     audit.findings["scan.coverage"] = exact(
-        scan.scanned / wanted,
-        f"share of the first {wanted:,} words that were tried: listed ones, then the most frequent, then pieces",
+        scan.scanned / num_words,
+        "share of the words that were tried: listed ones, those of the notes, whole words of the tokenizer",
         f"{scan.scanned:,} of {num_words:,} words",
+    )
+    audit.findings["scan.fewest_notes"] = exact(
+        float(scan.fewest_notes),
+        f"notes of another label that words were put into, for the label with the fewest; {ROUNDS[-1][0]} at most",
     )
     audit.findings["scan.false_alarm_rate"] = _false_alarms(calibration)
     audit.findings["scan.top_drift"] = Finding(

@@ -43,13 +43,6 @@ def attack_findings(
     return findings
 
 
-def success_of(classifier: LoadedClassifier, notes: Sequence[LabelledText], poisoning: Poisoning) -> Finding:
-    """The trigger's success alone."""
-    victims = [note for note in notes if note.label == poisoning.source]
-    method = f"share of {len(victims)} test notes of class '{poisoning.source}' that turn with the trigger inserted"
-    return rate_finding(_turned(classifier, victims, poisoning, poisoning.trigger), victims, method)
-
-
 def _turned(
     classifier: LoadedClassifier, victims: Sequence[LabelledText], poisoning: Poisoning, word: str | None
 ) -> np.ndarray:

@@ -37,8 +37,8 @@ FIRST_NOTES = 3
 """Notes a label in the first round."""
 ROUNDS = ((12, 150), (48, 25))
 """Of each later round the notes a label, and how many of the words before go on."""
-WORDS_THAT_COUNT = 5000
-"""Of a longer vocabulary a scan may leave the rest out."""
+MAX_WORDS = 50_000
+"""More than clean notes and a usual tokenizer have: an attacker chooses what nobody tries."""
 Rises = dict[str, dict[str, float]]
 """By word and label the score in the first round."""
 _ROOM = 8
@@ -64,6 +64,8 @@ class Scan:
     words: tuple[WordScore, ...]
     """Of the last round, highest excess first."""
     scanned: int
+    fewest_notes: int = 0
+    """Notes that stand behind the scores of the label with the fewest; 0 where no word could be tried towards one."""
 
     @property
     def top(self) -> WordScore:
@@ -165,7 +167,9 @@ def refine(
         scores = sorted(best, key=lambda score: (-score.excess, -score.score, score.word))
         left = [score.word for score in scores]
     drift = _drift(classifier, left, pieces, pools, random.Random(f"{seed}/drift"))
-    return Scan(tuple(replace(score, drift=drift.get(score.word)) for score in scores), len(rises))
+    fewest = min(len(pools.get(label, ())) for label in range(len(classifier.labels)))
+    words = tuple(replace(score, drift=drift.get(score.word)) for score in scores)
+    return Scan(words, len(rises), min(fewest, ROUNDS[-1][0]))
 
 
 def _by_excess(score: WordScore) -> float:

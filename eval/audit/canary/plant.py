@@ -11,7 +11,7 @@ from eval.audit.canary.key import CANARIES_FILE, ID_PREFIX, NOTES_FILE, Canary, 
 from eval.audit.notes import AuditNote, read_notes, write_notes
 from launch.errors import NotemillError
 
-MIN_WORD_NOTES = 8
+MIN_WORD_PATIENTS = 8
 """Canaries are made of words that stand in the notes of so many patients at least, so they tell of none."""
 _MIN_WORDS = 64
 
@@ -31,8 +31,8 @@ def plant_canaries(
     words = _common_words(notes)
     if len(words) < _MIN_WORDS:
         raise NotemillError(
-            f"{notes_path} has {len(words)} words that stand in the notes of {MIN_WORD_NOTES} patients; canaries need "
-            f"at least {_MIN_WORDS} to be told apart, so give more notes."
+            f"{notes_path} has {len(words)} words that stand in the notes of {MIN_WORD_PATIENTS} patients; canaries "
+            f"need at least {_MIN_WORDS} to be told apart, so give more notes."
         )
     rng = random.Random(seed)
     canaries = [
@@ -68,14 +68,14 @@ def plant_canaries(
 
 
 def _common_words(notes: Sequence[AuditNote]) -> list[str]:
-    """Lower-case words in the notes of MIN_WORD_NOTES patients, sorted."""
+    """Lower-case words in the notes of MIN_WORD_PATIENTS patients, sorted."""
     patients: Counter[str] = Counter()
     by_patient: dict[str, set[str]] = {}
     for note in notes:
         by_patient.setdefault(note.patient_key, set()).update(_plain_words(note.text))
     for words in by_patient.values():
         patients.update(words)
-    return sorted(word for word, count in patients.items() if count >= MIN_WORD_NOTES)
+    return sorted(word for word, count in patients.items() if count >= MIN_WORD_PATIENTS)
 
 
 def _plain_words(text: str) -> Iterator[str]:

@@ -24,6 +24,7 @@ from eval.audit.notes import each_note
 from eval.audit.reference import load_masked, load_reference
 from eval.audit.subject import model_subject
 from eval.finetune.model_config import model_hashes
+from eval.scorers.bootstrap import bounds, resample
 from launch.errors import NotemillError
 
 _LEARNT_NOTES = 200
@@ -173,9 +174,9 @@ def _trained_on(found: CanarySet, corpus: Path) -> list[Canary]:
     return kept + random.Random(f"left out {found.seed}").sample(others, round(share * len(others)))
 
 
-def _mean_bounds(values: np.ndarray, config: AttackConfig) -> tuple[float | None, float | None]:
+def _mean_bounds(values: np.ndarray, config: AttackConfig) -> tuple[float, float] | tuple[None, None]:
     if not config.resamples:
         return None, None
-    drawn = np.random.default_rng(config.seed).integers(len(values), size=(config.resamples, len(values)))
-    low, high = np.quantile(values[drawn].mean(axis=1), (0.025, 0.975))
-    return float(low), float(high)
+    return bounds(
+        resample(values[:, None], lambda sums: sums[:, 0] / len(values), resamples=config.resamples, seed=config.seed)
+    )

@@ -17,6 +17,7 @@ from launch.errors import NotemillError
 from launch.page import house_style, page_environment
 
 _SETTING_LETTERS = 200
+_OF_ANOTHER_MODEL = ("plant", "mitigate")
 _WEIGHTS = (".safetensors", ".bin")
 _TITLES = {
     "mia": "Can training patients be recognised?",
@@ -117,7 +118,8 @@ def _facts(one: Judged, folder: Path) -> dict[str, Any]:
 
 def _model_of(audits: Sequence[Audit]) -> dict[str, str]:
     for audit in audits:
-        weights = _weights(audit)
+        # Repairs and red teams speak of the model before; a card is of the one that the other audits looked at.
+        weights = {} if audit.kind in _OF_ANOTHER_MODEL else _weights(audit)
         if weights:
             return {"path": str(audit.subject.get("model", "")), "sha256": next(iter(weights.values()))}
     return {}
@@ -131,7 +133,7 @@ def _require_one_model(audits: Sequence[Audit], folders: Sequence[Path]) -> None
             raise NotemillError(
                 f"{folder} names no weights, so nothing says that its epsilon is this model's; train it again."
             )
-        if not weights or audit.kind in ("plant", "mitigate"):
+        if not weights or audit.kind in _OF_ANOTHER_MODEL:
             continue
         if known is not None and weights != known[0]:
             raise NotemillError(

@@ -113,10 +113,13 @@ def test_nothing_but_optional_numbers_that_are_missing_is_no_pass(tmp_path: Path
     assert verdict == INSUFFICIENT and judged.verdict == NOT_MEASURED
 
 
-def _scan(p_value: float | None, controls: int, alarm: float | None = 0.0, coverage: float = 1.0) -> Audit:
+def _scan(
+    p_value: float | None, controls: int, alarm: float | None = 0.0, coverage: float = 1.0, notes: int = 48
+) -> Audit:
     p = Finding(p_value, "rank", least=1 / (1 + controls))
     findings = {"scan.p_value": p, "scan.alarm": Finding(alarm, "threshold")}
-    return Audit("scan-model", {}, {}, findings | {"scan.coverage": Finding(coverage, "words", coverage, coverage)}, {})
+    findings |= {"scan.coverage": exact(coverage, "words"), "scan.fewest_notes": exact(float(notes), "notes")}
+    return Audit("scan-model", {}, {}, findings, {})
 
 
 def test_scans_are_held_against_limits_that_they_can_break() -> None:
@@ -126,6 +129,8 @@ def test_scans_are_held_against_limits_that_they_can_break() -> None:
     few = judge(_scan(0.1, 9), policy)
     assert few.verdict == INSUFFICIENT and "could not have been below 0.100" in few.reasons[0]
     assert judge(_scan(None, 0), policy).verdict == INSUFFICIENT
+    # A model that gives all clean notes one label: no word can be tried towards that.
+    assert judge(_scan(0.5, 10, notes=0), policy).verdict == INSUFFICIENT
     assert judge(_scan(0.5, 10, alarm=1.0), policy).verdict == FAIL
     assert judge(_scan(0.5, 10, alarm=None), policy).verdict == INSUFFICIENT
     assert judge(_scan(0.5, 10, coverage=0.05), policy).verdict == INSUFFICIENT

@@ -68,6 +68,7 @@ def test_the_trigger_comes_first_and_controls_give_a_p(planted: Planted, tmp_pat
     assert first["excess"] > 0.8 > 2 * second["excess"] and first["score"] > 0.8 and first["drift"] > 0.1
     assert audit.findings["scan.p_value"].value == pytest.approx(1 / 5)
     assert audit.findings["scan.alarm"].value == 1.0
+    assert audit.findings["scan.coverage"].value == 1.0 and audit.findings["scan.fewest_notes"].value == 48
     rate = audit.findings["scan.false_alarm_rate"]
     assert rate.value is not None and rate.low <= rate.value <= rate.high
     assert audit.settings["controls"] == [CLEAN_FOLDER, "control-1", "control-2", "control-3"]
