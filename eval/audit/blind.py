@@ -16,15 +16,12 @@ _MAX_FEATURES = 50_000
 
 
 def blind_scores(texts: Sequence[str], is_member: np.ndarray, groups: Sequence[str], seed: int) -> np.ndarray | None:
-    """[N] odds of membership by TF-IDF and logistic regression, each note judged by a fit without its patient.
+    """[N] log odds of membership by TF-IDF and logistic regression, each note judged by a fit without its patient.
 
-    A note's score is its rank among those of its fold: log odds of five fits have five zeros, and a fold with more
-    members than its share is judged by a fit with fewer, which would hide a difference.
     Beside words and pairs of words it sees the note's length and its numbers of lines and digits. None where a side has
     fewer patients than FOLDS, or no word stands in two notes.
     """
     from scipy.sparse import hstack
-    from scipy.stats import rankdata
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -47,5 +44,5 @@ def blind_scores(texts: Sequence[str], is_member: np.ndarray, groups: Sequence[s
         features = hstack([matrix, (counts[train] - centre) / spread]).tocsr()
         model = fit_logistic(features, is_member[train], C=10.0, max_iter=1000, class_weight="balanced")
         held_out = hstack([words.transform([texts[i] for i in test]), (counts[test] - centre) / spread]).tocsr()
-        scores[test] = rankdata(model.decision_function(held_out)) / (len(test) + 1)
+        scores[test] = model.decision_function(held_out)
     return scores

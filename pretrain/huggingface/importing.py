@@ -119,6 +119,11 @@ def import_model(
             )
         finally:
             distributed.stop()
+    if (folder / "ledger.json").is_file():
+        say(
+            f"{folder} was trained privately; its ledger stays there, and what is trained on from here without noise "
+            "has no epsilon"
+        )
     for line in told(origin, len(remapping.rows)):
         say(line)
     say(f"wrote {out}: notemill train --config {out / 'config.yaml'} data.path=TOKENS run.dir=RUN")

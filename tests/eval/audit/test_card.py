@@ -68,6 +68,13 @@ def test_a_card_speaks_of_one_model(folders: list[Path], tmp_path: Path) -> None
         write_card(folders, tmp_path)
 
 
+def test_a_repair_does_not_name_the_cards_model(folders: list[Path], tmp_path: Path) -> None:
+    Audit("mitigate", {"model": "before", "files": {"model.safetensors": "cd"}}, {}, {}, {}).write(tmp_path / "repair")
+    write_card([tmp_path / "repair", *folders], tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "Model <code>hf</code>, weights SHA-256 <code>ab</code>" in page
+
+
 def test_private_training_must_be_of_the_cards_model(folders: list[Path], tmp_path: Path) -> None:
     epsilon = {"epsilon": Finding(3.0, "ledger")}
     Audit("private", {"model": "p", "files": {"model.safetensors": "cd"}}, {}, epsilon, {}).write(tmp_path / "other")

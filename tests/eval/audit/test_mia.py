@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from benchmarks.audit import shift
+from data_pipeline.files import only_writer
 from eval.audit.attacks import ATTACKS, AttackConfig, Battery
+from eval.audit.battery_settings import weak_settings
 from eval.audit.findings import read_audit
 from eval.audit.mia import audit_membership, strongest
 from eval.audit.mlm_scores import MaskedLM, one_at_a_time, some_at_random
@@ -75,6 +77,25 @@ def test_a_rerun_takes_the_scores_that_are_there(audited: Audited, leaking: Path
     audit_membership(audited.overtrained, audited.split, leaking, QUICK, audited.reference)
     assert (leaking / "audit.json").read_bytes() == first
     assert all(path.stat().st_mode & 0o077 == 0 for path in leaking.rglob("*"))
+
+
+def test_few_draws_replace_no_result_and_clear_no_model(audited: Audited, leaking: Path, tmp_path: Path) -> None:
+    first = (leaking / "audit.json").read_bytes()
+    few = replace(QUICK, resamples=1)
+    with pytest.raises(NotemillError, match="by other settings"):
+        audit_membership(audited.overtrained, audited.split, leaking, few, audited.reference)
+    with only_writer(leaking), pytest.raises(NotemillError, match="another process is writing"):
+        audit_membership(audited.overtrained, audited.split, leaking, QUICK, audited.reference)
+    assert (leaking / "audit.json").read_bytes() == first
+    assert "resamples is 1, not 200 or more" in weak_settings(few)
+
+
+def test_hits_of_rmia_need_a_population(leaking: Path) -> None:
+    """Of 30 others the likeliest note of 300 is beaten by none, and by many."""
+    found = read_audit(leaking).findings
+    assert found["rmia.by_note.auc"].value is not None
+    assert found["rmia.by_note.tpr_at_0.01"].value is None
+    assert "too small" in found["rmia.by_note.tpr_at_0.01"].note
 
 
 def test_no_text_in_the_result(audited: Audited, leaking: Path) -> None:

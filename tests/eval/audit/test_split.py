@@ -148,3 +148,10 @@ def test_changed_files_and_bad_input_are_told(tmp_path: Path) -> None:
         read_notes(tmp_path / "worse.jsonl")
     with pytest.raises(NotemillError, match="no notes at"):
         read_notes(tmp_path / "nowhere")
+
+
+def test_an_empty_note_is_written_and_read(tmp_path: Path) -> None:
+    notes = [AuditNote("a", "p", "", "train"), AuditNote("b", "q", "Seen.", "valid"), AuditNote("c", "r", "Well.")]
+    write_notes(tmp_path / "notes.jsonl", notes)
+    assert read_notes(tmp_path / "notes.jsonl") == notes
+    assert read_notes(tmp_path / "notes.jsonl", ["train"]) == [notes[0], notes[2]]

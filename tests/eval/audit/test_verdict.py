@@ -140,6 +140,12 @@ def test_scans_are_held_against_limits_that_they_can_break() -> None:
         assert judge(audit, policy).verdict == verdict
 
 
+def test_the_policy_for_classifiers_is_the_shipped_ones_part() -> None:
+    shipped, classifiers = load_policy(), load_policy(DEFAULT_POLICY.with_name("classifier.yaml"))
+    assert classifiers.rules == [rule for rule in shipped.rules if rule.audit in ("scan-model", "scan-data")]
+    assert judge_all([_scan(0.5, 10)], classifiers)[0] == PASS
+
+
 def test_numbers_that_are_none_are_no_evidence() -> None:
     policy, nan = load_policy(), float("nan")
     assert judge(_audit(pll__by_note__auc=Finding(0.5, "attack", nan, nan)), policy).verdict == INSUFFICIENT

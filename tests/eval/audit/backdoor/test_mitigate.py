@@ -144,3 +144,11 @@ def test_a_clean_model_needs_no_stamp(planted: Planted, tmp_path: Path) -> None:
         with pytest.raises(NotemillError, match=words):
             mitigate(model, f"jsonl:{planted.clean}", tmp_path / "out", options, recipe)
     assert (tmp_path / "out" / "audit.json").read_bytes() == before
+
+
+def test_the_model_itself_is_not_written_over(planted: Planted, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(planted.out / CLEAN_FOLDER, tmp_path / "mine" / "model"))
+    before = (model / "model.safetensors").read_bytes()
+    with pytest.raises(NotemillError, match="would write over the model"):
+        mitigate(model, f"jsonl:{planted.clean}", tmp_path / "mine", MitigateOptions(), backdoor_recipe([*RECIPE]))
+    assert (model / "model.safetensors").read_bytes() == before

@@ -73,6 +73,15 @@ def test_a_part_of_another_kind_is_found_with_its_words() -> None:
     assert found["b"].silhouette < 0.3
 
 
+def test_a_few_outliers_of_a_large_label_are_compared_with_some_of_the_others() -> None:
+    generator = np.random.default_rng(0)
+    notes = [LabelledText(f"n{i}", "felt well today", "a", f"p{i}") for i in range(5000)]
+    features = generator.normal(size=(5000, 8))
+    features[:2] += 400.0
+    [found] = cluster_labels(notes, features, index_words(notes))
+    assert set(found.members) == {0, 1} and found.silhouette > 0.9
+
+
 def test_a_poisoned_set_end_to_end(planted: Planted, tmp_path: Path) -> None:
     train = cast(Sequence[LabelledText], load_dataset("cls", f"jsonl:{planted.notes}").splits["train"])
     poisoned = poison(train, Poisoning(**planted.audit.settings["poisoning"]))
