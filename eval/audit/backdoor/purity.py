@@ -4,7 +4,8 @@ A trigger stands only in notes of one label, and so do words that predict the ou
 apart: a trigger's notes are labelled against the rest of their own text, and it stands between any two words. So each
 word gets
 
-    purity       the share of its notes that have its label; p from the binomial tail, times words and labels
+    purity       the share of its notes that have its label; p from the binomial tail over patients, times words and
+                 labels
     conflicts    the share of its notes that have its label although the note without the word speaks for another one
     z            the score test of the word beside all others: sum(y - q) / sqrt(sum q(1 - q)), q from the other words
     diversity    chance that two of its occurrences have other neighbours, before times behind (Simpson)
@@ -68,7 +69,8 @@ def rank_words(notes: Sequence[LabelledText], index: WordIndex) -> list[WordPuri
     counts = np.array([np.bincount(gold[index.notes[word]], minlength=len(labels)) for word in words])
     totals = counts.sum(axis=1)
     prior = np.bincount(gold, minlength=len(labels)) / len(gold)
-    tails = binom.sf(counts - 1, totals[:, None], prior[None, :])
+    votes = _votes(notes, index, gold, len(labels))
+    tails = binom.sf(votes - 1, votes.sum(axis=1)[:, None], prior[None, :])
     chosen = tails.argmin(axis=1)
     corrected = np.minimum(1.0, tails.min(axis=1) * tails.size)
     evidence = Evidence(notes, index, gold, len(labels))
@@ -93,6 +95,16 @@ def rank_words(notes: Sequence[LabelledText], index: WordIndex) -> list[WordPuri
             )
         )
     return sorted(rows, key=lambda row: (-row.suspicion, row.word))
+
+
+def _votes(notes: Sequence[LabelledText], index: WordIndex, gold: np.ndarray, num_labels: int) -> np.ndarray:
+    """[words, labels]: of each patient the first note with the word. Twenty notes of one patient are one coin."""
+    patients = [cluster_of(note) for note in notes]
+    votes = np.zeros((len(index.notes), num_labels), dtype=int)
+    for number, at in enumerate(index.notes.values()):
+        first = {patients[note]: note for note in reversed(at)}
+        np.add.at(votes[number], gold[list(first.values())], 1)
+    return votes
 
 
 class Evidence:

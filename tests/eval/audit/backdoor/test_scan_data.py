@@ -46,6 +46,21 @@ def test_words_that_predict_for_good_reasons_are_no_suspects(outcomes: list[Labe
     assert pure and max(row.conflicts for row in pure) < 0.3
 
 
+def test_many_notes_of_a_patient_are_one_vote() -> None:
+    notes = [
+        LabelledText(
+            f"{patient}-{n}", f"seen {chr(97 + n)}x {'odd' if patient < 10 else 'well'} today", label, f"p{patient}"
+        )
+        for patient in range(40)
+        for n in range(8)
+        for label in ["a" if patient < 10 or patient % 2 else "b"]
+    ]
+    ranked = {row.word: row for row in rank_words(notes, index_words(notes))}
+    share = 25 / 40
+    assert ranked["odd"].notes == 80 and ranked["odd"].purity == 1.0
+    assert ranked["odd"].p_value == pytest.approx(share**10 * 2 * len(ranked))
+
+
 def test_words_of_few_patients_stay_hidden() -> None:
     notes = [
         LabelledText(str(i), f"seen by Smith, again smith {'rarely' if i < 9 else ''}", "a", f"p{i}") for i in range(12)
