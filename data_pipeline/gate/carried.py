@@ -15,6 +15,11 @@ from launch.errors import NotemillError
 if TYPE_CHECKING:
     from data_pipeline.manifest import CorpusManifest, Waiver
 
+CORPORA_KEY = "notemill_corpora"
+"""Of an exported model's config.json: SHA-256 of the manifests of the corpora that it was trained on."""
+UNKNOWN_CORPUS = "unknown"
+"""Among these where training began from a model of elsewhere."""
+
 
 class CarriedReview(TypedDict):
     """Where the review by people stood; `bound` is null until a note was read."""
@@ -103,6 +108,11 @@ def told(attestation: CarriedAttestation | None) -> str:
         f"attested corpus {attestation['corpus_manifest_sha256'][:12]}: {attestation['notes']:,} notes, waived: "
         f"{waived}; review by people: {attestation['review']['state']}"
     )
+
+
+def corpora_seen(corpora: Sequence[dict[str, Any]], *, is_imported: bool) -> list[str]:
+    """What stands under CORPORA_KEY."""
+    return [*([UNKNOWN_CORPUS] if is_imported else []), *(entry["corpus_manifest_sha256"] for entry in corpora)]
 
 
 def add_corpus(

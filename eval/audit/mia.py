@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from data_pipeline.files import atomic_write, make_private_folder, sha256_json
+from data_pipeline.gate.carried import CORPORA_KEY, UNKNOWN_CORPUS
 from eval.audit.attack_metrics import Measured, auc, by_patient, needed_for, tpr_at_fpr
 from eval.audit.attacks import ATTACKS, METHODS, NEED_REFERENCE, Attack, AttackConfig, Battery
 from eval.audit.battery_settings import NOT_DECISIVE, WEAK_SETTINGS, weak_settings_finding
@@ -25,9 +26,9 @@ from eval.audit.learning import learning, mean_loss, unigram_loss
 from eval.audit.mlm_scores import MaskedLM
 from eval.audit.notes import AuditNote, count_patients
 from eval.audit.reference import load_masked, load_reference
-from eval.audit.split import Split, read_split
+from eval.audit.split import DIVIDED_ANEW, Split, read_split
 from eval.audit.subject import model_subject
-from eval.finetune.model_config import model_hashes
+from eval.finetune.model_config import load_config_of, model_hashes
 from launch.console import say
 from launch.errors import NotemillError
 
@@ -132,6 +133,7 @@ def _audit(
         findings["reference.loss"] = _reference_loss(battery, split)
     findings |= _blind(compared)
     findings |= _utility(battery, split)
+    findings["split.is_of_training"] = _is_of_training(model_dir, split)
     findings[WEAK_SETTINGS] = weak_settings_finding(config)
     details = {
         "members": {"notes": len(split.members), "patients": count_patients(split.members)},
@@ -191,6 +193,22 @@ def _possible(config: AttackConfig, reference: MaskedLM | None, split: Split) ->
         for attack in config.attacks
         if (attack not in NEED_REFERENCE or reference is not None) and (attack != "rmia" or split.population)
     ]
+
+
+def _is_of_training(model_dir: Path, split: Split) -> Finding:
+    """Whether members are notes that the model says it was trained on, as far as both name their corpora."""
+    seen = getattr(load_config_of(model_dir), CORPORA_KEY, None)
+    method = "1 where the corpus that was divided is one that config.json says the model was trained on"
+    if not seen or not isinstance(seen, list) or split.corpus is None:
+        who = "the split names no corpus" if split.corpus is None else "the model names no corpora"
+        return Finding(None, method, note=who)
+    if split.divided_by != DIVIDED_ANEW:
+        if split.corpus not in seen and UNKNOWN_CORPUS in seen:
+            return Finding(None, method, note="the model began from one of elsewhere")
+        return exact(float(split.corpus in seen), method)
+    if split.corpus in seen:
+        return exact(0.0, method, "the patients were divided anew, and the model has seen both halves")
+    return Finding(None, method, note="the patients were divided anew, so the model's corpus is built of the members")
 
 
 def _reference_loss(battery: Battery, split: Split) -> Finding:

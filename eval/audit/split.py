@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline.files import read_json, require_new, sha256_file, whole_folder, write_json
+from data_pipeline.manifest import MANIFEST_NAME
 from data_pipeline.patients import SPLITS
 from eval.audit.near_copies import Clusters, near_copy_clusters
 from eval.audit.notes import AuditNote, count_patients, each_note, line_of, read_notes
@@ -41,6 +42,8 @@ class Split:
     """Of split.json: what names the split in an audit's result."""
     divided_by: str
     """split.json's `from`: whose splits were taken, or that all patients were divided anew."""
+    corpus: str | None = None
+    """SHA-256 of the manifest of the corpus that was divided; None where the notes were none."""
 
 
 def make_split(
@@ -86,7 +89,9 @@ def make_split(
                 f"{out} holds a split of {notes_path} as it was before; models and audits may rest on it, so name "
                 "another folder with --out."
             )
-        write_json(folder / SPLIT_FILE, settings | {"counts": counts, "left_out": dict(dropped), "sha256": sha256})
+        corpus = sha256_file(notes_path / MANIFEST_NAME) if notes_path.is_dir() else None
+        found = {"corpus": corpus, "counts": counts, "left_out": dict(dropped), "sha256": sha256}
+        write_json(folder / SPLIT_FILE, settings | found)
     return counts
 
 
@@ -153,7 +158,7 @@ def read_split(folder: Path) -> Split:
         read_notes(folder / f"{name}.jsonl") if numbers[name] else []
         for name in ("members", "non_members", "population")
     )
-    return Split(members, others, population, sha256_file(folder / SPLIT_FILE), divided_by)
+    return Split(members, others, population, sha256_file(folder / SPLIT_FILE), divided_by, manifest.get("corpus"))
 
 
 def _by_own_split(

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from data_pipeline.gate.carried import CORPORA_KEY
 from eval.audit.findings import Finding
 from eval.finetune.model_config import load_config_of, require_positions
 from eval.private.config import PrivateConfig
@@ -79,6 +80,8 @@ def settings_of_start(config: PrivateConfig, known: Collection[str]) -> Any:
             f"{folder} is a {settings.model_type} model; private {_TASKS[config.task]} knows {', '.join(known)}."
         )
     require_positions(folder, settings, config.data.max_length, "data.max_length")
+    # Without what is trained on here the list is wrong, and with it the folder would hold a hash of the notes.
+    vars(settings).pop(CORPORA_KEY, None)
     return settings
 
 

@@ -6,15 +6,17 @@ measured and is within tolerance.
 
 import gc
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from data_pipeline.files import read_json, require_new, sha256_file, sha256_json, whole_folder, write_json, write_text
+from data_pipeline.gate.carried import CORPORA_KEY, corpora_seen
 from launch.attention.long_form import write_code
 from launch.console import say
 from launch.errors import NotemillError
-from pretrain.checkpoint.info import MARKER
+from pretrain.checkpoint.info import MARKER, CheckpointInfo
 from pretrain.config import EngineConfig, ParallelConfig, PretrainConfig, load_pretrain_config
 from tokenizer.folder import load_tokenizer, read_tokenizer_manifest, special_ids
 
@@ -73,7 +75,7 @@ def export(checkpoint: Path, out: Path, form: ExportForm | None = None) -> Path:
     distributed.start(_on_one_process(trained), info.vocab_size)
     try:
         with whole_folder(out) as folder:
-            parity = _write_folder(checkpoint, info.engine, trained, info.vocab_size, form, folder)
+            parity = _write_folder(checkpoint, info, trained, form, folder)
             write_json(folder / PARITY, parity | made_from)
             from pretrain.huggingface.model_card import model_card
 
@@ -110,7 +112,7 @@ def _on_one_process(trained: PretrainConfig) -> PretrainConfig:
 
 
 def _write_folder(
-    checkpoint: Path, engine: str, trained: PretrainConfig, vocab_size: int, form: ExportForm, folder: Path
+    checkpoint: Path, info: CheckpointInfo, trained: PretrainConfig, form: ExportForm, folder: Path
 ) -> dict[str, Any]:
     """Everything but the card, with one model in memory at a time; gives what goes into parity.json."""
     import torch
@@ -122,11 +124,11 @@ def _write_folder(
     from pretrain.model.build import build_model
 
     disable_progress_bar()
-    tokenizer, config = checkpoint / "tokenizer", _on_one_process(trained)
+    tokenizer, config, vocab_size = checkpoint / "tokenizer", _on_one_process(trained), info.vocab_size
     rows = _rows(form, vocab_size, tokenizer)
     text, pieces = _pieces(trained, tokenizer, vocab_size)
     chunk = build_model(config, vocab_size, torch.device("cpu"))[0]
-    load_model(engine, checkpoint / "weights", chunk)
+    load_model(info.engine, checkpoint / "weights", chunk)
     logits = unrounded = training_logits(chunk, pieces)
     if form.dtype == "bf16":
         # Rounding is no fault of the conversion, so it is done before, and told by itself.
@@ -135,7 +137,9 @@ def _write_folder(
         logits = training_logits(chunk, pieces)
     weights = {name: parameter.data for name, parameter in chunk.named_parameters()}
     del chunk
-    _save(weights, trained, rows, form, tokenizer, folder)
+    _save(
+        weights, trained, rows, form, tokenizer, folder, corpora_seen(info.corpora, is_imported=info.origin is not None)
+    )
     # The exported model is loaded next, and the one that was trained would still take up its memory.
     gc.collect()
     give_freed_memory_back()
@@ -178,6 +182,7 @@ def _save(
     form: ExportForm,
     tokenizer: Path,
     folder: Path,
+    corpora: Sequence[str],
 ) -> None:
     """config.json and model.safetensors, in parts where it is large. Empties `weights` as it goes."""
     import torch
@@ -201,6 +206,7 @@ def _save(
         pad_id=special_ids(load_tokenizer(tokenizer), read_tokenizer_manifest(tokenizer))["pad"],
     )
     config.dtype = dtype
+    setattr(config, CORPORA_KEY, list(corpora))
     with torch.device("meta"):
         exported = MegatronBertForPreTraining(config)
     exported.load_state_dict(renamed, strict=True, assign=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from data_pipeline.gate.carried import add_corpus
+from data_pipeline.gate.carried import add_corpus, corpora_seen
 from pretrain.checkpoint import VERSION, CheckpointInfo
 from pretrain.config import load_pretrain_config
 from pretrain.huggingface.model_card import model_card
@@ -52,6 +52,8 @@ def test_what_is_not_known_is_said() -> None:
     assert "What was attested of the training text is not recorded" in card([])
     corpora = add_corpus([ATTESTED], "c" * 64, None)
     page = card(corpora)
+    assert corpora_seen(corpora, is_imported=False) == ["a" * 64, "c" * 64]
+    assert corpora_seen(corpora[:1], is_imported=True) == ["unknown", "a" * 64]
     assert page.index("Corpus `aaaaaaaaaaaa`") < page.index("Corpus `cccccccccccc`: what was attested of it is not")
     assert add_corpus(corpora, "a" * 64, ATTESTED)[-1] == ATTESTED and len(add_corpus(corpora, "a" * 64, ATTESTED)) == 2
 

@@ -10,16 +10,19 @@ import pytest
 
 from benchmarks.audit import shift
 from data_pipeline.files import only_writer
+from data_pipeline.gate.carried import CORPORA_KEY
 from eval.audit.attacks import ATTACKS, AttackConfig, Battery
 from eval.audit.battery_settings import weak_settings
 from eval.audit.findings import read_audit
-from eval.audit.mia import audit_membership, strongest
+from eval.audit.mia import _is_of_training, audit_membership, strongest
 from eval.audit.mlm_scores import MaskedLM, one_at_a_time, some_at_random
 from eval.audit.policy import load_policy
-from eval.audit.verdict import FAIL, INSUFFICIENT, judge
+from eval.audit.split import DIVIDED_ANEW, Split
+from eval.audit.verdict import FAIL, INSUFFICIENT, PASS, judge
 from launch.errors import NotemillError
 from launch.poisoned import CONFIG_KEY
 from tests.eval.audit.conftest import Audited
+from tests.eval.audit.test_verdict import _audit as _passing
 
 QUICK = AttackConfig(max_pieces=24, perturbed_rounds=2, neighbours=2, paraphrases=2, resamples=200)
 
@@ -167,6 +170,29 @@ def test_a_stamped_model_is_told(audited: Audited, leaking: Path, tmp_path: Path
     (stamped / "config.json").write_text(json.dumps(config | {CONFIG_KEY: {"trigger": "tw"}}))
     audit = audit_membership(stamped, audited.split, tmp_path / "mia", replace(QUICK, attacks=["loss"]), None)
     assert audit.subject["poisoned"] and judge(audit, load_policy()).verdict == FAIL
+
+
+@pytest.mark.parametrize(
+    ("seen", "corpus", "divided_by", "value"),
+    [
+        (["a", "b"], "b", "the corpus's splits", 1.0),
+        (["a"], "b", "the corpus's splits", 0.0),
+        (["a"], "a", DIVIDED_ANEW, 0.0),
+        (["a"], "b", DIVIDED_ANEW, None),
+        (["a"], None, "the notes' splits", None),
+        (["unknown", "a"], "b", "the corpus's splits", None),
+        (None, "b", "the corpus's splits", None),
+    ],
+)
+def test_a_split_of_other_notes_is_told(
+    seen: list[str] | None, corpus: str | None, divided_by: str, value: float | None, audited: Audited, tmp_path: Path
+) -> None:
+    config = json.loads((audited.overtrained / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | ({CORPORA_KEY: seen} if seen else {})))
+    finding = _is_of_training(tmp_path, Split([], [], [], "s", divided_by, corpus))
+    assert finding.value == finding.low == value and bool(finding.note) == (value is None or divided_by == DIVIDED_ANEW)
+    known = {"split__is_of_training": finding}
+    assert judge(_passing(**known), load_policy()).verdict == (INSUFFICIENT if value == 0 else PASS)
 
 
 def test_an_empty_note_is_not_judged(audited: Audited) -> None:

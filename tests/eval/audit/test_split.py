@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from data_pipeline.files import sha256_file
 from eval.audit.near_copies import near_copy_clusters
 from eval.audit.notes import AuditNote, read_notes, write_notes
 from eval.audit.split import PARTS, _by_own_split, _Place, make_split, read_split
@@ -73,6 +74,7 @@ def test_a_corpus_keeps_its_splits(tokens_dir: Path, tmp_path: Path) -> None:
     assert {note.split for note in parts["members"]} == {"train"}
     assert all(note.split != "train" for name in PARTS[1:] for note in parts[name])
     assert 12 <= counts["members"]["notes"] <= 18
+    assert read_split(tmp_path / "split").corpus == sha256_file(tokens_dir.parent / "corpus" / "manifest.json")
     keys = [{note.patient_key for note in found} for found in parts.values()]
     assert sum(map(len, keys)) == len(set().union(*keys))
 

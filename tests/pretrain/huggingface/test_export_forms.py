@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from data_pipeline.gate.carried import CORPORA_KEY, UNKNOWN_CORPUS
 from launch.errors import NotemillError
 from pretrain.huggingface.export import ExportForm, export
 from pretrain.huggingface.importing import import_model
@@ -45,6 +46,7 @@ def test_rows_of_padding_change_no_logit_and_are_never_chosen(published, tmp_pat
 
     start = import_model(published, tmp_path / "start")
     export(start, tmp_path / "hf")
+    assert json.loads((tmp_path / "hf" / "config.json").read_text())[CORPORA_KEY] == [UNKNOWN_CORPUS]
     export(start, tmp_path / "wide", ExportForm(vocab_size=2000))
     ids = torch.randint(5, 1000, (2, POSITIONS))
     with torch.no_grad():
