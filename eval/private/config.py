@@ -23,10 +23,10 @@ class ModelSettings:
 class DataSettings:
     path: str = ""
     """mlm: a corpus, a folder of `notemill audit split` (its members), or a JSONL file with note_id, patient_key and
-    text. cls: FORMAT:PATH of a task set."""
+    text, whose lines may name their split. cls: FORMAT:PATH of a task set."""
     held_out: str = ""
-    """mlm: notes of other patients on which the loss is measured, as a JSONL file; a corpus has its split valid and an
-    audit split its non-members."""
+    """mlm: notes of other patients on which the loss is measured, as a JSONL file; a corpus has its split valid, an
+    audit split its non-members, and lines may name it."""
     max_length: int = 128
     """Pieces a window, special pieces included; limited by the model's positions."""
     windows: int = 2

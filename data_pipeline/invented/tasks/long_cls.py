@@ -4,7 +4,7 @@
 
 A document is notes of one patient one after another. What a conference decided stands in `NUM_SENTENCES` sentences
 behind the first `MARKS_BEFORE` words and marks of punctuation, which know nothing of it; tokenizers of BERT's kind make
-at least one piece of each, so that is past piece 512. Classes are equally frequent: a model that sees the beginning
+at least one piece of each, so that is past piece 512. Classes are equally probable: a model that sees the beginning
 alone is right half of the time.
 """
 
