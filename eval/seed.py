@@ -18,7 +18,7 @@ from eval.finetune.loop import Trainer, resolve_device, resolve_precision
 from eval.finetune.ner import NerHead
 from eval.finetune.processes import Processes
 from eval.finetune.recipe import ClsRecipe, NerRecipe, Recipe
-from eval.finetune.save_classifier import classifier_of, save_classifier
+from eval.finetune.save_classifier import require_savable, save_classifier
 from eval.finetune.save_tagger import save_tagger, tagger_of
 from eval.finetune.threshold import choose_threshold, judged_words
 from eval.finetune.tuning import Tuned, fine_tune, sampled
@@ -166,7 +166,7 @@ def _require_savable(trainer: Trainer) -> None:
         if isinstance(trainer.head, NerHead):
             tagger_of(trainer.model, trainer.head)
         else:
-            classifier_of(trainer, {})
+            require_savable(trainer)
 
 
 def _save_model(job: Job, tuned: Tuned, folder: Path) -> None:

@@ -138,14 +138,27 @@ class Battery:
         return _means(self.single_masks)
 
     def _min_k(self) -> np.ndarray:
+        return self._least_likely(self.single_masks)
+
+    def _least_likely(self, masks: Sequence[np.ndarray]) -> np.ndarray:
         share = self.config.min_k
-        return _means([np.sort(values)[: max(1, round(share * len(values)))] for values in self.single_masks])
+        return _means([np.sort(values)[: max(1, round(share * len(values)))] for values in masks])
+
+    @cached_property
+    def reference_masks(self) -> list[np.ndarray]:
+        """`single_masks` of the reference model."""
+        assert self.reference is not None
+        return self._masked_singly(self.reference, self.windows)
 
     @cached_property
     def reference_pll(self) -> np.ndarray:
         """[N] the reference model's own pseudo-log-likelihoods."""
-        assert self.reference is not None
-        return _means(self._masked_singly(self.reference, self.windows))
+        return _means(self.reference_masks)
+
+    @cached_property
+    def reference_min_k(self) -> np.ndarray:
+        """[N] its Min-K%, which sees a member where the mean over all pieces does not."""
+        return self._least_likely(self.reference_masks)
 
     def _ratio(self) -> np.ndarray:
         return self._pll() - self.reference_pll

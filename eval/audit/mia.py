@@ -35,7 +35,10 @@ from launch.errors import NotemillError
 SCORES = "scores"
 """Folder of the scores, beside audit.json."""
 RATES = (0.01, 0.001)
-_BLAMELESS = "pseudo-log-likelihood of the reference model, which is to know neither members nor non-members"
+_BLAMELESS = {
+    name: f"{score} of the reference model, which is to know neither members nor non-members"
+    for name, score in (("reference", "pseudo-log-likelihood"), ("reference.min_k", "Min-K%"))
+}
 UNITS = ("by_note", "by_patient")
 _UNIT_NAMES = {"by_note": "notes", "by_patient": "patients, each scored by the mean of the notes"}
 
@@ -126,11 +129,7 @@ def _audit(
         population = len(split.population) if attack == "rmia" else None
         findings |= compared.measure(attack, scores, METHODS[attack], population)
     if any(attack in NEED_REFERENCE for attack in possible):
-        told = compared.measure(
-            "reference", store.get("reference", len(notes), lambda: battery.reference_pll), _BLAMELESS
-        )
-        findings["reference.by_note.auc"] = told["reference.by_note.auc"]
-        findings["reference.loss"] = _reference_loss(battery, split)
+        findings |= _reference(battery, compared, store)
     findings |= _blind(compared)
     findings |= _utility(battery, split)
     findings["split.is_of_training"] = _is_of_training(model_dir, split)
@@ -211,12 +210,21 @@ def _is_of_training(model_dir: Path, split: Split) -> Finding:
     return Finding(None, method, note="the patients were divided anew, so the model's corpus is built of the members")
 
 
-def _reference_loss(battery: Battery, split: Split) -> Finding:
-    """Beside `utility.unigram_loss`: a reference that has learnt nothing takes nothing away from a likelihood."""
-    known = battery.reference_pll[len(split.members) :]
-    known = known[np.isfinite(known)]
+def _reference(battery: Battery, compared: _Compared, store: _Scores) -> dict[str, Finding]:
+    """What the reference model knows by itself: nothing of the members, and something of such notes."""
+    size = len(compared.notes)
+    pll = store.get("reference", size, lambda: battery.reference_pll)
+    scores = {"reference": pll, "reference.min_k": store.get("reference_min_k", size, lambda: battery.reference_min_k)}
+    findings = {}
+    for name, known in scores.items():
+        told = compared.measure(name, known, _BLAMELESS[name])
+        findings[f"{name}.by_note.auc"] = told[f"{name}.by_note.auc"]
+    others = pll[~compared.is_member & np.isfinite(pll)]
     method = "loss (nats a hidden piece) of the reference model on non-members' notes"
-    return exact(float(-known.mean()), method) if len(known) else Finding(None, method, note="no note has a piece")
+    findings["reference.loss"] = (
+        exact(float(-others.mean()), method) if len(others) else Finding(None, method, note="no note has a piece")
+    )
+    return findings
 
 
 def _blind(compared: _Compared) -> dict[str, Finding]:

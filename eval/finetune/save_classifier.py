@@ -94,6 +94,12 @@ def classifier_of(trainer: Trainer, told: Mapping[str, Any]) -> tuple[Any, float
     return saved, difference
 
 
+def require_savable(trainer: Trainer) -> None:
+    """Raise NotemillError, before training, where the model could not be saved after it; draws nothing from torch."""
+    with torch.random.fork_rng(devices=[]):
+        classifier_of(trainer, {})
+
+
 def _difference(trainer: Trainer, saved: Any) -> float:
     """Largest difference between the trained and the saved model's logits over windows of every length."""
     text, recipe = trainer.head.text, trainer.head.recipe

@@ -11,7 +11,7 @@ from eval.finetune.checkpoint import Checkpoint
 from eval.finetune.loop import Trainer
 from eval.finetune.processes import ALONE
 from eval.finetune.recipe import ClsRecipe
-from eval.finetune.save_classifier import save_classifier
+from eval.finetune.save_classifier import require_savable, save_classifier
 from eval.finetune.tuning import fine_tune
 from launch.console import say
 from launch.errors import NotemillError
@@ -40,7 +40,13 @@ def train_classifier(
         say(f"{folder.name} is there already")
         return
     checkpoint = Checkpoint(checkpoint_of(folder), fingerprint)
-    tuned = fine_tune(model_dir, dataset, recipe, seed, ALONE, checkpoint, prepare)
+
+    def before(trainer: Trainer) -> None:
+        require_savable(trainer)
+        if prepare is not None:
+            prepare(trainer)
+
+    tuned = fine_tune(model_dir, dataset, recipe, seed, ALONE, checkpoint, before)
     save_classifier(tuned.trainer, tuned.text, folder, {**(told or {}), FINGERPRINT_KEY: fingerprint}, add)
     checkpoint.remove()
     say(f"{folder.name}: best epoch {tuned.fit.best_epoch} of {len(tuned.fit.epochs)}, {tuned.fit.seconds:.0f} s")

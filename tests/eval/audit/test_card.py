@@ -56,7 +56,7 @@ def test_what_a_policy_has_no_rule_for_is_told(folders: list[Path], tmp_path: Pa
     own.write_text(yaml.safe_dump({"rules": kept}))
     write_card(folders, out, own)
     told = json.loads(out.with_suffix(".json").read_text())["policy"]["left_out"]
-    assert told[:3] == ["mia blind.by_note.auc", "mia blind.by_patient.auc", "mia loss.*.auc"]
+    assert {"mia blind.by_note.auc", "mia blind.by_patient.auc", "mia loss.*.auc"} <= set(told)
     assert all(name.startswith("mia ") and name in out.read_text() for name in told)
 
 

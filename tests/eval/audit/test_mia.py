@@ -149,7 +149,11 @@ def test_a_reference_that_is_the_model_or_saw_the_members_is_told(
     (renamed / "config.json").write_text(json.dumps(config | {"other": 1}))
     with pytest.raises(NotemillError, match="has the weights of the audited model"):
         audit_membership(audited.overtrained, audited.split, tmp_path / "same", QUICK, renamed)
-    blameless = read_audit(leaking).findings["reference.by_note.auc"]
+    known = read_audit(leaking).findings
+    assert (
+        known["reference.min_k.by_note.auc"].low < 0.6 and known["reference.loss"].value == known["reference.loss"].low
+    )
+    blameless = known["reference.by_note.auc"]
     assert blameless.low is not None and blameless.low < 0.6
     # The other way round, the reference knows the members and the audited model does not.
     quick = replace(QUICK, attacks=["loss", "ratio"])

@@ -14,6 +14,7 @@ from eval.audit.backdoor.poison import Poisoning, choose_classes, poison
 from eval.audit.backdoor.scan_data import scan_data
 from eval.audit.findings import read_audit
 from eval.examples import LabelledText
+from eval.finetune.loop import Trainer
 from launch.errors import NotemillError
 from launch.verbs.audit_options import backdoor_recipe, parse_heads
 from tests.eval.audit.backdoor.conftest import RECIPE, TRIGGER, Planted
@@ -126,6 +127,15 @@ def test_a_stamped_start_and_a_foreign_folder_are_refused(planted: Planted, tmp_
         plant(planted.start, f"jsonl:{planted.notes}", tmp_path / "out", PlantOptions("§"), recipe)
     with pytest.raises(NotemillError, match="holds the result of plant, not of scan-data"):
         scan_data(f"jsonl:{planted.notes}", planted.out, None, 10, recipe)
+
+
+def test_a_recipe_that_cannot_be_saved_is_refused_before_training(
+    planted: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainer, "fit", lambda *_: pytest.fail("it was trained"))
+    recipe = backdoor_recipe([*RECIPE, "pooling=mean"])
+    with pytest.raises(NotemillError, match="use pooling=cls"):
+        plant(planted.start, f"jsonl:{planted.notes}", tmp_path / "out", PlantOptions(TRIGGER), recipe)
 
 
 def test_nothing_is_made_of_a_stamped_model_unawares(planted: Planted) -> None:
