@@ -37,6 +37,11 @@ class Question:
     """Of the hidden pieces in the window."""
 
     @property
+    def length(self) -> int:
+        """Pieces with [CLS] and [SEP]."""
+        return len(self.window) + 2
+
+    @property
     def answers(self) -> list[int]:
         return [self.window[place] for place in self.places]
 
@@ -79,12 +84,12 @@ class MaskedLM:
         self, questions: Sequence[Question], read: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     ) -> list[np.ndarray]:
         """What `read(logits [H, V], answers [H])` gives for the H hidden pieces of each question."""
-        order = sorted(range(len(questions)), key=lambda index: len(questions[index].window))
+        order = sorted(range(len(questions)), key=lambda index: questions[index].length)
         found: list[np.ndarray] = [np.zeros(0)] * len(questions)
         first = 0
         while first < len(order):
             last = first + 1
-            while last < len(order) and self._length(questions[order[last]]) * (last + 1 - first) <= self.batch_tokens:
+            while last < len(order) and questions[order[last]].length * (last + 1 - first) <= self.batch_tokens:
                 last += 1
             batch = [questions[index] for index in order[first:last]]
             values = self._read(batch, read)
@@ -97,16 +102,11 @@ class MaskedLM:
             first = last
         return found
 
-    @staticmethod
-    def _length(question: Question) -> int:
-        """Pieces with [CLS] and [SEP]."""
-        return len(question.window) + 2
-
     @torch.inference_mode()
     def _read(
         self, batch: Sequence[Question], read: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     ) -> np.ndarray:
-        length = max(map(self._length, batch))
+        length = max(question.length for question in batch)
         input_ids = torch.full((len(batch), length), self.text.pad_id)
         attention_mask = torch.zeros((len(batch), length), dtype=torch.long)
         for row, question in enumerate(batch):

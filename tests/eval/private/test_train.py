@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from data_pipeline.files import read_json, sha256_file
+from data_pipeline.gate.carried import CORPORA_KEY
 from eval.audit.findings import read_audit
 from eval.finetune.model_config import load_config_of
 from eval.private.accountant import Cost, Mechanism, default_delta
@@ -278,6 +279,14 @@ def test_spending_is_inherited_from_the_model_and_from_earlier_runs(
         run(tied_model, notes, tmp_path / "none", f"privacy.earlier=[{tied_model}]")
     with pytest.raises(NotemillError, match="of other settings"):
         run(tied_model, notes, tmp_path / "first", "privacy.noise_multiplier=4.0")
+
+
+def test_the_corpora_of_the_start_are_not_passed_on(tied_model: Path, notes: tuple[str, str], tmp_path: Path) -> None:
+    start = Path(shutil.copytree(tied_model, tmp_path / "start"))
+    config = json.loads((start / "config.json").read_text())
+    (start / "config.json").write_text(json.dumps(config | {CORPORA_KEY: ["a" * 64]}))
+    out = run(start, notes, tmp_path / "out")
+    assert CORPORA_KEY not in json.loads((out / "config.json").read_text())
 
 
 def test_fewer_patients_do_not_loosen_the_delta_of_a_run_before(
