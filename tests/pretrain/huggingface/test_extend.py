@@ -190,6 +190,13 @@ def test_what_cannot_be_is_told(published, tmp_path, max_length, window, told):
     assert not list(tmp_path.iterdir())
 
 
+def test_an_audit_of_the_source_does_not_come_along_and_a_ledger_does(copy, tmp_path):
+    for name in ("audit.json", "ledger.json"):
+        (copy / name).write_text("{}")
+    names = {path.name for path in extend(copy, tmp_path / "long", LONG, WINDOW).iterdir()}
+    assert "ledger.json" in names and "audit.json" not in names
+
+
 def test_a_wrong_position_would_be_found(published, tmp_path, monkeypatch):
     def shifted(weight: torch.Tensor, count: int) -> torch.Tensor:
         return weight[(torch.arange(count) + 1) % len(weight)]

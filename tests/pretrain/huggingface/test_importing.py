@@ -180,6 +180,12 @@ def test_bf16_takes_its_masters_from_the_fp32_weights(published, tokens_dir, tmp
         distributed.stop()
 
 
+def test_a_ledger_that_stays_behind_is_told(copy, tmp_path, capsys):
+    (copy / "ledger.json").write_text("{}")
+    import_model(copy, tmp_path / "start")
+    assert "its ledger stays there" in capsys.readouterr().err
+
+
 def test_the_same_import_is_left_and_another_refused(published, tokens_dir, tmp_path, capsys):
     start = import_model(published, tmp_path / "start")
     written = (start / "checkpoint.json").stat().st_mtime_ns
